@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from o1lab.chat.rounds.directory import RoundFolder
 from o1lab.distill.run_directory import RunFolder
 from o1lab.errors import NotFoundError
 from o1lab.evaluate.run.directory import EvalFolder
@@ -72,13 +73,13 @@ class Happened:
 
 
 def folders(lab: Lab) -> list[Folder]:
-    """List the directories of all jobs: training runs, teacher runs and evaluations, of each kind the newest first."""
+    """List the directories of all jobs: training runs, teacher runs, evaluations and rounds, each newest first."""
     spawn.reap()
     return [folder for parent, kind in _kinds(lab) for folder in list_directories(parent, kind)]
 
 
 def _kinds(lab: Lab) -> Sequence[tuple[Path, type[Folder]]]:
-    return (lab.runs, RunDir), (lab.distill, RunFolder), (lab.evals, EvalFolder)
+    return (lab.runs, RunDir), (lab.distill, RunFolder), (lab.evals, EvalFolder), (lab.rounds, RoundFolder)
 
 
 def find(lab: Lab, identity: str) -> Folder:
@@ -90,7 +91,12 @@ def find(lab: Lab, identity: str) -> Folder:
     found = [one for parent, kind in _kinds(lab) for one in matching(parent, identity, kind)]
     found = [one for one in found if one.id == identity] or found
     try:
-        return resolved(found, identity, "job", "`o1lab runs ls`, `o1lab distill ls` and `o1lab eval ls` list them.")
+        return resolved(
+            found,
+            identity,
+            "job",
+            "`o1lab runs ls`, `o1lab distill ls`, `o1lab eval ls` and `o1lab compare ls` list them.",
+        )
     except MissingError as error:
         raise NotFoundError(error.message, error.hint) from None
 

@@ -88,12 +88,13 @@ def _lab(lab: Lab) -> Check:
 
 def _jobs(lab: Lab) -> Check:
     """Name the jobs with a damaged directory."""
+    from o1lab.chat.rounds.control import ROUNDS
     from o1lab.distill.runs import TEACHER_RUNS
     from o1lab.evaluate.run.control import EVALUATIONS
     from o1lab.train.launch import RUNS
 
     number, damaged = 0, []
-    for kind in (RUNS, TEACHER_RUNS, EVALUATIONS):
+    for kind in (RUNS, TEACHER_RUNS, EVALUATIONS, ROUNDS):
         for info in kind.infos(lab):
             number += 1
             if info.unreadable:

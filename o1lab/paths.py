@@ -79,6 +79,7 @@ class Lab:
     runs = PathIn("runs", "Training runs, one folder each.")
     distill = PathIn("distill", "Teacher runs, one folder each.")
     evals = PathIn("evals", "Evaluations, one folder each.")
+    rounds = PathIn("rounds", "Prompt sets that Compare asked in the background, one folder each.")
     suites = PathIn("suites", "Suites of the lab, which take precedence over the built-in ones of the same name.")
     suite_data = PathIn("suites/data", "Items of suites.")
     prompts = PathIn("prompts", "Prompts of the lab, which take precedence over the built-in ones.")

@@ -125,6 +125,10 @@ def get(db: Database, identity: str) -> Conversation:
     )
 
 
+def exists(db: Database, identity: str) -> bool:
+    return db.execute("SELECT 1 FROM conversations WHERE id = ?", [identity]).fetchone() is not None
+
+
 def page(db: Database, *, text: str = "", limit: int = 50, offset: int = 0) -> list[Conversation]:
     """Return conversations, the latest first; with ``text``, those with it in title, question, thought or answer."""
     condition, parameters = _condition(text)
@@ -216,6 +220,17 @@ def votes(db: Database, *, conversation_id: str | None = None, round: str | None
         Vote(r[0], r[1], r[2], tuple(json.loads(r[3])), bool(r[4]), r[5], tuple(json.loads(r[6])), *r[7:10])
         for r in rows
     ]
+
+
+def questions(db: Database, turns: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """Return the question of each (conversation, turn)."""
+    found = {}
+    for identity, turn in dict.fromkeys(turns):
+        row = db.execute(
+            "SELECT content FROM messages WHERE conversation_id = ? AND turn = ? AND pane IS NULL", [identity, turn]
+        ).fetchone()
+        found[identity, turn] = "" if row is None else str(row[0])
+    return found
 
 
 def save_prompt_set(db: Database, name: str, prompts: Sequence[str]) -> None:

@@ -164,6 +164,9 @@ _LISTS = {
     "key": "SELECT DISTINCT key, source FROM problem_sources WHERE key <> '' AND key >= :from AND key < :to "
     "ORDER BY key",
     "label": "SELECT name, colour FROM labels WHERE name >= :from AND name < :to ORDER BY digit IS NULL, digit",
+    "prompt set": "SELECT name, 'prompt set' FROM prompt_sets WHERE name >= :from AND name < :to ORDER BY name",
+    "source": "SELECT source, count(*) || ' problems' FROM problem_sources WHERE source >= :from AND source < :to "
+    "GROUP BY source ORDER BY source",
     "dataset": "SELECT name, rows || ' rows' FROM datasets WHERE name >= :from AND name < :to ORDER BY created_at DESC",
     "item": "SELECT item, substr(question, 1, 80) FROM evaluation_items WHERE evaluation_id LIKE :of || '%' "
     "AND item >= :from AND item < :to ORDER BY item",

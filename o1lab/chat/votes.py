@@ -1,39 +1,14 @@
-"""What the votes say: how each model fared, and which answer of a pair is the better one."""
+"""Your vote on a turn, and what the votes say of pairs of answers: which one is better."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from store import Store, conversations
 from store.conversations import Conversation, Message, Vote
 from store.sqlite import Database
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How often a model was shown and what became of it; ``none`` counts ballots that found no answer good."""
-
-    model: str
-    shown: int
-    wins: int
-    losses: int
-    ties: int
-    none: int
-
-
-def tally(votes: Iterable[Vote]) -> list[Standing]:
-    """The standing of every model in ``votes``, most wins first."""
-    counts: dict[str, dict[str, int]] = {}
-    for ballot in votes:
-        for model in set(ballot.candidates):
-            count = counts.setdefault(model, dict.fromkeys(("shown", "wins", "losses", "ties", "none"), 0))
-            count["shown"] += 1
-            outcome = {"tie": "ties", "none": "none", model: "wins"}.get(ballot.winner, "losses")
-            count[outcome] += 1
-    standings = [Standing(model, **count) for model, count in counts.items()]
-    return sorted(standings, key=lambda s: (-s.wins, s.losses, s.model))
 
 
 def last_vote(store: Store, conversation: str, turn: int, annotator: str) -> Vote | None:

@@ -24,8 +24,8 @@ Named = tuple[str, str]
 # Shells evaluate what they are given, and names and texts may come from files of strangers.
 _NAME = re.compile(r"[\w.@/+=:-]{1,200}")
 _UNSAFE = re.compile(r"[^\w .,/@+=%-]+")
-_JOBS = {"run": "runs", "teacher run": "distill", "evaluation": "evals"}
-_OF_COMMAND = {"runs": "run", "distill": "teacher run", "eval": "evaluation"}
+_JOBS = {"run": "runs", "teacher run": "distill", "evaluation": "evals", "round": "rounds"}
+_OF_COMMAND = {"runs": "run", "distill": "teacher run", "eval": "evaluation", "compare": "round"}
 
 
 def completing(*kinds: str, words: Iterable[str] = ()) -> Callable[[typer.Context, str], list[Named]]:
@@ -165,6 +165,7 @@ _SOURCES: dict[str, Callable[[Lab, str, typer.Context], Iterable[Named]]] = {
     "problem": _stored("problem", "key"),
     "tree": _stored("tree"),
     "label": _stored("label"),
+    "prompt set": _stored("prompt set", "source"),
     "dataset": _stored("dataset"),
     "item": _items,
     "filter": _filters,

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from o1lab import __version__
 from o1lab.cli import (
+    compare,
     datasets,
     distill,
     filters,
@@ -97,8 +98,8 @@ def top(
 
 
 for module in (
-    lab, models, importing, problems, traces, filters, trees, datasets, distill, train, evaluation, serve, tti, report,
-    lens, lesson, reproduce, waiting, manual,
+    lab, models, importing, problems, traces, filters, trees, datasets, distill, train, evaluation, serve, compare, tti,
+    report, lens, lesson, reproduce, waiting, manual,
 ):  # fmt: skip
     app.add_typer(module.verbs)
 

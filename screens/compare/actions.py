@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from o1lab.chat import ranking
 from o1lab.errors import LabError
 from o1lab.files import write_text
 from o1lab.serve.registry import open_model
@@ -191,15 +192,12 @@ class ConversationActions:
         await self.screen.app.push_screen_wait(PreviewDialog(title, rendered))
 
     async def show_tally(self) -> None:
-        """Show the votes for every model of this lab."""
-        from o1lab.chat.votes import tally
-
-        votes = await self.screen.read(conversations.votes)
-        rows = [f"{'wins':>6}{'losses':>8}{'ties':>6}{'none good':>11}{'shown':>7}  model"]
-        rows += [f"{s.wins:>6}{s.losses:>8}{s.ties:>6}{s.none:>11}{s.shown:>7}  {s.model}" for s in tally(votes)]
-        blind = sum(vote.blind for vote in votes)
-        rows += ["", f"{len(votes)} votes, {blind} of them blind. The last vote of each annotator on a turn counts."]
-        await self.screen.app.push_screen_wait(PreviewDialog("Preference votes", "\n".join(rows)))
+        """Show the strengths of all contestants of this lab, and the votes for each prompt tag."""
+        found = await self.screen.read(ranking.read)
+        lines = await self.screen.in_thread(lambda: ranking.ranking_lines(found.ranking()))
+        if tags := ranking.tally_lines(await self.screen.in_thread(found.by_tag)):
+            lines += ["", *tags]
+        await self.screen.app.push_screen_wait(PreviewDialog("Preference votes", "\n".join(lines)))
 
 
 def _markdown(db: Database, record: Conversation) -> str:

@@ -15,8 +15,8 @@ from textual.containers import Horizontal
 from textual.css.query import NoMatches
 from textual.widgets import Static
 
+from o1lab.chat import ranking
 from o1lab.chat.panes import AnswerVerifier
-from o1lab.chat.votes import tally
 from o1lab.errors import O1LabError
 from o1lab.paths import assets_dir
 from o1lab.serve.registry import ModelRef, find_model, list_models
@@ -32,7 +32,6 @@ from screens.compare.pairs import PairsMaker
 from screens.compare.panes import Panes
 from screens.compare.prompt_sets import LetterKeys, PromptInput, PromptSets
 from screens.compare.titles import describe
-from store import conversations
 
 STATUS_EVERY_S = 0.25
 Action = Callable[[], Awaitable[None]]
@@ -300,9 +299,8 @@ class CompareScreen(LabScreen):
         from o1lab.serve.manager import training_notice
 
         self.notice = await self.in_thread(lambda: training_notice(self.context.lab) or "")
-        standings = {standing.model: standing for standing in tally(await self.read(conversations.votes))}
-        mine = [standings[ref.id] for ref in self.controller.refs if ref.id in standings]
-        self.votes_line = "votes: " + " · ".join(f"{s.model} {s.wins}/{s.shown}" for s in mine) if mine else ""
+        found = await self.read(ranking.read)
+        self.votes_line = ranking.my_line(found.votes, [ref.id for ref in self.controller.refs])
         self.refresh_state()
 
     # Focus.

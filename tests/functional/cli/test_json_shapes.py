@@ -26,8 +26,9 @@ import typer
 
 from o1lab.cli.verbs import app
 from o1lab.paths import Lab
-from store import Store, open_store
+from store import Store, conversations, open_store
 from store import annotations as annotation_log
+from store.conversations import Vote
 from store.evaluations import ItemRow
 from tests.support import evaluate_lab, figures_lab, training_lab, votes
 from tests.support.declared_files import undeclared
@@ -41,6 +42,7 @@ PATIENCE_S = 120
 EXCLUDED = {
     "": "without a verb the app opens",
     "demo": "opens the app, or trains for minutes; its report has tests of its own",
+    "compare wait": "the same as runs wait",
     "distill wait": "the same as runs wait",
     "eval wait": "the same as runs wait",
     "hardware": "depends on the machine; it has tests of its own",
@@ -437,6 +439,42 @@ def record_errors(o1lab: Recorder, folder: Path) -> None:
     o1lab("lens", "--where", "chars>0", "--model", "solver", what="no scores")
     o1lab("eval run", "sums", "--model", "nobody", what="no model")
     o1lab("traces ls", in_lab=False, what="no lab")
+
+
+def test_the_shapes_of_comparing(lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    o1lab = Recorder(lab.root, capsys)
+    store = open_store(lab.database)
+    conversations.save_prompt_set(store.db, "sums", ["What is 100 + 107?", "What is 101 + 108?"])
+    store.close()
+    o1lab("compare rank", what="no vote")
+    panes = ("-m", "teacher", "-m", "teacher,temperature=0.7,system=Be brief, please.")
+    made = o1lab("compare ask", "sums", *panes)
+    other = o1lab("compare ask", "sums", *panes, "--limit", "1", "--detach", what="detached")
+    ended(other)
+    o1lab("compare ask", "sums", "-m", "teacher", what="one contestant")
+    o1lab("compare ask", "nothing", *panes, what="no such set")
+    store = open_store(lab.database)
+    ids = sorted(one.id for one in conversations.page(store.db) if one.round == made["id"])
+    for identity, winner in zip(ids, ("teacher", "tie"), strict=True):
+        shown = tuple({"pane": pane, "temperature": hot} for pane, hot in enumerate((0.0, 0.7)))
+        place = 1 if winner == "teacher" else None
+        conversations.vote(store.db, Vote(identity, 1, winner, ("teacher", "teacher"), True, "tester", shown, place))
+    store.close()
+    o1lab("compare tag-prompt", "What is 100 + 107?", "easy")
+    o1lab("compare tag-prompt", "What is 100 + 107?", what="shown")
+    o1lab("compare rank")
+    o1lab("compare votes")
+    o1lab("compare ls")
+    o1lab("compare show", made["id"])
+    come_alive(lab.rounds / made["id"])
+    o1lab("compare pause", made["id"])
+    o1lab("compare go-on", made["id"])
+    o1lab("compare stop", made["id"])
+    o1lab("compare show", made["id"], what="running")
+    ended(o1lab("compare resume", other["id"], "--budget-tokens", "100000", "--detach"))
+    record_managing(o1lab, "compare", other["id"])
+    o1lab.compare("comparing")
+    assert undeclared(lab) == []
 
 
 @pytest.mark.slow

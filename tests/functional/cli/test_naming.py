@@ -36,7 +36,7 @@ NOT_NAMES = {
     "import source",  # a folder or a repository
 }  # fmt: skip
 """Arguments that name nothing in a lab, some with the verb that they belong to."""
-FILTERS = {"eval table", "eval plot"}
+FILTERS = {"eval table", "eval plot", "compare ask"}
 """Verbs whose argument is a word of their own as well as an id."""
 
 
@@ -83,6 +83,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
         write_run(made.runs, name)
     for name in ("bb110000", "bb120000"):
         add_job(made.distill / name)
+    for name in ("dd110000", "dd120000"):
+        add_job(made.rounds / name)
     (made.models / "kims").mkdir(parents=True)
     return made
 

@@ -13,7 +13,7 @@ import pytest
 from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.export import add_to_traces, export_markdown
 from o1lab.chat.panes import PaneEvent, Saved, Settings
-from o1lab.chat.votes import tally
+from o1lab.chat.strengths import rank
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.inference.events import Delta, Done, Failed, Sampling
 from o1lab.serve.endpoints import ModelAddress
@@ -182,7 +182,8 @@ async def test_votes_are_shuffled_blind_and_tallied(store: Store) -> None:
     votes = conversations.votes(store.db, conversation_id=session.record.id)
     assert votes[0].candidates == tuple("abc"[pane] for pane in orders[0])
     assert all(vote.blind for vote in votes)
-    standings = {s.model: (s.shown, s.wins, s.losses, s.ties, s.none) for s in tally(votes)}
+    found = rank(votes, resamples=0).standings
+    standings = {s.contestant.model: (s.shown, s.wins, s.losses, s.ties, s.none) for s in found}
     assert standings == {"a": (5, 1, 2, 1, 1), "b": (5, 1, 2, 1, 1), "c": (5, 1, 2, 1, 1)}
 
 
