@@ -78,7 +78,7 @@ def ranking_lines(found: Ranking) -> list[str]:
     if not found.votes:
         return ["No vote yet: in Compare, 1 to 9 vote for an answer, 0 is a tie, - none good."]
     head = ("STRENGTH", "95% INTERVAL", "WINS", "LOSSES", "TIES", "NONE", "SHOWN", "CONTESTANT")
-    lines = []
+    lines: list[str] = []
     parts = [[one for one in found.standings if one.group == group] for group in (*range(1, found.groups + 1), None)]
     for part in filter(None, parts):
         if lines:

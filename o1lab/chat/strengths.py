@@ -224,4 +224,5 @@ def fit(wins: NDArray[np.float64]) -> NDArray[np.float64]:
         step = np.linalg.solve(curvature + 1 / number, gradient[..., None])[..., 0]
         longest = np.abs(step).max(axis=1, keepdims=True)
         strengths += step * np.minimum(1.0, _LONGEST_STEP / np.maximum(longest, 1e-300))
-    return strengths - strengths.mean(axis=1, keepdims=True)
+    centred: NDArray[np.float64] = strengths - strengths.mean(axis=1, keepdims=True)
+    return centred

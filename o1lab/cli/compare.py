@@ -144,8 +144,8 @@ def _run(lab: Lab, folder: RoundFolder) -> int:
 
 def _summary(lab: Lab, info: JobInfo[CountedStatus, RoundSettings]) -> dict[str, Any]:
     status, settings = info.status, info.settings
-    names = ("requested", "done", "correct", "incorrect", "failed", "input_tokens", "output_tokens")
-    names = (*names, "stopped_by", "message", "hint", "notes")
+    names = ["requested", "done", "correct", "incorrect", "failed", "input_tokens", "output_tokens"]
+    names += ["stopped_by", "message", "hint", "notes"]
     return {
         "id": info.id, "name": info.name, "state": info.state, "unreadable": info.unreadable or None,
         "prompt_set": settings.prompt_set if settings is not None else None,
