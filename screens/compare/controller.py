@@ -183,6 +183,7 @@ class CompareController:
             )
         await self.session.send(text)
         self.voted = self.seen = False
+        self.panes.hide_diff()
         for pane in range(len(self.refs)):
             stream = self.stream(pane)
             if self.settings.blind:

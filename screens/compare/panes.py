@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from rich.text import Text
 from textual import events
@@ -12,6 +13,7 @@ from textual.widgets import Static
 
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
+from screens.compare.together import Diffed, DiffView, place_of, row_at
 
 NARROWEST = 38
 """Minimum width of a pane in cells; below it the panes become tabs."""
@@ -23,11 +25,15 @@ class Panes(Vertical):
     def compose(self) -> ComposeResult:
         yield Static(id="tabs", markup=False)
         yield Horizontal(id="row")
+        yield DiffView(id="diff")
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.current = 0
         self.names: list[tuple[str, str]] = []
+        self.together = False
+        """Whether the panes scroll together."""
+        self._leading = False
 
     @property
     def places(self) -> list[StreamPane]:
@@ -44,9 +50,48 @@ class Panes(Vertical):
             pane.clear()
         for pane in places[count:]:
             await pane.remove()
-        await row.mount(*(StreamPane(classes="pane") for _ in range(count - len(places))))
+        added = [StreamPane(classes="pane") for _ in range(count - len(places))]
+        await row.mount(*added)
+        for pane in added:
+            self.watch(pane.body, "scroll_y", partial(self._follow, pane), init=False)
+        self.hide_diff()
         self.current = min(self.current, max(count - 1, 0))
         self.arrange_places()
+
+    # Scrolling together, and the word diff.
+
+    def _follow(self, leader: StreamPane) -> None:
+        """Scroll the other panes to the place of the one that the user scrolls."""
+        body = leader.body
+        if not self.together or self._leading or leader.streaming or not (body.has_focus or body.mouse_hover):
+            return
+        if (place := place_of(body)) is None:
+            return
+        self._leading = True
+        try:
+            for pane in self.places:
+                if pane is not leader and (row := row_at(pane.body, place)) is not None:
+                    pane.body.scroll_to(y=row, animate=False, force=True, immediate=True)
+        finally:
+            self._leading = False
+
+    @property
+    def diffing(self) -> bool:
+        """Whether the word diff is shown in place of the panes."""
+        return self.has_class("-diff")
+
+    def show_diff(self, names: tuple[str, str], found: Diffed) -> None:
+        """Show a word diff in place of the panes."""
+        self.add_class("-diff")
+        view = self.query_one(DiffView)
+        self.call_after_refresh(lambda: view.show_differences(names, found))
+        view.focus()
+
+    def hide_diff(self) -> None:
+        """Show the panes again."""
+        if self.diffing:
+            self.remove_class("-diff")
+            self.focus_current()
 
     def name_places(self, names: Sequence[tuple[str, str]]) -> None:
         """Set (name, mark) of each place for the line of tabs."""

@@ -25,6 +25,7 @@ from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, reported, task
 from screens.compare.actions import ConversationActions
+from screens.compare.answers import AnswerActions
 from screens.compare.controller import CompareController
 from screens.compare.dialogs import ModelsDialog, default_models, model_choices
 from screens.compare.keys import KEYS, POSSIBLE
@@ -55,6 +56,7 @@ class CompareScreen(LabScreen):
         self.controller = CompareController(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
         self.prompt_sets = PromptSets(self, self.controller, self.prompt)
         self.actions = actions = ConversationActions(self, self.controller, self.prompt)
+        answers = AnswerActions(self, self.controller, self.prompt)
         self.pairs = PairsMaker(self)
         self.dialogs: dict[str, Action] = {
             "settings": actions.change_settings,
@@ -66,11 +68,18 @@ class CompareScreen(LabScreen):
             "show_prompt": actions.show_prompt,
             "tally": actions.show_tally,
             "dataset": self.pairs.make,
+            "prompt_tags": answers.tags,
             "prompt_sets": self.prompt_sets.choose,
             "save_prompt": self.prompt_sets.save_prompt,
         }
         """Actions that may open a dialog, so that only one of them runs at a time."""
-        self.tasks: dict[str, Action] = {"export": actions.export, "add_trace": actions.add_trace}
+        self.tasks: dict[str, Action] = {
+            "export": actions.export,
+            "add_trace": actions.add_trace,
+            "together": answers.scroll_together,
+            "word_diff": answers.word_diff,
+            "rounds": answers.rounds,
+        }
 
     # Layout and state.
 

@@ -44,6 +44,10 @@ class BlindScreen(LabScreen):
         yield Static(id="blind-said", markup=False)
 
     def on_mount(self) -> None:
+        self.focus_answer()
+
+    def focus_answer(self) -> None:
+        """Give the answer the focus, so that keys scroll it."""
         self.query_one(LineView).focus()
 
     async def on_unmount(self) -> None:
