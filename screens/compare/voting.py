@@ -29,6 +29,8 @@ from store import Store, conversations, rounds
 from store.conversations import Message, Vote
 from store.sqlite import Database
 
+_KEYS = "\n\np goes back to the last prompt, u undoes your last vote, escape leaves."
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -128,7 +130,7 @@ class VotingScreen(BlindScreen):
             if self.paper is not None:
                 await self._draw(self.paper)
             else:
-                await self._show_results()
+                self._show_end()
         finally:
             self.busy = False
         self.refresh_bindings()
@@ -240,20 +242,25 @@ class VotingScreen(BlindScreen):
         """Show the results."""
         await self._show_results()
 
+    def _show_end(self) -> None:
+        """Say that no prompt is left. The results wait for a key: an undone vote may still be given blind."""
+        total = len(self.pile.order)
+        self.set_heading(f"{self.pile.done:,} of {total:,} voted")
+        text = Text()
+        if total:
+            text.append("You have voted on every prompt.\n\n", "bold").append("# shows the results.")
+        else:
+            text.append("No prompt of this round has all its answers yet. The list of rounds shows how far it is.")
+        self.show_results(text.append(_KEYS, "dim"))
+
     async def _show_results(self) -> None:
         found = await self.read(ranking.read, round=self.round)
         self.paper, self.seen = None, True
-        total, done = len(self.pile.order), self.pile.done
-        self.set_heading(f"{done:,} of {total:,} voted")
+        self.set_heading(f"{self.pile.done:,} of {len(self.pile.order):,} voted")
         lines = ranking.ranking_lines(await self.in_thread(found.ranking))
-        if not total:
-            lines = ["No prompt of this round has all its answers yet. The list of rounds shows how far it is."]
-        elif done == total:
-            lines = ["You have voted on every prompt.", "", *lines]
         if tags := ranking.tally_lines(await self.in_thread(found.by_tag)):
             lines += ["", *tags]
-        lines += ["", "p goes back to the last prompt, u undoes your last vote, escape leaves."]
-        self.show_results(Text("\n".join(visible(line) for line in lines)))
+        self.show_results(Text("\n".join(visible(line) for line in lines)).append(_KEYS, "dim"))
         self.refresh_bindings()
 
     # Panes.

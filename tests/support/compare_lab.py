@@ -61,9 +61,9 @@ class Recording(LabApp):
         super().notify(message, **options)  # type: ignore[arg-type]
 
 
-async def until(pilot: Pilot[int], condition: Callable[[], object], what: str) -> None:
+async def until(pilot: Pilot[int], condition: Callable[[], object], what: str, *, turns: int = PATIENCE) -> None:
     """Let the app run until ``condition`` holds."""
-    for _ in range(PATIENCE):
+    for _ in range(turns):
         if condition():
             return
         await pilot.pause(0.02)

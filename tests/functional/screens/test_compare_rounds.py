@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,12 @@ import pytest
 from o1lab.chat.rounds.control import start
 from o1lab.chat.rounds.directory import AskedPane, RoundFolder
 from o1lab.chat.rounds.runner import drive
+from o1lab.labs import open_lab
 from o1lab.paths import Lab
+from o1lab.widgets.dialogs import ConfirmDialog
+from screens.compare.rounds import RoundsScreen
+from screens.compare.voting import VotingScreen
+from store import conversations
 from tests.support.compare_lab import comparing, lab_with, shown, text_of, until
 from tests.support.fault_server import FaultServer
 
@@ -54,3 +60,96 @@ async def test_a_conversation_of_a_round_opens_blind(lab: Lab) -> None:
         assert "other: " not in shown(pilot)
         texts = sorted(text_of(screen, place) for place in (0, 1))
         assert texts == [f"> {PROMPTS[0]}\nFrom the {name}." for name in ("left", "right")]
+
+
+def votes_in(lab: Lab) -> list[conversations.Vote]:
+    with closing(open_lab(lab)) as store:
+        return conversations.votes(store.db)
+
+
+async def test_a_prompt_set_is_asked_in_the_background_and_voted_through(lab: Lab, left: FaultServer) -> None:
+    with closing(open_lab(lab)) as store:
+        conversations.save_prompt_set(store.db, "three", list(PROMPTS))
+    async with comparing(lab, ("left", "right"), size=(120, 30)) as (pilot, _):
+        await pilot.press("escape", "b")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RoundsScreen), "the rounds")
+        assert "No rounds yet" in shown(pilot)
+        await pilot.press("ctrl+n", *"three", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
+        assert "Ask 3 prompts of three" in shown(pilot)
+        assert "6 calls, to left, right." in shown(pilot)
+        await pilot.press("y")
+        await until(pilot, lambda: "0/3" in shown(pilot) and "finished" in shown(pilot), "the round's end", turns=6000)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, VotingScreen), "the voting")
+        voting = pilot.app.screen
+        assert isinstance(voting, VotingScreen)
+        await until(pilot, lambda: voting.paper is not None and not voting.busy, "the first prompt")
+        assert "0 of 3 voted" in shown(pilot)
+        assert "left" not in shown(pilot).replace("the left.", "")
+        chosen = []
+        for number in range(3):
+            paper = voting.paper
+            assert paper is not None
+            place = next(at for at, one in enumerate(paper.answers) if one.content == "From the left.")
+            chosen.append(place)
+            await pilot.press(str(place + 1))
+            await until(pilot, lambda n=number: voting.pile.done == n + 1 and not voting.busy, f"vote {number + 1}")
+        await until(pilot, lambda: "You have voted on every prompt." in shown(pilot), "the end")
+        assert "left" not in shown(pilot)
+        ballots = votes_in(lab)
+        assert [(one.winner, one.blind) for one in ballots] == [("left", True)] * 3
+        assert [one.candidates.index("left") for one in ballots] == chosen
+        await pilot.press("u")
+        await until(pilot, lambda: voting.pile.done == 2 and not voting.busy, "the undo")
+        assert len(votes_in(lab)) == 2
+        assert voting.paper is not None
+        await pilot.press("0")
+        await until(pilot, lambda: voting.pile.done == 3 and not voting.busy, "the tie")
+        assert [(one.winner, one.blind) for one in votes_in(lab)][-1] == ("tie", True)
+        await pilot.press("number_sign")
+        await until(pilot, lambda: "STRENGTH" in shown(pilot) and "set:three" in shown(pilot), "the results")
+        await pilot.press("p")
+        await until(pilot, lambda: voting.paper is not None and not voting.busy, "the last prompt")
+        await pilot.press("minus")
+        await until(pilot, lambda: votes_in(lab)[-1].winner == "none", "another vote")
+        assert not votes_in(lab)[-1].blind  # the names were seen
+        await pilot.press("escape")
+        await until(pilot, lambda: "3/3" in shown(pilot), "the list")
+
+
+async def test_the_results_before_the_end_are_asked_for(lab: Lab) -> None:
+    folder = await asked(lab)
+    async with comparing(lab, ("left",)) as (pilot, _):
+        voting = VotingScreen(pilot.app.screen.context, folder.id)
+        pilot.app.push_screen(voting)
+        await until(pilot, lambda: voting.paper is not None and not voting.busy, "the first prompt")
+        await pilot.press("number_sign")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
+        await pilot.press("n")
+        await until(pilot, lambda: pilot.app.screen is voting, "no")
+        assert voting.paper is not None
+        first = voting.paper.conversation
+        await pilot.press("n")
+        await until(pilot, lambda: voting.at == 1 and not voting.busy, "the next prompt")
+        await pilot.press("minus")
+        await until(pilot, lambda: voting.pile.done == 1 and not voting.busy, "the vote")
+        assert voting.paper is not None and voting.paper.conversation == first  # the first without a vote
+        await pilot.press("n", "n")
+        await until(pilot, lambda: voting.at == 2 and not voting.busy, "the last prompt")
+        await pilot.press("n")
+        await until(pilot, lambda: "This is the last prompt." in shown(pilot), "the end")
+    (ballot,) = votes_in(lab)
+    assert (ballot.winner, ballot.winner_pane) == ("none", None)
+
+
+async def test_a_round_without_answers_says_so(lab: Lab) -> None:
+    panes = [AskedPane(model=name, label=name, temperature=0.0) for name in ("left", "right")]
+    folder = start(lab, "three", PROMPTS, panes)
+    async with comparing(lab, ("left",)) as (pilot, _):
+        voting = VotingScreen(pilot.app.screen.context, folder.id)
+        pilot.app.push_screen(voting)
+        await until(pilot, lambda: "No prompt of this round has all its answers yet" in shown(pilot), "why")
+        await pilot.press("1", "u", "p", "escape")
+        await until(pilot, lambda: pilot.app.screen is not voting, "the way back")
+    assert votes_in(lab) == []
