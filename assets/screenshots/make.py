@@ -12,16 +12,22 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
+from textual.containers import VerticalScroll
 from textual.pilot import Pilot
+from textual.widgets import Label
 
 from o1lab.app import LabApp
 from o1lab.demo.headless import run_headless
 from o1lab.paths import Lab, find_lab
+from o1lab.settings import settings_of
+from o1lab.train.recipe import Recipe
 from screens.base.context import open_context
 from screens.compare.screen import CompareScreen
+from screens.train.form import TrainForm
 
 HERE = Path(__file__).parent
 SIZE = (120, 34)
@@ -88,6 +94,25 @@ async def compare(pilot: Pilot[int]) -> None:
         await pilot.pause(0.5)
 
 
+async def form(field: str, pilot: Pilot[int]) -> None:
+    """Show the form of a training run from the section of a field on, with the focus on the field."""
+    await pilot.press("f4")
+    if not isinstance(pilot.app.screen, TrainForm):
+        await until(pilot, "New run")
+        await pilot.press("ctrl+n")
+    await until(pilot, "base", "max length")
+    shown = cast(TrainForm, pilot.app.screen)
+    shown.set_focus(shown.row(field).editor)
+    await pilot.pause(0.2)
+    fields = shown.query_one("#fields", VerticalScroll)
+    heading = next(one for one in fields.query(".section").results(Label) if str(one.render()) == section_of(field))
+    fields.scroll_to_widget(heading, top=True, animate=False)
+
+
+def section_of(field: str) -> str:
+    return settings_of(Recipe)[field].section
+
+
 PICTURES: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {
     "lab": lab,
     "traces": traces,
@@ -96,6 +121,9 @@ PICTURES: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {
     "compare": compare,
     "evaluate": evaluate,
     "transparency": transparency,
+    "form-data": partial(form, "base"),
+    "form-schedule": partial(form, "epochs"),
+    "form-hardware": partial(form, "device"),
 }
 
 

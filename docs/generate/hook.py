@@ -21,9 +21,10 @@ sys.path.insert(0, str(ROOT))  # mkdocs runs this file by itself
 
 def written() -> dict[str, Callable[[], str]]:
     """Return the functions that write pages, by the path of the page."""
-    from docs.generate import commands, files, filters, keys, parts, settings
+    from docs.generate import commands, files, filters, form_tour, keys, parts, settings
 
     return {
+        "how-to/train-form.md": form_tour.page,
         "reference/commands.md": commands.page,
         "reference/keys.md": keys.page,
         "reference/recipe.md": settings.recipe,

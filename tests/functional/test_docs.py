@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from docs.generate import commands, files, filters, keys, parts, settings
+from docs.generate import commands, files, filters, form_tour, keys, parts, settings
 from docs.generate.keys import UnknownKeyError, with_keys
 from o1lab.config import Config
 from o1lab.distill.settings import TeacherRunSettings
@@ -90,6 +90,16 @@ def test_every_field_of_a_filter_is_on_its_page() -> None:
     page = filters.page()
     for kind in queries(Query):
         assert not [name for name in kind.LANGUAGE.by_name if f"`{name}`" not in page]
+
+
+def test_the_tour_of_the_form_stops_at_each_field_in_its_order() -> None:
+    page = form_tour.page()
+    shown = [name for name, one in settings_of(Recipe).items() if one.display.in_form]
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == shown
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == list(form_tour.STOPS)
+    pictures = re.findall(r"\(\.\./screenshots/(.*?)\)", page)
+    assert pictures and all((ROOT / "assets" / "screenshots" / name).is_file() for name in pictures)
+    assert "{key " not in page
 
 
 def test_other_pages_have_what_they_are_about() -> None:

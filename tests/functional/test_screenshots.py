@@ -24,6 +24,7 @@ async def test_the_pictures_that_need_no_model_are_made(script: dict[str, Any], 
     lab = make_lab(tmp_path / "lab", 8)
     write_run(lab.runs, "aaaa0001", state="finished", steps=100)
     shows = {"traces": "reflect&gt;=1", "train": "finished", "distill": "statement", "transparency": "O1-Journey"}
+    shows |= {"form-data": "init from", "form-schedule": "learning rate", "form-hardware": "gradient checkpointing"}
     await script["drive"](lab, tmp_path, list(shows))
     for name, words in shows.items():
         assert words in (tmp_path / f"{name}.svg").read_text("utf-8").replace("&#160;", " ")
