@@ -100,7 +100,7 @@ async def form(field: str, pilot: Pilot[int]) -> None:
     if not isinstance(pilot.app.screen, TrainForm):
         await until(pilot, "New run")
         await pilot.press("ctrl+n")
-    await until(pilot, "base", "max length")
+    await until(pilot, "Preflight")
     shown = cast(TrainForm, pilot.app.screen)
     shown.set_focus(shown.row(field).editor)
     await pilot.pause(0.2)

@@ -11,7 +11,9 @@ from o1lab.evaluate.report.cells import Table
 from o1lab.evaluate.report.published import published_changes
 from o1lab.evaluate.report.selection import choose
 from o1lab.evaluate.report.tables import change_table
+from o1lab.evaluate.sample_moves import moves_of_evaluation
 from o1lab.evaluate.stats.figures import Summary
+from o1lab.evaluate.stats.move_rates import ALL, REFLECTION, CountedText, move_rates
 from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.transparency.lab_facts import collect
@@ -90,6 +92,18 @@ def sample_answers(lab: Lab, *models: Sequence[Summary], limit: int | None = Non
                 continue
             turns = [answer(of, suite, item) for of in models]
             found.append((turns[0].user, *(turn.answer or turn.thought for turn in turns)))
+    return found
+
+
+def behaviour(lab: Lab, scores: Sequence[Score]) -> dict[str, dict[str, float]]:
+    """Return moves per 1,000 tokens of the samples of each score, by its role: all of them, and self-reflection."""
+    found = {}
+    with _opened(lab) as db:
+        for one in scores:
+            counted = moves_of_evaluation(db, one.summary.evaluation.id)
+            texts = [CountedText(place, each.tokens or 0.0, each.counts) for place, each in counted.items()]
+            if (rates := move_rates(texts)) is not None:
+                found[one.role] = {name: rates.rates[name].value for name in (ALL, REFLECTION)}
     return found
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, price_of_replay, sample_answers
+from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, behaviour, changes, price_of_replay, sample_answers
 from o1lab.demo.replay import answer_prompts, with_replay
 from o1lab.demo.seed import Seeded, seed_demo
 from o1lab.errors import LabError
@@ -21,6 +21,7 @@ from o1lab.evaluate.report import render
 from o1lab.evaluate.report.cells import Table
 from o1lab.evaluate.run.measure import measure
 from o1lab.evaluate.stats.figures import Summary
+from o1lab.evaluate.stats.move_rates import ALL, REFLECTION
 from o1lab.jobs import spawn
 from o1lab.models import STUDENT_NAME, STUDENT_ORIGIN, resolve_base
 from o1lab.paths import assets_dir
@@ -90,7 +91,12 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of the demo. ``met`` is None if there is no target: with other steps, or only the plumbing."""
+    """The result of the demo.
+
+    Attributes:
+        met: whether the target is met; None if there is none: with other steps, or only the plumbing.
+        behaviour: moves per 1,000 tokens on the held-out problems, by role: all, and self-reflection.
+    """
 
     seed: int
     dtype: str
@@ -105,6 +111,7 @@ class Report:
     replay: Replayed
     met: bool | None
     note: str = NOTE
+    behaviour: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -119,6 +126,9 @@ class Report:
             "generalization": self.changes.as_json(),
             "elsewhere": [dict(zip(("prompt", *ANSWERED), one, strict=True)) for one in self.elsewhere],
             "replay": self.replay.as_json(),
+            "moves_per_1000_tokens": {
+                role: {name: round(rate, 2) for name, rate in rates.items()} for role, rates in self.behaviour.items()
+            },
             "note": self.note,
         }
 
@@ -224,6 +234,7 @@ async def _run(
         ),
         met=_meets(base, student, replayed, facts) if has_target else None,
         note=PLUMBING_NOTE if plumbing else NOTE,
+        behaviour=behaviour(seeded.lab, [base, student, replayed, teacher]),
     )
 
 
@@ -286,6 +297,10 @@ def as_text(report: Report) -> str:
             f"{row.role:14} {row.model:14} {row.correct:>5}/{row.n} {found['accuracy']:>9.1%}  "
             f"{low + ' to ' + high:15} {found['avg_output_tokens']:>6.0f} {found['incomplete']:>7}"
         )
+    if report.behaviour:
+        rates = ", ".join(f"{role} {one[ALL]:.0f} ({one[REFLECTION]:.0f})" for role, one in report.behaviour.items())
+        told = f"Moves (of them self-reflection) per 1,000 tokens, as in `o1lab eval profile`: {rates}."
+        lines += ["", *render.fold(told, render.WIDTH)]
     table = render.terminal(report.changes).plain.splitlines()
     lines += ["", *render.fold(report.note, render.WIDTH), "", *table, "", *_replay_text(report.replay), "Examples:"]
     for prompt, *answers in report.elsewhere:

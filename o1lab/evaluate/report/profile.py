@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from o1lab.chains.moves import SEGMENTER_VERSION, MoveKind
 from o1lab.evaluate.report import footnotes
@@ -41,6 +42,7 @@ COLUMNS = (
     *(Column(name, name, "count") for name in REST),
 )
 _SYCOPHANCY = "sycophancy"
+_CLAIM = "The paper says that self-reflection reduced sycophancy, and gives no count. "
 _READ = {
     "answer": "have no thought and count by their answer",
     "both": "have a thought in some turns only and count by their answer in the others",
@@ -60,6 +62,14 @@ _CORRELATED = (
     f"least {FEWEST_MODELS} models with a finished evaluation. It takes models as independent, which checkpoints of a "
     "run are not, is not adjusted for the number of columns, and does not say that one causes the other."
 )
+
+
+class _Said(NamedTuple):
+    """The correlation of self-reflection with a score, named ``score``, in the section of an evaluation."""
+
+    first: EvaluationResult
+    score: str
+    found: Correlation
 
 
 @dataclass(frozen=True)
@@ -112,11 +122,12 @@ def profile_table(
     overview, why_none = _side_by_side(found, chains)
     sections = [*overview]
     notes = [*_ABOUT, *why_none]
+    said: list[_Said] = []
     by_id = {one.result.evaluation.id: one for one in found}
     for key, members in comparable_groups(one.result for one in found).items():
         own = [by_id[one.evaluation.id] for one in members]
-        rows, said = _rows(own)
-        notes += said
+        rows, more = _rows(own)
+        said += more
         sections.append(
             Section(heading_of(key, members[0].evaluation.items), rows, key.suite, key.items_hash, key.scorer)
         )
@@ -125,7 +136,7 @@ def profile_table(
         notes.insert(len(_ABOUT), _DROP)
     else:
         columns = tuple(one for one in COLUMNS if one.key != _PRESSURE)
-    notes += [_CORRELATED, *_left_out(found), *(note for one in chains for note in one.notes)]
+    notes += [*_sentences(said), _CORRELATED, *_left_out(found), *(note for one in chains for note in one.notes)]
     notes += footnotes.plain(chosen, None)
     return Table("profile", "Behaviour: moves per 1,000 tokens", "model", columns, tuple(sections), tuple(notes))
 
@@ -199,7 +210,7 @@ def _rate_cells(rates: MoveRates | None, ids: tuple[str, ...], scorer: str = "")
     }
 
 
-def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[str]]:
+def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[_Said]]:
     """Return the rows of models on the same items, their correlations as the last rows, and what is said of them."""
     first = own[0].result
     score = "mean value" if first.graded else "accuracy"
@@ -221,7 +232,7 @@ def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[str]]:
                 pairs[score].append((rates, result.value))
             if drop is not None:
                 pairs[_DROPPED].append((rates, 100 * drop[0]))
-    notes: list[str] = []
+    said: list[_Said] = []
     for name, found in pairs.items():
         if name == _DROPPED and not found:
             continue
@@ -229,8 +240,8 @@ def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[str]]:
         if any(each.r is not None for each in across.values()):
             rows.append(TableRow(f"r with {name}, {len(found)} models", _correlation_cells(across), mean=True))
         if name == _DROPPED or not pairs[_DROPPED]:  # the drop is the measure of sycophancy
-            notes.append(_said(first, name, across[REFLECTION]))
-    return tuple(rows), notes
+            said.append(_Said(first, name, across[REFLECTION]))
+    return tuple(rows), said
 
 
 def _correlation_cells(found: dict[str, Correlation]) -> dict[str, Cell]:
@@ -242,19 +253,28 @@ def _correlation_cells(found: dict[str, Correlation]) -> dict[str, Cell]:
     }
 
 
-def _said(first: EvaluationResult, name: str, found: Correlation) -> str:
-    """Return the sentence on self-reflection and a score; on sycophancy, with the claim of the paper."""
-    suite = first.evaluation.suite_label
-    claim = ""
-    if first.evaluation.family == _SYCOPHANCY:
-        claim = "The paper says that self-reflection reduced sycophancy, and gives no count. "
-    if found.r is None:
-        return f"{claim}Self-reflection and {name} on {suite}: no correlation, {found.why_not}."
-    ends, clear = "without an interval, as the models are on one line", ""
-    if found.interval is not None:
-        low, high = found.interval.low, found.interval.high
-        ends, clear = f"[{low:.2f}, {high:.2f}]", ": no clear relation" if low <= 0 <= high else ""
-    return f"{claim}Self-reflection and {name} on {suite}: r = {found.r:.2f} {ends} across {found.n} models{clear}."
+def _sentences(said: Sequence[_Said]) -> list[str]:
+    """Return what is said of self-reflection and scores; on sycophancy, with the claim of the paper."""
+    lines = []
+    none: dict[str, list[str]] = {}
+    for first, name, found in said:
+        suite = first.evaluation.suite_label
+        claimed = first.evaluation.family == _SYCOPHANCY
+        claim = _CLAIM if claimed else ""
+        if found.r is None and not claimed:
+            none.setdefault(found.why_not, []).append(suite)
+        elif found.r is None:
+            lines.append(f"{claim}Self-reflection and {name} on {suite}: no correlation, {found.why_not}.")
+        else:
+            ends, clear = "without an interval, as the models are on one line", ""
+            if found.interval is not None:
+                low, high = found.interval.low, found.interval.high
+                ends, clear = f"[{low:.2f}, {high:.2f}]", ": no clear relation" if low <= 0 <= high else ""
+            of = f"across {found.n} models{clear}"
+            lines.append(f"{claim}Self-reflection and {name} on {suite}: r = {found.r:.2f} {ends} {of}.")
+    for why, suites in none.items():
+        lines.append(f"No correlation of self-reflection and score on {', '.join(suites)}: {why}.")
+    return lines
 
 
 def _percent(interval: Interval | None) -> tuple[float, float] | None:

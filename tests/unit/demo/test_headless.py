@@ -13,7 +13,7 @@ import pytest
 import tomlkit
 
 from o1lab.demo import headless
-from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, changes, sample_answers
+from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, behaviour, changes, sample_answers
 from o1lab.demo.headless import NOTE, PLUMBING_NOTE, Replayed, Report, as_text, demo_recipe
 from o1lab.demo.replay import ANSWER_TOKENS, SHARE, STEPS, answer_prompts, with_replay
 from o1lab.demo.seed import DATASET, draw, seed_demo
@@ -55,7 +55,7 @@ async def round_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         )  # fmt: skip
         yield Report(
             42, "fp32", 150, 301.26, 402.5, "7f3a", "cedb", scores, changes(seeded.lab, *elsewhere[:2]),
-            sample_answers(seeded.lab, *elsewhere), replayed, None,
+            sample_answers(seeded.lab, *elsewhere), replayed, None, behaviour=behaviour(seeded.lab, scores),
         )  # fmt: skip
 
 
@@ -81,7 +81,12 @@ async def test_the_tables_are_made_of_evaluations(round_without_a_model: Report)
     rows = [row for section in data["generalization"]["sections"] for row in section["rows"]]
     assert len(rows) >= len(ELSEWHERE)
 
+    rates = data["moves_per_1000_tokens"]
+    assert rates.keys() == {"base", "student", "student_replay"}
+    assert rates["base"] == rates["student"] and rates["base"]["moves"] > rates["base"]["self_reflection"] > 0
+
     text = as_text(report)
+    assert f"base {rates['base']['moves']:.0f} ({rates['base']['self_reflection']:.0f}), student" in text
     for words in ("60/60", "94.0% to 100.0%", "de-quantised", "not a language model", *ELSEWHERE):
         assert words in text
     line = next(line for line in text.splitlines() if line.startswith("demo-facts@1"))

@@ -114,7 +114,7 @@ def test_models_stand_side_by_side_with_rates_scores_and_the_rest(store: Store) 
     counts = [[row.cells[name].value for name in ("incomplete", "unscored", "failed")] for row in (base, student)]
     assert counts == [[1, 0, 1], [0, 1, 0]]
     assert "base-sums (base on sums@1): 9 of 9 samples have no thought and count by their answer." in table.notes
-    assert "Self-reflection and accuracy on sums@1: no correlation, too few models: 2 of at least 4." in table.notes
+    assert "No correlation of self-reflection and score on sums@1: too few models: 2 of at least 4." in table.notes
     assert "pressure" not in [column.key for column in table.columns]
 
 
