@@ -101,9 +101,12 @@ async def form(field: str, pilot: Pilot[int]) -> None:
         await until(pilot, "New run")
         await pilot.press("ctrl+n")
     await until(pilot, "Preflight")
+    deadline = time.monotonic() + PATIENCE_S
+    while not pilot.app.screen.query(f"#row-{field}") and time.monotonic() < deadline:
+        await pilot.pause(0.2)
     shown = cast(TrainForm, pilot.app.screen)
     shown.set_focus(shown.row(field).editor)
-    await pilot.pause(0.2)
+    await pilot.pause(0.5)
     fields = shown.query_one("#fields", VerticalScroll)
     heading = next(one for one in fields.query(".section").results(Label) if str(one.render()) == section_of(field))
     fields.scroll_to_widget(heading, top=True, animate=False)

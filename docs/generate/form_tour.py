@@ -12,15 +12,16 @@ from o1lab.train.recipe import Recipe
 _BEGIN = """
 # A tour of the Train form
 
-On the Train screen ({key switch_mode_train}), {key new_run} opens the form of a run. A dataset is all that it needs: each
-other field has a value that works, which is shown in it or, if it depends on the base or the machine, in its place. The
-help stands beside each field, on a narrow terminal below the form. A field that the values of others make pointless, such as
-the rank of an adapter in full training, is hidden until it matters: the pictures show fewer fields than the tables.
+On the Train screen ({key switch_mode_train}), {key new_run} opens the form of a run. A dataset is all that it
+needs: each other field has a value that works, which is shown in it or, if it depends on the base or the machine,
+in its place. On a wide terminal the help begins beside each field; that of the field with the focus is whole below
+the form. A field that the values of others make pointless, such as the rank of an adapter in full training, is
+hidden until it matters: the pictures show fewer fields than the tables.
 
 <kbd>tab</kbd> goes to the next field. {key load_recipe} fills the form from a recipe file. {key go} checks the run:
-[preflight](train.md#check-first) reads the rows as the trainer will, says what is wrong and what fits, shows the command,
-and starts the run. The form keeps what you typed when you leave it. The settings of another run are taken over with {key new_like_this} on
-that run; then `≠` marks the fields that you changed.
+[preflight](train.md#check-first) reads the rows as the trainer will, says what is wrong and what fits, shows the
+command, and starts the run. The form keeps what you typed when you leave it. The settings of another run are taken
+over with {key new_like_this} on that run; then `≠` marks the fields that you changed.
 """
 
 
@@ -33,36 +34,36 @@ class Stop(NamedTuple):
 
 STOPS = {
     "Data and model": Stop(
-        "What is learned by which base. Choose the dataset; the phase decides whether the thought is learned (2) or the "
-        "solution alone (1), and `init_from` goes on from an earlier student.",
+        "What is learned by which base. Choose the dataset; the phase decides whether the thought is learned (2) "
+        "or the solution alone (1), and `init_from` goes on from an earlier student.",
         "form-data",
     ),
     "Prompt": Stop(
-        "What stands before the response in a row. The student is asked with the same system prompt and template in chats "
-        "and evaluations. Leave these fields empty unless your data need them."
+        "What stands before the response in a row. The student is asked with the same system prompt and template "
+        "in chats and evaluations. Leave these fields empty unless your data need them."
     ),
     "Adapter": Stop(
-        "How much of the base changes. Plain LoRA of rank 16 is a good begin; `full` trains all weights and needs several "
-        "times the memory."
+        "How much of the base changes. Plain LoRA of rank 16 is a good start; `full` trains all weights and needs "
+        "several times the memory."
     ),
     "Schedule": Stop(
-        "How long and how fast. `batch_size` times `grad_accumulation` rows make a step. The learning rate is the field to "
-        "try first if the loss falls slowly or jumps; several values, by commas, are a "
+        "How long and how fast. `batch_size` times `grad_accumulation` rows make a step. The learning rate is the "
+        "field to try first if the loss falls slowly or jumps; several values, by commas, are a "
         "[sweep](train.md#sweeps) on the command line.",
         "form-schedule",
     ),
     "Row length": Stop(
-        "Long thoughts. Preflight shows the lengths of the rows; a row that is longer than `max_length` stops the run "
-        "before it starts, unless you say what to do with it. See [long chains](train.md#long-chains)."
+        "Long thoughts. Preflight shows the lengths of the rows; a row that is longer than `max_length` stops the "
+        "run before it starts, unless you say what to do with it. See [long chains](train.md#long-chains)."
     ),
     "Hardware": Stop(
-        "Where it trains, and in which form. Preflight lists which of nf4, packing and checkpointing fit the device. More "
-        "than one machine is in [Several GPUs, Slurm, Ray](cluster.md).",
+        "Where it trains, and in which form. Preflight lists which of nf4, packing and checkpointing fit the "
+        "device. More than one machine is in [Several GPUs, Slurm, Ray](cluster.md).",
         "form-hardware",
     ),
     "Measurements and checkpoints": Stop(
-        "What you see while it trains: the answers to probes, the loss on held-out rows, and checkpoints, each of which you "
-        "can chat with."
+        "What you see while it trains: the answers to probes, the loss on held-out rows, and checkpoints, each of "
+        "which you can chat with."
     ),
     "Preflight": Stop("Problems that you know and accept. They stay in the records of the run."),
 }
