@@ -21,7 +21,7 @@ hidden until it matters: the pictures show fewer fields than the tables.
 <kbd>tab</kbd> goes to the next field. {key load_recipe} fills the form from a recipe file. {key go} checks the run:
 [preflight](train.md#check-first) reads the rows as the trainer will, says what is wrong and what fits, shows the
 command, and starts the run. The form keeps what you typed when you leave it. The settings of another run are taken
-over with {key new_like_this} on that run; then `≠` marks the fields that you changed.
+over with {key new_like_this} on that run; then `•` marks the fields that you changed.
 """
 
 
