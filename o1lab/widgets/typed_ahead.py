@@ -34,6 +34,9 @@ class TypedAheadApp(App[int]):
     some of those decide on a trace. Therefore a key that bubbles up from a widget that lost the focus is sent again,
     and keys that arrive after the focus moved wait until the old widget has handled its own. Otherwise an enter would
     close a dialog before the letters typed ahead of it are inserted.
+
+    An action that opens a dialog from a worker, because it reads something first, calls ``hold_keys`` before it
+    returns: the keys behind its own wait for the dialog.
     """
 
     _sent_to: ClassVar[WeakKeyDictionary[events.Event, MessagePump]] = WeakKeyDictionary()
@@ -43,12 +46,43 @@ class TypedAheadApp(App[int]):
         self._last_target: MessagePump | None = None
         self._queued: list[events.Key] = []
         self._typed = count()
+        self._holds = 0
+        self._releases: list[Callable[[], None]] = []
+
+    def hold_keys(self) -> Callable[[], None]:
+        """Hold all keys that follow: an action is about to open a dialog.
+
+        Returns:
+            A function to call when the action has ended. The keys are released then, when a dialog opens, or after
+            ``HOLD_S``, so that an action that takes longer does not block the keyboard.
+        """
+        held = [True]
+
+        def release() -> None:
+            if held:
+                held.clear()
+                self._holds -= 1
+                if not self._holds:
+                    self.call_later(self._release)
+
+        self._holds += 1
+        self._releases.append(release)
+        self.set_timer(HOLD_S, release)
+        return release
+
+    def push_screen(self, *args: Any, **kwargs: Any) -> Any:
+        """Open a screen; held keys go to it."""
+        opening = super().push_screen(*args, **kwargs)
+        releases, self._releases = self._releases, []
+        for release in releases:
+            release()
+        return opening
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
             here = self.focused or self.screen
             _numbers.setdefault(event, next(self._typed))
-            if self._queued or self._must_wait(here):
+            if self._holds or self._queued or self._must_wait(here):
                 self._queue(event)
                 return
             self._last_target = self._sent_to[event] = here
@@ -57,7 +91,7 @@ class TypedAheadApp(App[int]):
     async def on_key(self, event: events.Key) -> None:
         """Called for keys that no widget handled, before Textual looks for a binding."""
         here = self.focused or self.screen
-        if self._sent_to.get(event, here) is not here:
+        if self._holds or self._sent_to.get(event, here) is not here:
             event.prevent_default()
             await send_again(self, event)
 
@@ -68,6 +102,8 @@ class TypedAheadApp(App[int]):
     def _queue(self, event: events.Key) -> None:
         """Queue a key until the widget that got the previous one has handled it."""
         insort(self._queued, event, key=_numbers.__getitem__)
+        if self._holds:
+            return
         if len(self._queued) == 1 and self._last_target is not None:
             self.set_timer(HOLD_S, self._release)
             self._after(self._last_target, self._release)
@@ -81,6 +117,8 @@ class TypedAheadApp(App[int]):
 
     async def _release(self) -> None:
         """Send the queued keys, in order."""
+        if self._holds:
+            return
         queued, self._queued = self._queued, []
         if queued:
             self._last_target = None

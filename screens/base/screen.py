@@ -22,6 +22,7 @@ from o1lab.errors import O1LabError, from_store
 from o1lab.text import visible
 from o1lab.widgets.keys import Binding, KeyFooter
 from o1lab.widgets.status_line import StatusLine
+from o1lab.widgets.typed_ahead import TypedAheadApp
 from screens.base.context import LabContext
 from store.errors import StoreError
 from store.sqlite import Database
@@ -209,18 +210,39 @@ def reported(
     return run
 
 
+def hold_keys(app: App[Any]) -> Callable[[], None]:
+    """Hold the keys typed behind an action that is about to open a dialog; see ``TypedAheadApp.hold_keys``."""
+    return app.hold_keys() if isinstance(app, TypedAheadApp) else lambda: None
+
+
 def task(
-    *, group: str = "default", exclusive: bool = False
+    *, group: str = "default", exclusive: bool = False, dialog: bool = False
 ) -> Callable[[Callable[Options, Awaitable[Result]]], Callable[Options, Worker[Result | None]]]:
     """Decorate an asynchronous method: it runs as a worker of Textual, and its errors are :func:`reported`.
 
     Args:
         group: the group of the worker.
         exclusive: whether it cancels the running workers of its group.
+        dialog: whether it opens a dialog after it has read something: keys typed ahead wait for the dialog.
     """
 
     def decorate(method: Callable[Options, Awaitable[Result]]) -> Callable[Options, Worker[Result | None]]:
-        return work(reported(method), group=group, exclusive=exclusive)
+        if not dialog:
+            return work(reported(method), group=group, exclusive=exclusive)
+
+        @wraps(method)
+        def begin(*args: Options.args, **kwargs: Options.kwargs) -> Worker[Result | None]:
+            release = hold_keys(cast(DOMNode, args[0]).app)
+
+            async def run(*given: Options.args, **more: Options.kwargs) -> Result:
+                try:
+                    return await method(*given, **more)
+                finally:
+                    release()
+
+            return work(reported(run), group=group, exclusive=exclusive)(*args, **kwargs)
+
+        return begin
 
     return decorate
 

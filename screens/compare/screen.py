@@ -162,11 +162,19 @@ class CompareScreen(LabScreen):
 
     def action_run(self, name: str) -> None:
         """Run one of the actions on the conversation or the prompt sets."""
-        group = "dialog" if name in self.dialogs else "task"
-        self.run_worker(self._run((self.dialogs | self.tasks)[name]), group=group, exclusive=True)
+        if name in self.dialogs:
+            self.open_dialog(self.dialogs[name])
+        else:
+            self.run_task(self.tasks[name])
 
-    @reported
-    async def _run(self, action: Action) -> None:
+    @task(exclusive=True, group="dialog", dialog=True)
+    async def open_dialog(self, action: Action) -> None:
+        """Run an action that may open a dialog."""
+        await action()
+
+    @task(exclusive=True, group="task")
+    async def run_task(self, action: Action) -> None:
+        """Run another action."""
         await action()
 
     def action_step(self, steps: int) -> None:
@@ -198,7 +206,7 @@ class CompareScreen(LabScreen):
         # openai takes a second to import: do it in a thread, while the user types the first prompt.
         await self.in_thread(importlib.import_module, "o1lab.inference.chat_client")
 
-    @task(exclusive=True, group="models")
+    @task(exclusive=True, group="models", dialog=True)
     async def action_models(self) -> None:
         """Choose the models; a change starts a new conversation."""
         refs = await self.in_thread(list_models, self.context.lab, self.context.config)

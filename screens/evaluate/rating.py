@@ -16,6 +16,7 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.keys import Binding, stepping
 from screens.base.context import LabContext
+from screens.base.screen import task
 from screens.evaluate.blind import BlindScreen
 from store import ratings
 from store.connection import Store
@@ -177,7 +178,7 @@ class RatingScreen(BlindScreen):
         self.with_thought = not self.with_thought
         self._draw()
 
-    @work(group="rating-note")
+    @task(group="rating-note", dialog=True)
     async def action_note(self) -> None:
         """Ask for a note to save with the mark."""
         note = await self.app.push_screen_wait(PromptDialog("Note on this answer", value=self.note))
@@ -185,7 +186,7 @@ class RatingScreen(BlindScreen):
             self.note = note.strip()
             self._draw_mark()
 
-    @work(group="rating")
+    @task(group="rating", dialog=True)
     async def action_results(self) -> None:
         """Show means and agreement. Ask first while samples are unmarked: later marks would not be blind."""
         from o1lab.widgets.dialogs import ConfirmDialog

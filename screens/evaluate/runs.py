@@ -111,7 +111,7 @@ class EvaluationsPane(Vertical):
             return
         self.post_message(self.Compare(pair[0], pair[1]))
 
-    @task(group="command")
+    @task(group="command", dialog=True)
     async def action_rescore(self) -> None:
         """Score the samples again with the suite's current scorer."""
         if not (line := self.jobs.need_line()):

@@ -181,7 +181,7 @@ class SamplePairScreen(LabellingScreen):
         if wholes:
             self.post_message(compare_message(wholes))
 
-    @task(exclusive=True, group="case")
+    @task(exclusive=True, group="case", dialog=True)
     async def action_case(self) -> None:
         """Write this pair with its labels in the format of the file ending."""
         from o1lab.evaluate.report import cases

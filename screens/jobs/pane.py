@@ -46,7 +46,7 @@ from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
 from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen
+from screens.base.screen import LabScreen, task
 from screens.jobs import changes
 from screens.jobs.kind import DetailT, LineT, PaneKind, PollLoop, Snapshot, toggle_pause
 from screens.jobs.lists import CursorMoved, JobCells, JobChosen, JobTable, JobView
@@ -319,7 +319,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
             messages = {True: "No new calls until you press P or r.", False: "Resumed."}
             await self.run_command(toggle_pause, messages.__getitem__, line.id)
 
-    @work(group="command")
+    @task(group="command", dialog=True)
     async def action_stop(self) -> None:
         """Stop the job after confirmation."""
         if (line := self._need_active("stop")) is None:
@@ -330,7 +330,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
             self.resumed.pop(line.id, None)
             await self.run_command(manage.stop, self.kind.stopping, line.id)
 
-    @work(group="command")
+    @task(group="command", dialog=True)
     async def action_resume(self) -> None:
         """Continue a job that is paused, stopped, failed or dead."""
         await changes.resume(self)
@@ -339,17 +339,17 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         """Continue a job with changed settings; runs in a thread."""
         self.kind.jobs.resume(self.context.lab, folder, changes)
 
-    @work(group="command")
+    @task(group="command", dialog=True)
     async def action_rename(self) -> None:
         """Give the job a name; an empty one removes it."""
         await changes.rename(self)
 
-    @work(group="command")
+    @task(group="command", dialog=True)
     async def action_note(self) -> None:
         """Add a note to the job."""
         await changes.note(self)
 
-    @work(group="command")
+    @task(group="command", dialog=True)
     async def action_tags(self) -> None:
         """Edit the tags of the job; an empty line removes them."""
         await changes.tags(self)
@@ -359,7 +359,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         """Leave the job out of the list, or list it again."""
         await changes.archive(self)
 
-    @work(group="command")
+    @task(group="command", dialog=True)
     async def action_remove(self) -> None:
         """Delete the job and its files after confirmation."""
         await changes.remove(self)
@@ -385,7 +385,7 @@ class JobsPane(Container, Generic[LineT, DetailT]):
             else:
                 self.post_message(self.NewLikeThis(values))
 
-    @work(group="command")
+    @task(group="command", dialog=True)
     async def action_facts(self) -> None:
         """Show everything about this job on the whole screen."""
         if (detail := self.need_detail()) is not None:

@@ -303,7 +303,7 @@ class Annotator(Static):
             self.say(done.confirmation)
             self.post_message(self.Saved(done))
 
-    @task()
+    @task(dialog=True)
     async def _edit_tags(self) -> None:
         """Edit the trace's tags as one line."""
         if (trace_id := self._target()) is None:
@@ -332,7 +332,7 @@ class Annotator(Static):
             if tag not in wanted:
                 self.annotate("untag", tag, of=trace_id)
 
-    @task()
+    @task(dialog=True)
     async def _edit_labels(self) -> None:
         """Change the labels of the lab."""
         from screens.traces.labels import LabelsDialog
@@ -340,7 +340,7 @@ class Annotator(Static):
         await self.app.push_screen_wait(LabelsDialog(self.context, self.writer))
         self.post_message(self.LabelsChanged())
 
-    @work
+    @task(dialog=True)
     async def _write_note(self) -> None:
         """Write a note."""
         if (trace_id := self._target()) is None:

@@ -279,7 +279,7 @@ class LensScreen(LabScreen):
         if self.views:
             self._show((self.at + step) % len(self.views))
 
-    @task(exclusive=True, group="models")
+    @task(exclusive=True, group="models", dialog=True)
     async def action_models(self) -> None:
         """Choose a model and let it score the chain."""
         if self.scoring:

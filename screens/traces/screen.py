@@ -163,7 +163,7 @@ class TracesScreen(LabScreen):
         if event.final:
             self.panes.show_list()
 
-    @task()
+    @task(dialog=True)
     async def action_sort(self) -> None:
         """Choose the order of the list."""
         query = cast(TraceQuery | None, await self.filter_bar.ask_order(self.query_now))
@@ -349,7 +349,7 @@ class TracesScreen(LabScreen):
         if (queue := await self.sets.draw(self.query_now)) is not None:
             self.apply(queue)
 
-    @task()
+    @task(dialog=True)
     async def action_annotators(self) -> None:
         """Choose a queue of traces by what annotators decided, or see how they agree."""
         if (queue := await choose_queue(self, self.query_now, self.say)) is not None:

@@ -197,7 +197,7 @@ class TrainScreen(JobsScreen):
         self.show_pane("runs", focus=self.filter_bar.editable())
 
     @on(RunTable.SortWanted)
-    @task(group="command")
+    @task(group="command", dialog=True)
     async def _sort(self) -> None:
         """Choose the order of the list."""
         now, language = ("-" if self.runs.descending else "") + self.runs.sort, RunQuery.LANGUAGE
@@ -207,7 +207,7 @@ class TrainScreen(JobsScreen):
             query = RunQuery.parse(language.with_sort(self.runs.source, order.strip()))
             self._use_filter(query)
 
-    @task(group="command")
+    @task(group="command", dialog=True)
     async def action_columns(self) -> None:
         """Choose the columns of the list, which the lab remembers."""
         title = "Columns, by commas; a narrow terminal keeps the first"
@@ -230,7 +230,7 @@ class TrainScreen(JobsScreen):
             self.table.choose(chosen(known))
             self.jobs.draw()
 
-    @task(group="command")
+    @task(group="command", dialog=True)
     async def action_diff(self) -> None:
         """Show where the recipes of the marked runs and of the one under the cursor differ."""
         names = list(dict.fromkeys(name for name in (*self.jobs.marked, self.jobs.selected) if name))
@@ -355,7 +355,7 @@ class TrainScreen(JobsScreen):
             self.app.copy_to_clipboard(visible(command))
             self.app.notify(visible(command), title="Copied", markup=False)
 
-    @work(group="command")
+    @task(group="command", dialog=True)
     async def action_answers(self) -> None:
         """Show the full answers to the probes."""
         if detail := self.jobs.need_detail():
@@ -370,7 +370,7 @@ class TrainScreen(JobsScreen):
             self.report(UsageError(f"The run {line.id} is in no group.", "o1lab train --seed 1,2,3 makes one."))
         return "" if line is None else line.group
 
-    @task(group="command")
+    @task(group="command", dialog=True)
     async def action_group(self) -> None:
         """Show the runs of the group side by side."""
         if name := self._group_of_line():

@@ -246,7 +246,7 @@ class TransparencyScreen(LabScreen):
         self.board = replace(await self.read(_board, framework), lab=found)
         self._show()
 
-    @task(exclusive=True, group="answer")
+    @task(exclusive=True, group="answer", dialog=True)
     async def action_answer(self, answer: str) -> None:
         """Answer the item under the cursor, after asking for evidence where the answer needs it."""
         # The cursors, not what is shown: the messages of a key that was pressed just before may still be queued.
@@ -275,7 +275,7 @@ class TransparencyScreen(LabScreen):
         self._note(f"{one_line(name, 40)}: {item.id} {answer.replace('_', ' ')} is recorded{scored_again}.")
         self.read_again()
 
-    @task(exclusive=True, group="answer")
+    @task(exclusive=True, group="answer", dialog=True)
     async def action_add_work(self) -> None:
         """Ask for the name of a work to score."""
         name = await self.app.push_screen_wait(PromptDialog("Name of the work"))
@@ -285,7 +285,7 @@ class TransparencyScreen(LabScreen):
         self.work_key = f"own:{name.strip()}"
         self.read_again()
 
-    @task(exclusive=True, group="write")
+    @task(exclusive=True, group="write", dialog=True)
     async def action_export(self) -> None:
         """Write what is shown to a file: the leaderboard, the synthesis methods, or a lesson or curve."""
         board, methods = self.board, self.methods if self.work_key == METHODS else None

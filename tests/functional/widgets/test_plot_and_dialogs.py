@@ -17,10 +17,12 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from o1lab.train.curve import ema
+from o1lab.widgets import typed_ahead
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
 from o1lab.widgets.loss_plot import Curve, LossPlot
 from o1lab.widgets.text_pane import EmptyState
 from o1lab.widgets.typed_ahead import TypedAheadApp
+from screens.base.screen import task
 from tests.support.compare_lab import until
 
 
@@ -268,6 +270,67 @@ async def test_enter_never_overtakes_letters_typed_while_the_prompt_opens(turns:
         await until(pilot, lambda: {"xy", "y"} & {*app.happened} and app.happened[-1] == "reject", "the last key")
     # At first x may still come before the dialog; it never decides after an enter that was typed behind it.
     assert app.happened in (["xy", "reject"], ["reject", "y", "reject"])
+
+
+class ReadsFirst(TypedAhead):
+    """m reads something before its dialog opens, as most actions of screens do; n finds nothing to ask about."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("n", "nothing", "Nothing")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_open = asyncio.Event()
+
+    @task(dialog=True)
+    async def action_ask(self) -> None:
+        await self.may_open.wait()
+        self.happened.append(await self.push_screen_wait(PromptDialog("Note")))
+
+    @task(dialog=True)
+    async def action_nothing(self) -> None:
+        await self.may_open.wait()
+
+
+@pytest.mark.parametrize("turns", [1, 3, 9, 30])
+async def test_keys_wait_for_a_dialog_whose_action_reads_something_first(turns: int) -> None:
+    app = ReadsFirst()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.post_message(events.Key("m", "m"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for key in ("x", "y", "enter", "x"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert app.happened == []
+        app.may_open.set()
+        await until(pilot, lambda: len(app.happened) == 2, "both")
+    assert app.happened == ["xy", "reject"]
+
+
+async def test_keys_go_on_when_an_action_opens_no_dialog() -> None:
+    app = ReadsFirst()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        for key in ("n", "x"):
+            app.post_message(events.Key(key, key))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert app.happened == []
+        app.may_open.set()
+        await until(pilot, lambda: app.happened == ["reject"], "the key behind it")
+
+
+async def test_keys_do_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_ahead, "HOLD_S", 0.05)
+    app = ReadsFirst()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        for key in ("n", "x"):
+            app.post_message(events.Key(key, key))
+        await until(pilot, lambda: app.happened == ["reject"], "the key, although the action goes on")
+        app.may_open.set()
 
 
 async def test_prompt_completes_the_last_of_several_words() -> None:
