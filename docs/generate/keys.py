@@ -57,7 +57,7 @@ _NAMES = {
     "slash": "/", "question_mark": "?", "minus": "-", "plus": "+", "escape": "esc", "underscore": "_", "comma": ",",
     "left_square_bracket": "[", "right_square_bracket": "]", "full_stop": ".", "space": "space",
     "exclamation_mark": "!", "number_sign": "#", "asterisk": "*", "vertical_line": "|", "ampersand": "&",
-    "greater_than_sign": ">", "less_than_sign": "<", "equals_sign": "=",
+    "greater_than_sign": ">", "less_than_sign": "<", "equals_sign": "=", "at": "@", "quotation_mark": "\"",
 }  # fmt: skip
 
 
