@@ -121,7 +121,7 @@ class SettingsDialog(Dialog[Settings]):
     ]  # fmt: skip
 
     def __init__(self, settings: Settings, title: str = "Settings, for all panes", *, one_pane: bool = False) -> None:
-        super().__init__(title, "tab next field · enter keep · ctrl+j line of the system prompt · esc discard")
+        super().__init__(title, "tab next field · enter keep · esc discard")
         self.settings = settings
         self.one_pane = one_pane
 
