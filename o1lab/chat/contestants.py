@@ -20,12 +20,12 @@ class Contestant:
     """A model with settings. A model with other settings is another contestant; the seed makes no difference.
 
     Attributes:
-        system: the system prompt; empty for none.
+        system: the system prompt; empty for none. None, in rounds only: that of the student's run.
         temperature, top_p, max_tokens: None for the server's default.
     """
 
     model: str
-    system: str = ""
+    system: str | None = ""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
@@ -34,7 +34,7 @@ class Contestant:
     def of(cls, model: str, asked: Mapping[str, Any]) -> Self:
         """Make a contestant of what a vote says of a candidate."""
         return cls(
-            model, str(asked.get("system") or ""), asked.get("temperature"), asked.get("top_p"), asked.get("max_tokens")
+            model, asked.get("system", ""), asked.get("temperature"), asked.get("top_p"), asked.get("max_tokens")
         )
 
     def settings(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def words_of(settings: Mapping[str, Any]) -> str:
     parts = []
     for name, value in sorted(settings.items(), key=lambda one: one[0] == "system"):
         if name == "system":
-            parts.append("no system prompt" if value == "" else "the run's system prompt" if value is None
+            parts.append("no system prompt" if value == "" else "default system prompt" if value is None
                          else f"system {one_line(repr(str(value)), 32)}")  # fmt: skip
         elif value is None:
             parts.append(f"{_WORDS.get(name, name)} of the server")
