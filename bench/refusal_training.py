@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from o1lab.chains import linear
 from o1lab.evaluate.scorers.refusal_features import (
     BUCKETS,
     FEATURES_VERSION,
@@ -99,27 +100,19 @@ class Training:
     """Trains on some of the rows and predicts others."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        from scipy import sparse
-
         self.rows = rows
         self.models = np.array([row.model for row in rows])
         self.refused = np.array([row.people != "complied" for row in rows])
         copies = Counter(row.answer for row in rows)
         self._weight = np.array([copies[row.answer] ** -0.5 for row in rows])
-        self._parts: dict[str, Any] = {"dense": sparse.csr_matrix(np.array([row.features.dense for row in rows]))}
-        for group in GROUPS:
-            found = [row.features.hashed[group] for row in rows]
-            ends = np.cumsum([0, *map(len, found)])
-            buckets, values = zip(*(pair for one in found for pair in one), strict=True)
-            self._parts[group] = sparse.csr_matrix((values, buckets, ends), shape=(len(rows), BUCKETS))
         self._matrices: dict[tuple[Group, ...], Any] = {}
         self._fitted: dict[tuple[tuple[Group, ...], float, bytes], Any] = {}
 
     def matrix(self, groups: tuple[Group, ...]) -> Any:
-        from scipy import sparse
-
         if groups not in self._matrices:
-            self._matrices[groups] = sparse.hstack([self._parts[name] for name in ("dense", *groups)]).tocsr()
+            hashed = {group: linear.in_order([row.features.hashed[group] for row in self.rows]) for group in groups}
+            dense = [row.features.dense for row in self.rows]
+            self._matrices[groups] = linear.matrix(dense, hashed, dict.fromkeys(groups, BUCKETS))
         return self._matrices[groups]
 
     def fit(self, config: Config, rows: Any) -> Any:
@@ -165,20 +158,14 @@ class Training:
 
     def write(self, config: Config, path: Path) -> None:
         """Train on all rows and write the weights: float32 for dense features, float16 for hashed ones."""
-        from safetensors.numpy import save_file
-
         regression = self.fit(config, np.full(len(self.rows), True))
-        weights, dense = regression.coef_[0], len(dense_names())
-        tensors = {"bias": regression.intercept_.astype(np.float32), "dense": weights[:dense].astype(np.float32)}
-        for at, group in enumerate(config.groups):
-            start = dense + at * BUCKETS
-            tensors[group] = weights[start : start + BUCKETS].astype(np.float16)
         about = {
             "version": "2", "features": str(FEATURES_VERSION), "threshold": str(config.threshold), "C": str(config.c),
             "trained_on": f"XSTest v2 completions of {', '.join(MODELS)}: final_label", "licence": "CC-BY-4.0",
         }  # fmt: skip
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, path, about)
+        buckets = dict.fromkeys(config.groups, BUCKETS)
+        weights = linear.split(regression.coef_, regression.intercept_, len(dense_names()), buckets, about)
+        linear.write(path, weights)
         path.chmod(0o644)
 
 

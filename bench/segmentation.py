@@ -16,19 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from o1lab.chains.move_training import TAG_TO_MOVE
 from o1lab.chains.moves import MoveKind, segment
 
 DATA = Path(os.environ.get("O1LAB_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
-TAG_TO_MOVE = {
-    "problem_setup": MoveKind.UNDERSTAND,
-    "fact_retrieval": MoveKind.UNDERSTAND,
-    "plan_generation": MoveKind.PLAN,
-    "active_computation": MoveKind.COMPUTE,
-    "uncertainty_management": MoveKind.REFLECT,
-    "self_checking": MoveKind.VERIFY,
-    "result_consolidation": MoveKind.CONCLUDE,
-    "final_answer_emission": MoveKind.CONCLUDE,
-}
 
 
 def pairs(rows: list[dict[str, Any]]) -> Iterator[tuple[MoveKind, MoveKind, str]]:

@@ -198,7 +198,9 @@ class LabApp(TypedAheadApp):
             return NotifySettings()
 
     def _make_ready(self) -> None:
-        """Import what the first write needs, check o1lab.toml, and measure pending traces."""
+        """Import what the first write needs, check o1lab.toml, then measure and label pending traces."""
+        from screens.base import upkeep
+
         prepare()
         if self.context.store.read_only:
             self.call_from_thread(
@@ -207,7 +209,9 @@ class LabApp(TypedAheadApp):
         try:
             _ = self.context.config
             self._check_keys()
-            self._measure_pending()
+            tell = partial(self.call_from_thread, self.notify, markup=False)
+            upkeep.measure_pending(self.context, tell, self._leaving.is_set)
+            upkeep.label_pending(self.context, tell, self._leaving.is_set)
         except (O1LabError, StoreError) as error:
             self.call_from_thread(self.notify, str(error), severity="error", timeout=20, markup=False)
 
@@ -218,20 +222,6 @@ class LabApp(TypedAheadApp):
 
             for fault in faults(all_keys(type(self), self.context.keys), self.context.keys):
                 self.call_from_thread(self.notify, fault, severity="warning", timeout=20, markup=False)
-
-    def _measure_pending(self) -> None:
-        """Measure traces that an import or a newer segmenter left unmeasured, in a thread, until the app closes."""
-        from o1lab.ingest.measuring import MEASURED_BY, measure_pending
-        from store import traces
-
-        pending = traces.count_unmeasured(self.context.store.db, MEASURED_BY)
-        if not pending or self.context.store.read_only:
-            return
-        self.call_from_thread(self.notify, f"Measuring {pending:,} traces in the background.", markup=False)
-        report = measure_pending(self.context.store, stop=self._leaving.is_set)
-        if not report.stopped:
-            done = f"Measured {report.measured:,} traces. Reload a list to see the new values."
-            self.call_from_thread(self.notify, done, markup=False)
 
     async def on_unmount(self) -> None:
         self._leaving.set()

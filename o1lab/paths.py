@@ -96,6 +96,7 @@ class Lab:
         "models/NAME/o1lab-model.json",
         "Where a model came from, the base of an adapter, and what a student is asked with.",
     )
+    moves_classifier = PathIn("moves.safetensors", "The classifier of moves that `o1lab moves train` made.")
     servers = PathIn("servers", "Records of running servers (url, token, pid), readable by their owner only.")
 
     @property

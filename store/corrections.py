@@ -43,6 +43,29 @@ def latest(records: Iterable[Annotation]) -> dict[Span, Annotation]:
     return {span: [*said.values()][-1] for span, said in found.items() if said}
 
 
+def spans(db: Database, trace_ids: Sequence[str]) -> dict[str, tuple[Span, ...]]:
+    """Return the corrected spans of these traces, for those that have any."""
+    rows = db.execute(
+        "SELECT DISTINCT a.trace_id, a.span_start, a.span_end FROM annotations a "
+        f"WHERE a.kind = 'move' AND a.trace_id IN (SELECT value FROM json_each(?)) AND {IN_FORCE} AND {ALIVE} "
+        "ORDER BY a.trace_id, a.span_start",
+        [json.dumps(trace_ids)],
+    )
+    found: dict[str, tuple[Span, ...]] = {}
+    for trace_id, start, end in rows:
+        found[trace_id] = (*found.get(trace_id, ()), (start, end))
+    return found
+
+
+def corrected_traces(db: Database) -> list[str]:
+    """Return the ids of the traces of which persons corrected a move, in the order they were added."""
+    rows = db.execute(
+        "SELECT t.id FROM traces t WHERE t.id IN (SELECT a.trace_id FROM annotations a "
+        f"WHERE a.kind = 'move' AND {IN_FORCE} AND {ALIVE}) ORDER BY t.seq"
+    )
+    return [row[0] for row in rows]
+
+
 def derive(db: Database, trace_ids: Sequence[str]) -> None:
     """Count the moves of traces again of which one was ever corrected, inside the caller's transaction."""
     touched = db.execute(

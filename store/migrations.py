@@ -300,6 +300,17 @@ CREATE TABLE sample_moves (
 """
 
 
+_LABELLED = """
+-- The classifier that last looked at the chain; null: none yet, the kinds are those of the rules.
+ALTER TABLE trace_segments ADD COLUMN labeller TEXT;
+-- Who gave the kinds: model, rules (the classifier does not know the language), writer (who wrote the chain).
+ALTER TABLE trace_segments ADD COLUMN kinds_by TEXT NOT NULL DEFAULT 'rules';
+-- The moves of the rules, once a classifier's are in their place: what is compared with texts that only rules segment.
+ALTER TABLE trace_segments ADD COLUMN rule_moves TEXT;
+CREATE INDEX trace_segments_labelled ON trace_segments(kinds_by, labeller);
+"""
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))
@@ -335,5 +346,6 @@ for _name, _script in (
     ("0017_pairs", _PAIRS),
     ("0018_votes", _VOTES),
     ("0019_sample_moves", _SAMPLE_MOVES),
+    ("0020_labelled", _LABELLED),
 ):
     _register(_name, _script)

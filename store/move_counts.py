@@ -54,7 +54,8 @@ class ChainMoves:
         thought: Characters of the thought; ``solution``: of the solution.
         text: The thought, or the solution if there is no thought, where ``tokens`` is not known; else None.
         counts: Number of moves of each kind of the thought, with people's corrections, or of the solution if there is
-            no thought; None if they were not stored by the wanted version of the segmenter.
+            no thought. Where a classifier labelled the moves, those of the rules count, which count samples as well,
+            without corrections. None if they were not stored by the wanted version of the segmenter.
     """
 
     problem: str
@@ -152,18 +153,23 @@ def of_teacher(
     rows = db.execute(
         "SELECT t.problem_id, t.verdict, t.complete, t.tokens, x.thought_start, x.thought_end, x.solution_start, "
         "x.solution_end, CASE WHEN t.tokens IS NULL THEN x.raw END, s.segmenter, s.moves, "
+        "CASE s.kinds_by WHEN 'model' THEN s.rule_moves END, "
         f"{', '.join(f't.{kind}' for kind in MOVE_KINDS)} "
         "FROM traces t JOIN trace_texts x ON x.seq = t.seq LEFT JOIN trace_segments s ON s.seq = t.seq "
         f"WHERE t.model = ? AND {_chosen(models, dataset)} ORDER BY t.seq",
         [model, *_values(models, dataset)],
     )
-    for problem, verdict, complete, tokens, start, end, solved, to, raw, version, packed, *counts in rows:
+    for problem, verdict, complete, tokens, start, end, solved, to, raw, version, packed, by_rules, *counts in rows:
         thought, solution = end - start, to - solved
         span = slice(start, end) if thought else slice(solved, to)
         known = version == segmenter and None not in counts
+        if by_rules is not None:
+            found = _counted(by_rules)
+        else:
+            found = tuple(counts) if thought or not known else _counted(packed)
         yield ChainMoves(
             problem, verdict, bool(complete), tokens, thought, solution, None if raw is None else decode(raw)[span],
-            None if not known else tuple(counts) if thought else _counted(packed),
+            found if known else None,
         )  # fmt: skip
 
 

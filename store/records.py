@@ -167,7 +167,8 @@ class TraceRow:
 class TraceText:
     """The texts of one trace and of its problem; ``context`` and ``outside`` are those of :class:`NewTrace`.
 
-    ``segments`` are the packed moves found by version ``segmenter`` of the segmenter, None before measuring.
+    ``segments`` are the packed moves found by version ``segmenter`` of the segmenter, None before measuring. Their
+    kinds are by ``kinds_by`` (rules, model, writer), since ``labeller`` looked at the chain; None if none did.
     """
 
     trace_id: str
@@ -182,6 +183,8 @@ class TraceText:
     segmenter: int = 0
     context: Context = ()
     outside: Spans = ()
+    labeller: str | None = None
+    kinds_by: str = "rules"
 
     @property
     def thought(self) -> str:

@@ -258,7 +258,7 @@ def text(db: Database, identity: str) -> TraceText:
 
 _TEXTS = """t.seq, t.id, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end,
             p.statement, p.answer, x.meta, t.complete, s.moves, s.segmenter, x.context,
-            x.outside
+            x.outside, s.labeller, s.kinds_by
             FROM traces t JOIN trace_texts x ON x.seq = t.seq JOIN problems p ON p.id = t.problem_id
             LEFT JOIN trace_segments s ON s.seq = t.seq"""
 
@@ -267,6 +267,7 @@ def _text(row: Sequence[Any]) -> TraceText:
     return TraceText(
         row[1], decode(row[2]), (row[3], row[4]), (row[5], row[6]), row[7], row[8], json.loads(row[9]),
         bool(row[10]), row[11], row[12] or 0, context_of(row[13]), spans_of(row[14]),
+        row[15], row[16] or "rules",
     )  # fmt: skip
 
 

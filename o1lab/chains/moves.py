@@ -1,8 +1,9 @@
-"""Segment a thought into moves: segments with one function each.
+"""Segment a thought into moves by rules: segments with one function each.
 
 The rules use the opening of a sentence, a few phrases anywhere in it, and whether it calculates. They are hand-written
-and tuned on half of the tagged sentences that ``bench/segmentation.py`` measures with; a model would be better and cost
-a thousand times more. Every stored segmentation records ``SEGMENTER_VERSION``.
+and tuned on half of the tagged sentences that ``bench/segmentation.py`` measures with. Imports use them, because they
+are fast; ``o1lab/chains/labelling.py`` gives the sentences better kinds later. Every stored segmentation records
+``SEGMENTER_VERSION``.
 
 For speed there are few calls: one scan finds the sentences and their openings, and ``str.find`` searches the phrases in
 the whole text.
@@ -12,13 +13,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from o1lab.text import lowered
 
-SEGMENTER_VERSION = 1
+SEGMENTER_VERSION = 2
 
 
 class MoveKind(StrEnum):
@@ -100,6 +101,7 @@ _OPENINGS = {
             make\ sure|be\ sure|validate|test)
         |(?:double[-\ ]?|cross[-\ ]?|re)?check(?:ing)?\b|verif(?:y|ying|ication)\b|plug(?:ging)?\ (?:it\ |
             this\ |that\ |them\ |these\ )?back
+        |(?:that|this|it)'s\ (?:correct|right|consistent)
         |(?:that|this|it|which)\ (?:all\ )?(?:makes\ sense|checks\ out|matches|is\ correct|is\ right|
             is\ consistent|seems\ (?:right|correct|consistent))
         |(?:让我|让我们|我们|我|再|来|需要)*(?:检查|验证|核对|检验|验算|确认)|代入(?:检验|验证|原)
@@ -125,7 +127,8 @@ _OPENINGS = {
     """,
     MoveKind.PLAN: r"""
         let(?:'s|\ me|\ us)\ (?:try|think|see|start|use|consider|approach|break|figure|denote|define|set|
-            call|first|look|write|find|solve|work|assume|begin|proceed|analy[sz]e|focus|outline|list|go)
+            call|first|look|write|find|solve|work|assume|begin|proceed|analy[sz]e|focus|outline|list|go|say)
+        |(?:now,?\ )?(?:moving\ on|let\ me\ move)|i\ think\ the\ best
         |(?:i|we)(?:'ll|\ (?:will|should|could|can|need\ to|have\ to|must|want\ to|might|think\ (?:i|
             we)))\ |(?:my|the|our)\ (?:plan|approach|strategy|next\ step|goal|first\ step)
         |alternatively\b|another\ (?:way|approach|method|idea)|first(?:ly|\ off|\ of\ all|,\ i|,\ let|,\ we|
@@ -138,25 +141,31 @@ _OPENINGS = {
         compute|calculat(?:e|ing)|simplif(?:y|ies|ying)|substitut(?:e|ing)|convert(?:ing)?|subtract(?:ing)?|
             multiply(?:ing)?|divid(?:e|ing)|expand(?:ing)?|add(?:ing)?\b|plug(?:ging)?\ (?:in|this|these|
             the)|solv(?:e|ing)\b|factor(?:ing)?\b|rearrang|differentiat|integrat|equation\b|eq\b|
-            similarly\b|[-+(]?\ ?\d|\\\[|\\\(|\$
+            rounded\b|(?:i|we)(?:'ve|\ have|\ get|\ got)[^.!?\n]{0,40}:\s|similarly\b|[-+(]?\ ?\d|\\\[|\\\(|\$
         |计算|代入|化简|展开|两边|移项|解得|求导|积分|得到|得|即
     """,
     MoveKind.UNDERSTAND: r"""
         (?:i|we)(?:'ve|\ have|'m\ given|\ am\ given|\ got|\ know|\ remember|\ recall|'re\ given|
             \ are\ given)|the\ (?:problem|question|task|formula|points?|smaller|larger|number|sum|total)
         |given\b|looking\ at|recall(?:ing)?\b|remember\b|each\b|in\ (?:the|this|a|our)\b|since\b|because\b|
-            there(?:'s|\ is|\ are)|it\ says|a\ |the\ |from\b|points\b
+            there(?:'s|\ is|\ are)|it\ (?:just\ )?(?:says|states)|a\ |the\ |from\b|points\b
         |题目|题意|已知|根据(?:题|条件)|给定|问题(?:是|要求|说|中)|好的|我(?:记得|知道)|这(?:是|道|个)|由于|因为
     """,
 }
-# Announced work would otherwise match as a plan. Weak conclusions count only if the sentence calculates nothing.
+# Announced work would otherwise match as a plan, and a problem that is restated as a conclusion. Weak conclusions
+# count only if the sentence calculates nothing.
 _ANNOUNCED = r"""
     (?:(?:let(?:'s|\ me|\ us)|i'll|we'll|(?:i|we)(?:\ (?:can|need\ to|have\ to|will|should|
         could))?)\ (?:now\ |just\ |first\ )?|first,?\ |next,?\ )+(?:compute|calculate|convert|simplify|
         substitute|subtract|multiply|divide|expand|add|plug)
 """
+_RESTATES = r"""
+    (?:i|we)(?:'ve|\ have|\ need)?\ (?:got\ |to\ (?:solve|figure\ out)\ )?(?:this|a|an)\ (?:\w+\ ){0,2}(?:problem|
+        question|puzzle|exercise)\b
+"""
 _WEAK = r"""
-    (?:therefore|thus|hence|consequently|so\b|(?:this|that|which)\ (?:gives|means|implies|leaves|tells))
+    (?:therefore|thus|hence|consequently|so\b(?!,?\ (?:i|we|let)\b)|(?:this|that|
+        which)\ (?:gives|means|implies|leaves|tells))
 """
 
 
@@ -170,7 +179,7 @@ def _named(*kinds: MoveKind) -> str:
 _SENTENCE = re.compile(
     rf"""
     (?: {_FILLER} (?: {_named(MoveKind.BACKTRACK, MoveKind.VERIFY, MoveKind.CONCLUDE, MoveKind.REFLECT)}
-                  | (?P<announced>{_ANNOUNCED}) | {_named(MoveKind.PLAN)} )
+                  | (?P<restates>{_RESTATES}) | (?P<announced>{_ANNOUNCED}) | {_named(MoveKind.PLAN)} )
       | (?: (?P<weak>{_WEAK}) | {_FILLER} (?: {_named(MoveKind.COMPUTE, MoveKind.UNDERSTAND)} )? )
         [^.!?\n。！？=≈×÷√+^]*+ (?: \.(?=\d) [^.!?\n。！？=≈×÷√+^]*+ )*+
         (?P<calculates>[=≈×÷√+^])?
@@ -183,6 +192,7 @@ _SENTENCE = re.compile(
 _KIND_OF_GROUP: dict[str | None, MoveKind | None] = {
     None: None,
     "announced": MoveKind.COMPUTE,
+    "restates": MoveKind.UNDERSTAND,
     "calculates": MoveKind.COMPUTE,
     "weak": MoveKind.CONCLUDE,
     **{kind.value: kind for kind in MoveKind},
@@ -207,30 +217,113 @@ _PHRASES: dict[MoveKind, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+class Sentence(NamedTuple):
+    """A sentence of a thought, up to the next one.
+
+    Attributes:
+        start: where it begins, in code points.
+        kind: the kind that the rules give to it.
+        cued: whether it begins a line with an opening of that kind, so that it begins a move of its own.
+    """
+
+    start: int
+    kind: MoveKind
+    cued: bool
+
+
 def segment(thought: str) -> list[Move]:
     """Return the moves of ``thought`` in order, covering it without gaps; empty for an empty thought."""
-    if not thought:
-        return []
+    found = sentences(thought)
+    return joined(found, [sentence.kind for sentence in found], len(thought))
+
+
+def sentences(thought: str) -> list[Sentence]:
+    """Return the sentences of ``thought`` with their kinds by the rules. Takes linear time."""
     text = lowered(thought)
-    sentences = [(match.start(), _KIND_OF_GROUP[match.lastgroup]) for match in _SENTENCE.finditer(text)]
-    if sentences[-1][0] == len(text):
-        sentences.pop()  # the empty match at the very end
-    phrases = _phrases(text, [start for start, _ in sentences])
+    scanned = _without_ends(thought, text)
+    opened = [(match.start(), _KIND_OF_GROUP[match.lastgroup]) for match in _SENTENCE.finditer(scanned)]
+    if opened[-1][0] == len(text):
+        opened.pop()  # the empty match at the very end
+    phrases = _phrases(text, [start for start, _ in opened])
+    found: list[Sentence] = []
+    current = MoveKind.UNDERSTAND
+    for index, (start, opening) in enumerate(opened):
+        current = phrases.get(index, opening) or current  # without a cue, it goes on with the move before it
+        cued = current in _CUED and opening is current and text[start - 1 : start] == "\n"
+        found.append(Sentence(start, current, cued))
+    return found
+
+
+def joined(found: Sequence[Sentence], kinds: Sequence[MoveKind], length: int) -> list[Move]:
+    """Return the moves of sentences with these kinds: neighbours of one kind are one move, except where one is cued.
+
+    Args:
+        found: the sentences of the text.
+        kinds: the kind of each.
+        length: the length of the text, in code points.
+    """
     moves: list[Move] = []
-    current, begin = MoveKind.UNDERSTAND, 0
-    for index, (start, opening) in enumerate(sentences):
-        kind = phrases.get(index, opening) or (current if current in _GOES_ON else MoveKind.UNDERSTAND)
-        if start > begin and (kind is not current or (kind in _CUED and text[start - 1] == "\n" and opening is kind)):
-            moves.append(Move(current, begin, start))
-            begin = start
-        current = kind
-    moves.append(Move(current, begin, len(text)))
-    return moves
+    begin = 0
+    for at in range(1, len(found)):
+        if kinds[at] is not kinds[at - 1] or (found[at].cued and found[at].kind is kinds[at]):
+            moves.append(Move(kinds[at - 1], begin, found[at].start))
+            begin = found[at].start
+    return [*moves, Move(kinds[-1], begin, length)] if found else []
 
 
-# A sentence without a cue continues a move of these kinds; after other kinds it is UNDERSTAND.
-_GOES_ON = frozenset({MoveKind.UNDERSTAND, MoveKind.COMPUTE})
+def cut(moves: Sequence[Move], spans: Iterable[tuple[int, int]]) -> list[Move]:
+    """Return moves among which each of ``spans`` is one: it has the kind that most of its characters had.
+
+    Args:
+        moves: moves without gaps.
+        spans: spans of the same text. Of those that overlap, the first in order counts.
+    """
+    found: list[Move] = []
+    at = 0
+    for start, end in sorted(spans):
+        inside = _within(moves, start, end)
+        if start < at or not inside or inside[-1].end != end:
+            continue
+        kind = max(inside, key=lambda move: sum(one.end - one.start for one in inside if one.kind is move.kind)).kind
+        found += [*_within(moves, at, start), Move(kind, start, end)]
+        at = end
+    return [*found, *_within(moves, at, moves[-1].end)] if moves else []
+
+
+def _within(moves: Iterable[Move], start: int, end: int) -> list[Move]:
+    """Return the parts of moves that lie between two offsets."""
+    parts = (Move(move.kind, max(move.start, start), min(move.end, end)) for move in moves)
+    return [part for part in parts if part.start < part.end]
+
+
+def _without_ends(thought: str, text: str) -> str:
+    """Return ``text``, which is ``thought`` in lower case, without the ends of sentences inside mathematics."""
+    if "$" in text or "\\" in text:
+        text = _MATHEMATICS.sub(lambda found: found[0].translate(_NO_ENDS), text)
+    if "!" in text:
+        pieces, at = [], 0
+        for found in _FACTORIAL.finditer(thought):
+            pieces += [text[at : found.end() - 1], ","]
+            at = found.end()
+        text = "".join([*pieces, text[at:]])
+    return text
+
+
+# Formulas that are closed before another one opens, so that each character is read once. protected_spans() also finds
+# nested ones, but takes four times as long as everything else here.
+_MATHEMATICS = re.compile(
+    r"""
+      \$\$ [^$]++ \$\$
+    | \$ (?! \s ) [^$\n]++ (?<! \s ) \$ (?! \d )
+    | \\\[ [^\\]*+ (?: \\ (?! [][] ) [^\\]*+ )*+ \\\]
+    | \\\( [^\\]*+ (?: \\ (?! [()] ) [^\\]*+ )*+ \\\)
+    | \\begin\{ [^\\]*+ (?: \\ (?! begin | end ) [^\\]*+ )*+ \\end\{
+    """,
+    re.VERBOSE,
+)
 _CUED = frozenset({MoveKind.BACKTRACK, MoveKind.VERIFY, MoveKind.CONCLUDE, MoveKind.REFLECT, MoveKind.PLAN})
+_NO_ENDS = str.maketrans(".!?\n。！？", ",,, ,,,")
+_FACTORIAL = re.compile(r"(?:[\d)}]|\b[A-Za-z])!(?=[ \t]*+[a-z\d*+/=≈×÷·(),.;:^\\$-])")
 
 
 def _phrases(text: str, starts: list[int]) -> dict[int, MoveKind]:

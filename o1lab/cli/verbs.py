@@ -26,6 +26,7 @@ from o1lab.cli import (
     lesson,
     manual,
     models,
+    moves,
     problems,
     report,
     reproduce,
@@ -98,8 +99,8 @@ def top(
 
 
 for module in (
-    lab, models, importing, problems, traces, filters, trees, datasets, distill, train, evaluation, serve, compare, tti,
-    report, lens, lesson, reproduce, waiting, manual,
+    lab, models, importing, problems, traces, moves, filters, trees, datasets, distill, train, evaluation, serve,
+    compare, tti, report, lens, lesson, reproduce, waiting, manual,
 ):  # fmt: skip
     app.add_typer(module.verbs)
 

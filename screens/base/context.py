@@ -50,6 +50,11 @@ class LabContext:
         return load_config(self.lab)
 
     @property
+    def writable(self) -> Lab | None:
+        """The lab, unless it is read-only."""
+        return None if self.store.read_only else self.lab
+
+    @property
     def saved_filters(self) -> SavedFilters:
         """The filters with names."""
         return SavedFilters(self.lab)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rich.text import Text
 from textual.binding import BindingType
 
+from o1lab.errors import LabError
 from o1lab.evaluate.rating.decisions import MOST_LISTED, agreement_lines, agreement_within
+from o1lab.evaluate.rating.moves import move_agreement
 from o1lab.format import counted
+from o1lab.ingest.labelling import labeller_of
+from o1lab.paths import Lab
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import Choice, PickDialog, PreviewDialog, among
 from o1lab.widgets.keys import Binding
 from screens.base.screen import LabScreen
 from screens.traces.text import problem_name
-from store import decisions, traces
+from store import corrections, decisions, traces
 from store.filters import TraceQuery
 from store.policy import POLICIES
 from store.sqlite import Database
@@ -41,7 +46,7 @@ _KEYS = " · + accepts, - rejects for all"
 
 
 @dataclass(frozen=True, slots=True)
-class Lab:
+class Queues:
     """How many annotators decided, under which policy, and the number of traces of each queue within a filter."""
 
     policy: str
@@ -54,21 +59,28 @@ def without_persons(query: TraceQuery) -> TraceQuery:
     return TraceQuery.parse(TraceQuery.LANGUAGE.without(query.source, "decision", *traces.OF_PERSONS))
 
 
-def read_lab(db: Database, query: TraceQuery) -> Lab:
+def read_queues(db: Database, query: TraceQuery) -> Queues:
     """Count the traces of each queue within a filter."""
     counts = {
         name: traces.count(db, query.narrowed(*TraceQuery.parse(filter_).conditions))
         for name, (_, filter_) in QUEUES.items()
     }
-    return Lab(decisions.policy_of(db), len(decisions.annotators(db)), counts)
+    return Queues(decisions.policy_of(db), len(decisions.annotators(db)), counts)
 
 
-def _agreement(db: Database, query: TraceQuery) -> list[str]:
-    """Compare the annotators on the traces of a filter, in lines that name traces as the list does."""
+def _agreement(db: Database, query: TraceQuery, lab: Lab) -> list[str]:
+    """Compare the annotators on the traces of a filter, in lines that name traces as the list does.
+
+    If persons gave moves their kinds, the rules and the classifier of the lab are compared with them as well.
+    """
     found = agreement_within(db, query)
     rows = [traces.get(db, one) for one in found.disputed[:MOST_LISTED]]
     names = {row.id: f"{problem_name(row)} {one_line(row.model, 24)}" for row in rows}
-    return agreement_lines(found, names=names)
+    lines = agreement_lines(found, names=names)
+    if corrections.corrected_traces(db):
+        with suppress(LabError):  # the app has said that the classifier cannot be used
+            lines += ["", *move_agreement(db, labeller_of(lab)).lines()]
+    return lines
 
 
 async def choose_queue(screen: LabScreen, query: TraceQuery, say: Callable[[str], None]) -> TraceQuery | None:
@@ -78,7 +90,7 @@ async def choose_queue(screen: LabScreen, query: TraceQuery, say: Callable[[str]
         The filter of the queue; None if none was chosen.
     """
     rest = without_persons(query)
-    lab = await screen.read(read_lab, rest)
+    lab = await screen.read(read_queues, rest)
     choices = [Choice(name, title, counted(lab.counts[name], "trace")) for name, (title, _) in QUEUES.items()]
     choices.append(Choice(_AGREEMENT, "how they agree: kappa and alpha", counted(lab.annotators, "annotator")))
     hint = f"policy {lab.policy} (o1lab.toml): {POLICIES[lab.policy]}"
@@ -86,7 +98,7 @@ async def choose_queue(screen: LabScreen, query: TraceQuery, say: Callable[[str]
     chosen: str | None = await screen.app.push_screen_wait(PickDialog(title, among(choices), hint=hint))
     if chosen == _AGREEMENT:
         say("comparing what annotators decided …")
-        lines = await screen.read(_agreement, rest)
+        lines = await screen.read(_agreement, rest, screen.context.lab)
         say("")
         more = PreviewDialog("Agreement of annotators", Text(visible("\n".join(lines))), action="Show the disputed")
         chosen = "disputed" if await screen.app.push_screen_wait(more) else None

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from o1lab.paths import Lab
 from o1lab.remembered import Session
 from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.keys import Binding
@@ -72,7 +73,8 @@ class ChainPane(Vertical):
     async def read(self, trace_id: str) -> None:
         """Read a chain and show it, unless another one is requested in the meantime."""
         self._wanted = trace_id
-        chain = await cast(LabScreen, self.screen).read(read_chain, trace_id)
+        screen = cast(LabScreen, self.screen)
+        chain = await screen.read(read_chain, trace_id, screen.context.writable)
         if self._wanted == trace_id:
             self.show(chain)
 
@@ -81,7 +83,7 @@ class ChainPane(Vertical):
         before, self.shown = self.shown, chain
         self._wanted = chain.row.id if chain else None
         self.query_one("#title", Static).update(title(chain.row, chain.text) if chain else "")
-        self.query_one("#origin", Static).update(origin(chain.row) if chain else "")
+        self.query_one("#origin", Static).update(origin(chain.row, chain.text) if chain else "")
         self._show_remarks()
         if chain and before and before.row.id == chain.row.id:
             self.reader.remark(chain.document)
@@ -166,7 +168,7 @@ class TracePanes(Split):
     async def go(self, trace_id: str, *, leaving: str | None = None) -> None:
         """Read a trace, then show it in list and reader, unless the user has left ``leaving`` in the meantime."""
         query = self.list.query_now
-        chain, index = await self.lab_screen.read(_read_placed, query, trace_id)
+        chain, index = await self.lab_screen.read(_read_placed, query, trace_id, self.lab_screen.context.writable)
         if (leaving is not None and self.list.wanted != leaving) or self.list.query_now is not query:
             return
         if index is None:
@@ -233,6 +235,6 @@ class TracePanes(Split):
             self.show_reader()
 
 
-def _read_placed(db: Database, query: TraceQuery, trace_id: str) -> tuple[Chain, int | None]:
-    chain = read_chain(db, trace_id)
+def _read_placed(db: Database, query: TraceQuery, trace_id: str, lab: Lab | None) -> tuple[Chain, int | None]:
+    chain = read_chain(db, trace_id, lab)
     return chain, traces.position(db, query, chain.row.id)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from o1lab.chains.moves import Move, segment
+from o1lab.errors import LabError
 from o1lab.ingest.corrections import ShownMove, corrected, unplaced
+from o1lab.ingest.labelling import label_now, labeller_of
 from o1lab.ingest.measuring import moves_of
 from o1lab.ingest.steps import who
+from o1lab.paths import Lab
 from o1lab.widgets.document import LabelKey, ReaderDocument, Segment, Sign, Span
 from store import annotations as annotation_log
 from store import decisions, labels, traces, wrong_steps
@@ -16,12 +20,14 @@ from store.annotations import Progress
 from store.decisions import View, view_of
 from store.filters import Condition, TraceQuery
 from store.labels import Label
+from store.migrations import MOVE_KINDS
 from store.records import Annotation, TraceRow, TraceText
 from store.sqlite import Database
 from store.writers import CHANGE, Writer, inside, takes_over, writers_of
 
 CORRECTED = "≠"
 """The sign of a corrected move."""
+_PENDING = Condition("moves-by", ("pending",))
 _DISPUTED = Condition("agreement", ("disputed",))
 
 
@@ -36,12 +42,20 @@ class Chain:
     view: View
 
 
-def read_chain(db: Database, trace_id: str) -> Chain:
+def read_chain(db: Database, trace_id: str, lab: Lab | None = None) -> Chain:
     """Read a trace with its moves and annotations.
+
+    Args:
+        db: The database.
+        trace_id: The trace.
+        lab: Its lab, where it is opened for reading: the classifier of moves looks at the chain first if it has not.
 
     Raises:
         MissingError: There is no such trace.
     """
+    if lab is not None:
+        with suppress(LabError):  # the app has reported it; the kinds are those of the rules
+            label_now(db, labeller_of(lab), trace_id)
     row = traces.get(db, trace_id)
     text = traces.text(db, row.id)
     records = tuple(annotation_log.of_trace(db, row.id))
@@ -124,7 +138,18 @@ def progress_of(db: Database, query: TraceQuery, annotator: str, at_most: int | 
     kept = tuple(condition for condition in query.conditions if condition.field not in ("decision", "mine"))
     own, wider = query.asks("mine", "assigned"), replace(query, conditions=kept)
     progress = annotation_log.progress(db, wider, annotator=annotator, at_most=at_most, own=own)
-    return replace(progress, label=label_of(db, wider, own=own)) if progress.exact else progress
+    if not progress.exact:
+        return progress
+    labels = (label_of(db, wider, own=own), _relabelling(db, query))
+    return replace(progress, label=" · ".join(label for label in labels if label))
+
+
+def _relabelling(db: Database, query: TraceQuery) -> str:
+    """Return how many traces of a filter by moves the classifier has not looked at; empty if that is no matter."""
+    if not {condition.field for condition in query.conditions} & {*MOVE_KINDS, "reflective"}:
+        return ""
+    pending = traces.count(db, query.narrowed(_PENDING))
+    return f"moves of {pending:,} still by rules" if pending else ""
 
 
 def label_of(db: Database, query: TraceQuery, *, own: bool) -> str:

@@ -155,13 +155,18 @@ def question_of(text: TraceText) -> str:
     return f"({len(text.context)} messages: i shows them) {text.statement}\n\n{text.asked}"
 
 
-def origin(row: TraceRow) -> Text:
-    """Return a line on the origin of a chain: id, model, length, synthesis, source and parent."""
+def origin(row: TraceRow, text: TraceText | None = None) -> Text:
+    """Return a line on the origin of a chain: id, model, length, synthesis, source and parent.
+
+    With ``text``, it says if the kinds of the stored moves are those of the rules.
+    """
     parts = [row.id[:8], one_line(row.model, 40), f"{short_count(row.chars)} chars"]
     if row.tokens is not None:
         parts.append(f"{row.tokens:,} tok")
     if state(row):
         parts.append({"loop": "looping", "cut": "cut off"}[state(row)])
+    if text is not None and text.segments is not None and text.kinds_by == "rules":
+        parts.append("moves by rules")
     parts += [row.synthesis, one_line(row.source, 30)]
     if row.parent_id:
         parts.append(f"edited from {row.parent_id[:8]}")

@@ -30,6 +30,7 @@ SORTS = {  # each has an index over exactly this expression (migration 0003)
     "tokens": "coalesce(t.tokens, -1)",
     **{kind: f"coalesce(t.{kind}, -1)" for kind in MOVE_KINDS},
 }
+_KINDS_BY = "t.seq IN (SELECT s.seq FROM trace_segments s WHERE {})"
 _REFLECTIVE = "(t.reflect >= 1 AND (t.backtrack >= 1 OR t.verify >= 1))"  # null, like the moves, until measured
 _STEPS_OF = "wrong_steps WHERE trace_id = t.id"
 _STEPS = f"EXISTS (SELECT 1 FROM {_STEPS_OF} AND {{}})"
@@ -140,6 +141,13 @@ TRACES = Language(
             ),
             "whether an annotator or judge marks a first wrong step, or they differ",
             values=("marked", "right", "disputed", "none"),
+        ),
+        Field(
+            "moves-by", cases(_KINDS_BY.format("s.kinds_by = ? AND s.labeller IS NOT NULL"), {
+                "pending": _KINDS_BY.format("s.labeller IS NULL"),
+            }),
+            "who gave the moves their kinds: the classifier (model), the rules, the writer; pending: it comes later",
+            values=("model", "rules", "writer", "pending"),
         ),
         Field("source", contains("t.source"), "part of the name of the trace's source"),
         Field("key", contains("t.key"), "part of the problem's name in its source"),

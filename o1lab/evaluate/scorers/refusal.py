@@ -12,13 +12,13 @@ say ``partial`` where an answer follows what declines.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from o1lab.chains import linear
 from o1lab.chains.language import language_of
+from o1lab.chains.linear import Weights
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.scorers.base import Attempt, Options, PlainScorer, Score, scorer
 from o1lab.evaluate.scorers.refusal_features import (
@@ -26,18 +26,12 @@ from o1lab.evaluate.scorers.refusal_features import (
     FEATURES_VERSION,
     GROUPS,
     Features,
-    Group,
     dense_names,
     features,
 )
 from o1lab.evaluate.scorers.refusal_rules import READ, SENTENCE, Reading, RefusalKind, read_by_rules
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 Partial = Literal["refused", "complied", "wrong"]
 
@@ -86,38 +80,16 @@ def read(answer: str, question: str = "") -> Reading:
     by_rules = read_by_rules(answer, question)
     if language_of(answer[:READ]) != "en":
         return by_rules
-    chance = weights().probability(features(answer, question, by_rules.kind, weights().hashed))
+    groups = [group for group in GROUPS if group in weights().hashed]
+    chance = probability(features(answer, question, by_rules.kind, groups))
     by = f"classifier, {chance:.2f}"
-    if chance < weights().threshold:
+    if chance < threshold():
         return Reading("complied", by=by)
     return Reading("refused", by_rules.cue or _first_sentence(answer), by)
 
 
 def _first_sentence(answer: str) -> str:
     return next((sentence.strip() for sentence in SENTENCE.split(answer[:READ]) if sentence.strip()), "")
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """A logistic regression on :class:`Features`.
-
-    Attributes:
-        threshold: the lowest probability of a refusal.
-        dense: a weight for each of ``dense_names()``.
-        hashed: BUCKETS weights for each group that it was trained with.
-    """
-
-    threshold: float
-    bias: float
-    dense: NDArray[np.float32]
-    hashed: Mapping[Group, NDArray[np.float16]]
-
-    def probability(self, found: Features) -> float:
-        """Return the probability that the answer refuses, fully or in part."""
-        score = self.bias + float(self.dense @ found.dense)
-        for group, weight in self.hashed.items():
-            score += sum(float(weight[bucket]) * value for bucket, value in found.hashed[group])
-        return 1 / (1 + math.exp(-max(-500.0, min(500.0, score))))
 
 
 def weights_path() -> Path:
@@ -130,15 +102,19 @@ def weights() -> Weights:
     """Return the classifier's weights.
 
     Raises:
-        ValueError: the file belongs to other features, so it has to be trained again.
+        ValueError: the file belongs to other features, so it has to be trained again with ``bench/refusal.py``.
     """
-    from safetensors import safe_open
+    buckets: dict[str, int] = dict.fromkeys(GROUPS, BUCKETS)
+    return linear.read(weights_path(), features=FEATURES_VERSION, dense=len(dense_names()), buckets=buckets)
 
-    with safe_open(weights_path(), "np") as file:
-        about = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a dictionary
-    hashed = {group: tensors[group] for group in GROUPS if group in tensors}
-    fits = len(tensors["dense"]) == len(dense_names()) and all(len(one) == BUCKETS for one in hashed.values())
-    if about.get("features") != str(FEATURES_VERSION) or not fits:
-        raise ValueError(f"{weights_path()} was trained with other features; train it again with bench/refusal.py")
-    return Weights(float(about["threshold"]), float(tensors["bias"][0]), tensors["dense"], hashed)
+
+def probability(found: Features) -> float:
+    """Return the probability that the answer with these features refuses, fully or in part."""
+    hashed: dict[str, linear.Grams] = {group: linear.in_order([pairs]) for group, pairs in found.hashed.items()}
+    score = float(weights().scores([found.dense], hashed)[0, 0])
+    return 1 / (1 + math.exp(-max(-500.0, min(500.0, score))))
+
+
+def threshold() -> float:
+    """Return the lowest probability of a refusal."""
+    return float(weights().about["threshold"])

@@ -47,6 +47,7 @@ EXCLUDED = {
     "eval wait": "the same as runs wait",
     "hardware": "depends on the machine; it has tests of its own",
     "man": "the number of pages; test_manual.py has it",
+    "moves train": "needs scikit-learn; tests/functional/cli/test_moves.py has its keys",
     "serve": "runs until it is killed; its ready line is tested in test_cli_serving.py",
     "web": "runs until it is killed; its ready line is tested in test_web.py",
 }
@@ -228,6 +229,8 @@ def record_curating(o1lab: Recorder, folder: Path) -> None:
     o1lab("annotate", trace, "--wrong-step", "1", what="wrong step")
     o1lab("annotate", trace, "--label", "1:slip", what="label")
     o1lab("annotate", trace, "--move", "1:verify", what="kind of a move")
+    o1lab("moves label")
+    o1lab("moves agreement")
     o1lab("labels ls")
     o1lab("labels add", "guess")
     o1lab("labels set", "guess", "--digit", "1")

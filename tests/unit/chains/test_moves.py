@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.chains.moves import MOVE_OF_LETTER, MoveKind, segment
+from o1lab.chains.moves import MOVE_OF_LETTER, MoveKind, segment, sentences
 from tests.support.linear import assert_linear
 
 
@@ -75,7 +75,71 @@ def test_covers_any_mixture_of_cues(pieces: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["{", "}", "{}", ".", ".'", '."', "so ", "first ", " ", "\n", "a", "等", "=", "。", "1."]
+    "unit",
+    [
+        "{",
+        "}",
+        "{}",
+        "$",
+        "$$ ",
+        "\\[",
+        "\\(",
+        "\\begin{a}",
+        "5! ",
+        ".",
+        ".'",
+        '."',
+        "so ",
+        "first ",
+        " ",
+        "\n",
+        "a",
+        "等",
+        "=",
+        "。",
+        "1.",
+    ],
 )
 def test_text_without_sense_is_linear(unit: str) -> None:
     assert_linear(assert_covers, unit)
+
+
+def starts(thought: str) -> list[str]:
+    return [thought[sentence.start :].split(maxsplit=1)[0] for sentence in sentences(thought)]
+
+
+@pytest.mark.parametrize(
+    ("thought", "expected"),
+    [
+        ("So \\[ x = 3. \\\\ y = 4! \\] holds. Done.", ["So", "Done."]),
+        ("Here \\( a. b \\) and $a? b$ and $$\nx = 1.\n$$ stay. Done.", ["Here", "Done."]),
+        ("\\begin{align} a &= 1. \\\\ b &= 2. \\end{align} follows. Done.", ["\\begin{align}", "Done."]),
+        ("There are 5! = 120 or (n-1)! ways, and 9! divided by 2! more. Great! Done", ["There", "Great!", "Done"]),
+        ("It costs $5. Then $6 more. Done.", ["It", "Then", "Done."]),
+        ("Open \\[ x. And \\[ y. Done.", ["Open", "And", "Done."]),
+    ],
+)
+def test_no_sentence_ends_inside_mathematics(thought: str, expected: list[str]) -> None:
+    assert starts(thought) == expected
+
+
+@pytest.mark.parametrize(
+    ("thought", "expected"),
+    [
+        ("So I've got this problem about a tank.", "U"),
+        ("Alright, so I have this math problem here: a tank leaks.", "U"),
+        ("Okay, so I need to solve this geometry problem.", "U"),
+        ("So we have:\n\\[ x = 3 \\]", "C"),
+        ("So, we get:\n$x$", "C"),
+        ("So the sum is even.", "F"),
+    ],
+)
+def test_a_restatement_and_an_announced_formula_are_no_conclusions(thought: str, expected: str) -> None:
+    assert kinds(thought) == expected
+
+
+@pytest.mark.parametrize(
+    "before", ["Let me check this:", "Wait, that is odd.", "The answer is 4.", "First, think of tiles."]
+)
+def test_a_sentence_without_a_cue_goes_on_with_the_move_before_it(before: str) -> None:
+    assert len(kinds(f"{before} Tiles lie flat.")) == 1

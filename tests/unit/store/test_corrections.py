@@ -53,7 +53,7 @@ def kinds(store: Store, trace: str) -> dict[tuple[int, int], str]:
 
 
 def test_the_letters_are_those_of_the_segmenter() -> None:
-    assert {kind.letter: kind.value for kind in MoveKind} == corrections._KIND_OF_LETTER
+    assert {kind.letter: kind.value for kind in MoveKind} == corrections.KIND_OF_LETTER
 
 
 def test_the_numbers_of_moves_follow_a_correction_and_its_undo(store: Store, trace: str) -> None:

@@ -1,0 +1,78 @@
+"""Agreement of the schemes that find moves with the kinds that persons gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from o1lab.chains.labelling import Labeller
+from o1lab.chains.moves import segment
+from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa
+from o1lab.ingest.corrected_moves import every_corrected, kind_within
+from store import labelling
+from store.sqlite import Database
+
+NOTE = "Only moves that persons corrected or confirmed count. Confirm right ones too: who only corrects, sees errors."
+
+
+@dataclass(frozen=True)
+class MoveAgreement:
+    """How the rules and the classifier agree with persons.
+
+    Attributes:
+        classifier: the name of the classifier.
+        schemes: Cohen's kappa of each scheme, ``rules`` and ``classifier``, with the kinds that persons gave.
+        chains: the number of chains with such moves.
+        labelled: the number of chains by who gave their moves their kinds.
+    """
+
+    classifier: str
+    schemes: Mapping[str, Agreement]
+    chains: int
+    labelled: Mapping[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "classifier": self.classifier,
+            "schemes": {name: found.as_json() for name, found in self.schemes.items()},
+            "chains": self.chains,
+            "labelled": dict(self.labelled),
+        }
+
+    def lines(self) -> list[str]:
+        """Return the agreement as lines of text."""
+        units = next(iter(self.schemes.values())).units
+        found = [f"Moves whose kind persons gave: {units:,}, in {self.chains:,} chains"]
+        for name, kappa in self.schemes.items():
+            called = f"classifier {self.classifier}" if name == "classifier" else name
+            if kappa.value is None:
+                found.append(f"  {called}: no kappa, {kappa.why_not}")
+                continue
+            within = f" [{kappa.ci95[0]:.2f}, {kappa.ci95[1]:.2f}]" if kappa.ci95 else ""
+            found.append(
+                f"  {called}: kappa {kappa.value:.2f}{within}, equal in {kappa.observed or 0:.0%}, n {units:,}"
+            )
+        found.append(NOTE)
+        count = self.labelled
+        others = ", ".join(f"{count[by]:,} {words}" for by, words in _OTHERS.items() if count[by])
+        found.append(f"Chains: moves of {count['model']:,} by the classifier" + (f"; {others}" if others else "") + ".")
+        return found
+
+
+_OTHERS = {"rules": "by the rules (other languages)", "writer": "by their writer", "pending": "still to be labelled"}
+
+
+def move_agreement(db: Database, labeller: Labeller) -> MoveAgreement:
+    """Compare the rules and a classifier with the kinds that persons gave to moves."""
+    said, rules, model = [], [], []
+    chains = 0
+    for one in every_corrected(db):
+        chains += 1
+        by_rules, by_model = segment(one.text), labeller.label(one.text).moves
+        for span, kind in one.kinds.items():
+            said.append(kind)
+            rules.append(kind_within(by_rules, span))
+            model.append(kind_within(by_model, span))
+    schemes = {"rules": cohen_kappa(said, rules), "classifier": cohen_kappa(said, model)}
+    return MoveAgreement(labeller.name, schemes, chains, labelling.by_whom(db))
