@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from screens.base.context import LabContext
 
+_WORTH_TELLING = 60
+"""Chains that take more than a few seconds to label."""
+
 
 def measure_pending(context: LabContext, tell: Callable[[str], object], stop: Callable[[], bool]) -> None:
     """Measure traces that an import or a newer segmenter left unmeasured. Blocks.
@@ -40,5 +43,5 @@ def label_pending(context: LabContext, tell: Callable[[str], object], stop: Call
 
     if not context.store.read_only:
         done = label_pending(context.store, labeller_of(context.lab), stop=stop)
-        if done and not stop():
+        if done.total() >= _WORTH_TELLING and not stop():
             tell(f"Labelled the moves of {done.total():,} traces. Reload a list to see the new values.")

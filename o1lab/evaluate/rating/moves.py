@@ -60,7 +60,11 @@ class MoveAgreement:
         return found
 
 
-_OTHERS = {"rules": "by the rules (other languages)", "writer": "by their writer", "pending": "still to be labelled"}
+_OTHERS = {
+    "rules": "by the rules (not English, or hardly any words)",
+    "writer": "by their writer",
+    "pending": "still to be labelled",
+}
 
 
 def move_agreement(db: Database, labeller: Labeller) -> MoveAgreement:
