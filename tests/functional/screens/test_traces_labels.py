@@ -134,9 +134,9 @@ async def test_a_letter_corrects_the_kind_of_selected_moves(context: LabContext,
         await until(pilot, lambda: f"corrected from {kinds[0]}: tester" in shown(pilot))
         after = traces.get(context.store.db, first).moves
         assert after == moves | {"backtrack": moves["backtrack"] + 1, kinds[0]: moves[kinds[0]] - 1}
-        await pilot.press("K", "J", "J", "F")  # the first three moves at once
-        await until(pilot, lambda: body.segments.kinds[:3] == ["conclude"] * 3)
-        assert "3 moves: conclude" in words(screen, "#said") and "3 moves corrected" in words(screen, "#remarks")
+        await pilot.press("K", "J", "J", "V")  # the first three moves at once
+        await until(pilot, lambda: body.segments.kinds[:3] == ["verify"] * 3)
+        assert "3 moves: verify" in words(screen, "#said") and "3 moves corrected" in words(screen, "#remarks")
         await pilot.press("u")
         await until(pilot, lambda: body.segments.kinds[:3] == ["backtrack", *kinds[1:3]])
         await pilot.press("u")
