@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store import annotations as annotation_log
-from store import assignments, datasets, labels, traces
+from store import assignments, datasets, labels, suitability, traces
 from store.filters import TraceQuery
 from store.sqlite import Database
 
@@ -22,4 +22,6 @@ def of_traces(db: Database) -> dict[str, list[str]]:
 
 def unknown(db: Database, query: TraceQuery) -> str:
     """Return a sentence on a value of the filter that the lab does not have, with those that it has; empty for none."""
+    if query.of_student and suitability.chosen(db) is None:
+        return "No student is chosen yet, so no trace has its figures. `o1lab suitability --model MODEL` chooses one."
     return query.LANGUAGE.unknown(query.conditions, of_traces(db))

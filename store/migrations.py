@@ -5,9 +5,13 @@ A released migration is never edited, since labs exist that have it applied (tes
 
 from __future__ import annotations
 
+import json
+import zlib
+
 from store.early_schemas import DISTILLATION, EVALUATION, LIST_INDEXES
 from store.first_schema import FIRST
 from store.sqlite import Database, Migrations
+from store.suitability import mean_loss, rank_surprisal_ratio
 
 migrations = Migrations("o1lab")
 
@@ -311,6 +315,30 @@ CREATE INDEX trace_segments_labelled ON trace_segments(kinds_by, labeller);
 """
 
 
+_SUITABILITY = """
+-- How suitable a trace is for the model, see store/suitability.py; the mean loss of its sentences, each after the few
+-- before it alone, is null until the model was asked for it.
+ALTER TABLE token_scores ADD COLUMN nll REAL;
+ALTER TABLE token_scores ADD COLUMN rsr REAL;
+ALTER TABLE token_scores ADD COLUMN local_nll REAL;
+CREATE INDEX token_scores_figures ON token_scores(model, seq, nll, rsr, local_nll);
+-- The student that the figures of lists are of: at most one row.
+CREATE TABLE chosen_student (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    model TEXT NOT NULL,            -- as in token_scores
+    name TEXT NOT NULL
+);
+-- How many answers of a model to a problem are right, from the evaluations of the lab.
+CREATE TABLE pass_rates (
+    model TEXT NOT NULL,            -- as in token_scores
+    problem_id TEXT NOT NULL,
+    samples INTEGER NOT NULL,
+    correct INTEGER NOT NULL,
+    PRIMARY KEY (model, problem_id)
+) WITHOUT ROWID;
+"""
+
+
 def _statements(script: str) -> list[str]:
     """Split ``script`` into statements; executescript() would commit the current transaction."""
     plain = "\n".join(line.split(" -- ")[0] for line in script.splitlines() if not line.startswith("--"))
@@ -347,5 +375,14 @@ for _name, _script in (
     ("0018_votes", _VOTES),
     ("0019_sample_moves", _SAMPLE_MOVES),
     ("0020_labelled", _LABELLED),
+    ("0021_suitability", _SUITABILITY),
 ):
     _register(_name, _script)
+
+
+@migrations(name="0022_suitability_of_scored")
+def _suitability_of_scored(db: Database) -> None:
+    """Fill in the figures of the traces that were scored before they were kept."""
+    for row_id, losses, packed in db.conn.execute("SELECT id, losses, tokens FROM token_scores").fetchall():
+        found = mean_loss(json.loads(losses)), rank_surprisal_ratio(json.loads(zlib.decompress(packed)))
+        db.conn.execute("UPDATE token_scores SET nll = ?, rsr = ? WHERE id = ?", (*found, row_id))

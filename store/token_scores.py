@@ -11,6 +11,7 @@ from typing import Any
 from store.errors import MissingError
 from store.records import now, scrubbed
 from store.sqlite import Database
+from store.suitability import mean_loss, rank_surprisal_ratio
 
 _AT_ONCE = 500
 
@@ -63,10 +64,15 @@ def add(db: Database, scores: Iterable[TokenScores]) -> None:
                 raise MissingError(f"There is no trace '{one.trace_id}'.", "`o1lab traces ls` lists them.")
             packed = zlib.compress(json.dumps(one.tokens).encode())
             db.conn.execute(
-                "INSERT OR REPLACE INTO token_scores (seq, model, name, losses, tokens, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (row[0], one.model, scrubbed(one.name), json.dumps(one.losses), packed, now()),
-            )
+                "INSERT INTO token_scores (seq, model, name, losses, tokens, created_at, nll, rsr) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq, model) DO UPDATE SET name = excluded.name, "
+                "losses = excluded.losses, tokens = excluded.tokens, created_at = excluded.created_at, "
+                "nll = excluded.nll, rsr = excluded.rsr",
+                (
+                    row[0], one.model, scrubbed(one.name), json.dumps(one.losses), packed, now(),
+                    mean_loss(one.losses), rank_surprisal_ratio(one.tokens),
+                ),
+            )  # fmt: skip
 
 
 def of_trace(db: Database, trace_id: str, models: Sequence[str] = ()) -> list[TokenScores]:

@@ -11,7 +11,7 @@ from store import corrections, decisions, search
 from store.errors import MissingError
 from store.filters import TraceQuery
 from store.filters.clauses import like
-from store.filters.traces import SORTS, Selection, selection
+from store.filters.traces import OF_STUDENT, Selection, selection
 from store.migrations import MOVE_KINDS
 from store.naming import ENOUGH, called, without_model
 from store.policy import NOT_SEEN
@@ -136,7 +136,7 @@ def _unbroken(db: Database, query: TraceQuery) -> tuple[int, int] | None:
 
 def _in_order(db: Database, query: TraceQuery, chosen: Selection) -> Selection:
     """Return the selection in the way that finds its first rows fastest."""
-    if query.sort == "added" or query.text.strip() or _is_own(db, query) or not _is_many(db, chosen):
+    if query.sort in ("added", *OF_STUDENT) or query.text.strip() or _is_own(db, query) or not _is_many(db, chosen):
         return chosen
     return chosen.walking(query)
 
@@ -162,7 +162,7 @@ def select(db: Database, query: TraceQuery, *, limit: int | None = None, batch: 
     while left:
         size = batch if left < 0 else min(batch, left)
         rows = db.execute(
-            f"SELECT {SORTS[query.sort]}, t.seq, {_LISTED} FROM {source} AND {beyond} ORDER BY {order} LIMIT ?",
+            f"SELECT {query.by}, t.seq, {_LISTED} FROM {source} AND {beyond} ORDER BY {order} LIMIT ?",
             [*parameters, *values, size],
         ).fetchall()
         yield from (_row(row[2:]) for row in rows)
@@ -363,7 +363,7 @@ def of_problem(db: Database, problem: str) -> list[TraceRow]:
 def _sort_key(db: Database, query: TraceQuery, identity: str) -> tuple[Any, int] | None:
     source, parameters, seq, _ = selection(query)
     row = db.execute(
-        f"SELECT {SORTS[query.sort]}, t.seq FROM {source} AND {seq} = (SELECT seq FROM traces WHERE id = ?)",
+        f"SELECT {query.by}, t.seq FROM {source} AND {seq} = (SELECT seq FROM traces WHERE id = ?)",
         [*parameters, identity],
     ).fetchone()
     return (row[0], row[1]) if row else None
@@ -373,7 +373,7 @@ def _beyond(query: TraceQuery, key: Sequence[Any], seq: str, *, after: bool) -> 
     comparison = ">" if after != query.descending else "<"
     if query.sort == "added":
         return f"{seq} {comparison} ?", [key[1]]
-    by = SORTS[query.sort]
+    by = query.by
     # The first condition is implied by the second; SQLite needs it to use the index of this order.
     return f"{by} {comparison}= ? AND ({by}, {seq}) {comparison} (?, ?)", [key[0], *key]
 

@@ -16,8 +16,11 @@ from o1lab.cli.pager import Line, emit_paged
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from store.records import Annotation, TraceRow
     from store.sqlite import Database
+    from store.suitability import Suitability
     from store.trees import NewWalk
 
 verbs = Verbs()
@@ -55,7 +58,7 @@ def traces_ls(
 
     Examples: o1lab traces ls 'verdict:correct reflect>=3 wait'; o1lab traces ls --teacher sky-t1 --sort -chars
     """
-    from store import filter_values, traces
+    from store import filter_values, suitability, traces
     from store.filters import TraceQuery
 
     named = {"verdict": verdict, "model": teacher, "decision": decision, "sort": sort}
@@ -64,14 +67,17 @@ def traces_ls(
     with opened() as store:
         found = traces.page(store.db, query, limit=limit, offset=offset)
         total = traces.count(store.db, query)
+        fits = suitability.of_chosen(store.db, [row.id for row in found])
         if not total and (unknown := filter_values.unknown(store.db, query)):
             say(unknown)
-    emit_list([_item(row) for row in found], _COLUMNS, total=total)
+    emit_list([_item(row, fits) for row in found], _COLUMNS, total=total)
 
 
-def _item(row: TraceRow) -> dict[str, Any]:
+def _item(row: TraceRow, fits: Mapping[str, Suitability]) -> dict[str, Any]:
     names = ("id", "problem_id", "model", "source", "verdict", "complete", "looping", "chars", "tokens", "moves")
-    return {name: getattr(row, name) for name in (*names, "decision", "disputed")}
+    fit = fits.get(row.id)
+    shown = {name: getattr(row, name) for name in (*names, "decision", "disputed")}
+    return shown | {"suitability": None if fit is None else fit.as_json()}
 
 
 def _moves(item: Item) -> str:
@@ -79,6 +85,11 @@ def _moves(item: Item) -> str:
 
     moves = item["moves"]
     return " ".join(f"{kind.letter}{moves.get(kind, 0)}" for kind in MoveKind) if moves else "not measured"
+
+
+def _figure(item: Item, name: str) -> str:
+    value = (item["suitability"] or {}).get(name)
+    return "" if value is None else f"{value:.2f}"
 
 
 _COLUMNS = (
@@ -90,6 +101,10 @@ _COLUMNS = (
     Column("chars", "chars", right=True),
     Column("state", lambda item: "loop" if item["looping"] else "" if item["complete"] else "cut", optional=True),
     Column("moves", _moves),
+    Column("nll", lambda item: _figure(item, "nll"), right=True, optional=True),
+    Column("local", lambda item: _figure(item, "local_nll"), right=True, optional=True),
+    Column("rsr", lambda item: _figure(item, "rsr"), right=True, optional=True),
+    Column("pass", lambda item: _figure(item, "pass_rate"), right=True, optional=True),
 )
 
 
@@ -110,7 +125,7 @@ def traces_show(
     from o1lab.ingest.measuring import moves_of
     from o1lab.ingest.steps import as_item, numbered, sentence
     from store import annotations as annotation_log
-    from store import decisions, traces, trees, wrong_steps
+    from store import decisions, suitability, traces, trees, wrong_steps
     from store.writers import inside, writers_of
 
     with opened() as store:
@@ -119,6 +134,7 @@ def traces_show(
         records = annotation_log.of_trace(store.db, row.id)
         walk = trees.walk_of(store.db, row.id)
         votes = decisions.of_trace(store.db, row.seq)
+        student, fits = suitability.chosen(store.db), suitability.of_chosen(store.db, [row.id])
     if raw:
         write_raw(text.raw)
         return
@@ -127,7 +143,7 @@ def traces_show(
     writers = list(inside(whole, text.thought_span))
     segments = corrected(moves, records) if text.thought else []
     verdicts = numbered(wrong_steps.latest(records), moves)
-    data = _item(row) | {
+    data = _item(row, fits) | {
         "statement": text.statement,
         "context": list(text.context),
         "gold": text.gold,
@@ -159,6 +175,7 @@ def traces_show(
         [(row.id, "bold"), f"  {row.model}  {row.source}  licence {row.licence or 'unknown'}  {row.synthesis}"],
         [f"gold {text.gold or '-'}  answer {row.answer or '-'}  ",
          (row.verdict or "not verified", _VERDICTS.get(row.verdict or "", "")), f": {row.verdict_reason or '-'}"],
+        *([fits[row.id].sentence(one_line(student.name, 40))] if student is not None and row.id in fits else []),
         *([f"made from the search tree {walk.tree_id}: o1lab trees show {row.id}"] if walk is not None else []),
         *([f"written in turn by {one_line(', '.join(each.model for each in whole), 200)}"] if whole else []),
         [(f"\n{text.asked}\n", "bold")],

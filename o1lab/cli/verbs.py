@@ -31,6 +31,7 @@ from o1lab.cli import (
     report,
     reproduce,
     serve,
+    suitability,
     traces,
     train,
     trees,
@@ -100,7 +101,7 @@ def top(
 
 for module in (
     lab, models, importing, problems, traces, moves, filters, trees, datasets, distill, train, evaluation, serve,
-    compare, tti, report, lens, lesson, reproduce, waiting, manual,
+    compare, tti, report, lens, suitability, lesson, reproduce, waiting, manual,
 ):  # fmt: skip
     app.add_typer(module.verbs)
 

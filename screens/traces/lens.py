@@ -16,8 +16,9 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from o1lab.errors import RefusedError
+from o1lab.lens.asking import require_scores
 from o1lab.lens.figures import Place, ScoredToken, differences, losses_by_place, place_of, scored_tokens, surprises
-from o1lab.lens.scoring import require_scores, score_traces
+from o1lab.lens.scoring import score_traces
 from o1lab.paths import assets_dir
 from o1lab.serve.registry import ModelRef, list_models
 from o1lab.text import one_line, visible

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
+from store import suitability
 from store.annotation_sql import ALIVE, PRESENT_LABEL, traces_with
 from store.assignments import KINDS as ASSIGNING
 from store.corrections import IN_FORCE
 from store.filters.clauses import begins, cases, contains, like, number, prefix
-from store.filters.language import Field, Language, Query, Sql
+from store.filters.language import Condition, Field, Language, Query, Sql
 from store.migrations import MOVE_KINDS
 from store.policy import DIFFERING, DISPUTED, NOT_SEEN, OWN_DECISION, SETTLED
 from store.search import expressions, match_expression, require_words
@@ -31,6 +32,13 @@ SORTS = {  # each has an index over exactly this expression (migration 0003)
     **{kind: f"coalesce(t.{kind}, -1)" for kind in MOVE_KINDS},
 }
 _KINDS_BY = "t.seq IN (SELECT s.seq FROM trace_segments s WHERE {})"
+OF_STUDENT = {
+    "nll": "the student's mean loss on its tokens in nats",
+    "local-nll": "the student's mean loss on its sentences, each after the four before it alone; lower is more natural",
+    "rsr": "its rank-surprisal ratio for the student; lower is more suitable",
+    "pass-rate": "the share of the student's answers to its problem that are right, from 0 to 1",
+}
+"""The fields and orders of the student that `o1lab suitability` chose: see :mod:`store.suitability`."""
 _REFLECTIVE = "(t.reflect >= 1 AND (t.backtrack >= 1 OR t.verify >= 1))"  # null, like the moves, until measured
 _STEPS_OF = "wrong_steps WHERE trace_id = t.id"
 _STEPS = f"EXISTS (SELECT 1 FROM {_STEPS_OF} AND {{}})"
@@ -172,10 +180,11 @@ TRACES = Language(
             Field(name, number(f"t.{name}"), is_number=True)
             for name in dict.fromkeys(("rating", "chars", "tokens", *_FIRST_MOVES, *MOVE_KINDS))
         ),
+        *(Field(name, number(suitability.COLUMNS[name]), about, is_number=True) for name, about in OF_STUDENT.items()),
     ),
     search=_search,
     searched="in any text",
-    sorts=SORTS,
+    sorts={**SORTS, **{name: suitability.COLUMNS[name] for name in OF_STUDENT}},
 )  # fmt: skip
 
 
@@ -199,10 +208,30 @@ class TraceQuery(Query):
         return "DESC" if self.descending else "ASC"
 
     @property
+    def by(self) -> str:
+        """The expression that the traces are in the order of. Traces unknown to the student come last, both ways."""
+        if self.sort not in OF_STUDENT:
+            return SORTS[self.sort]
+        return f"coalesce({suitability.COLUMNS[self.sort]}, {'-' if self.descending else ''}1e300)"
+
+    @property
     def order(self) -> str:
         """The terms of ORDER BY."""
         added = f"t.seq {self.direction}"
-        return added if self.sort == "added" else f"{SORTS[self.sort]} {self.direction}, {added}"
+        return added if self.sort == "added" else f"{self.by} {self.direction}, {added}"
+
+    @property
+    def of_student(self) -> bool:
+        """Whether it selects or sorts by figures of the chosen student."""
+        return self.sort in OF_STUDENT or self.asks(*OF_STUDENT)
+
+    def without_student(self) -> TraceQuery:
+        """Return the traces that the selection by figures of the student is made from: those that have the figures."""
+        named = (*(one.field for one in self.conditions if one.field in OF_STUDENT), self.sort)
+        known = [Condition(name, ("0",), ">=") for name in dict.fromkeys(named) if name in OF_STUDENT]
+        kept = tuple(one for one in self.conditions if one.field not in OF_STUDENT)
+        sort = "added" if self.sort in OF_STUDENT else self.sort
+        return replace(self, conditions=(*kept, *known), sort=sort)
 
     def clauses(self) -> Iterator[Sql]:
         if self.ids is not None:
