@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from o1lab.cli import options, pairs, replay
 from o1lab.cli.command import Verbs
+from o1lab.cli.dataset_output import COLUMNS, dataset_item, dataset_line, dropped_text, words_of
 from o1lab.cli.destination import DASH, destination, is_stdout
 from o1lab.cli.filters import read_filter
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
 from o1lab.cli.terms import AcceptTermsOption, with_terms
-from o1lab.format import counted
 from store.records import LONGEST_NAME, NAME_RULE, is_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from o1lab.distill.selection import Choice
     from store import Store
     from store.filters import TraceQuery
@@ -67,6 +69,9 @@ def dataset_create(
         bool, typer.Option("--balance", help="With --from: take the same number of rows from each dataset.")
     ] = False,
     seed: Annotated[int | None, typer.Option(help="With --from: seed to shuffle and sample the rows.")] = None,
+    most: Annotated[
+        int | None, typer.Option("--rows", min=1, help="Maximum number of rows: the first ones in the filter's order.")
+    ] = None,
 ) -> None:
     """Save selected traces, in the order of the filter, under a name and a hash of their content.
 
@@ -76,15 +81,21 @@ def dataset_create(
     or an evaluation. `o1lab dataset drops NAME` lists the dropped traces with their reasons. With --from, mix datasets
     of the same phase; a trace that is in several of them is taken once.
 
+    A filter or an order by figures of the student (see `o1lab suitability`) also makes NAME-random: as many random rows
+    that pass the same rules, with as many tokens, within 2 %. Train on both to see what the selection is worth.
+
+    Example: o1lab dataset create suited --where 'verdict:correct sort:rsr' --rows 200
+
     Example: o1lab dataset create long --where 'run:3f2a reflective:yes' --per-problem shortest
     """
+    from o1lab.distill import matched
     from o1lab.errors import UsageError
     from store import datasets
 
     if not is_name(name):
         raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
     sampled = bool(keep or per_problem or no_drop)
-    if mixed and (sampled or where or decision):
+    if mixed and (sampled or where or decision or most):
         raise UsageError(
             "--from cannot be combined with filters or rules.", "Create the datasets first, then mix them."
         )
@@ -95,14 +106,16 @@ def dataset_create(
             created = _mix(store, name, mixed, balance=balance, seed=seed)
         else:
             query = _query(decision or ("any" if sampled else "accept"), where)
-            if sampled:
-                choice = _choose(store, query, phase=phase, keep=keep, per_problem=per_problem, no_drop=no_drop or [])
-                created = _save(store, name, choice, phase=phase, query=query.source)
+            choose = _chooser(
+                store, phase=phase, keep=keep, per_problem=per_problem, no_drop=no_drop or [], sampled=sampled
+            )
+            if sampled or query.of_student or most is not None:
+                created = matched.save(store, name, query, choose, phase=phase, most=most)
             else:
                 created = datasets.create(store.db, name, query, phase=phase)
         dropped = datasets.drop_counts(store.db, created.name)
-    text = "\n".join([dataset_line(created), *dropped_text(created, dropped)])
-    emit(dataset_item(created) | {"dropped": dropped}, text=text)
+    text = "\n".join([dataset_line(created), *dropped_text(created, dropped), *matched.sentences(created)])
+    emit(dataset_item(created) | {"dropped": dropped, "random": created.selection.get("random")}, text=text)
 
 
 @verbs.command("control")
@@ -186,7 +199,7 @@ def dataset_ls() -> None:
     with opened() as store:
         found = datasets.all_datasets(store.db)
     empty = "No dataset yet. Accept some traces, then: o1lab dataset create NAME"
-    emit_list([dataset_item(one) for one in found], _COLUMNS, empty=empty)
+    emit_list([dataset_item(one) for one in found], COLUMNS, empty=empty)
 
 
 @verbs.command("show")
@@ -209,7 +222,7 @@ def dataset_show(
         rejected = pairs.rejected_ids(store, found, limit=limit, offset=offset)
     lines = [
         dataset_line(found),
-        *(pairs.pairs_text(found) or (f"{key}: {_words(value)}" for key, value in found.selection.items())),
+        *(pairs.pairs_text(found) or (f"{key}: {words_of(value)}" for key, value in found.selection.items())),
         *dropped_text(found, dropped),
         *pairs.row_lines(rows, rejected),
     ]
@@ -319,16 +332,20 @@ def _query(decision: str, where: str) -> TraceQuery:
     return read_filter(TraceQuery, where if decision == "any" else f"decision:{decision} {where}".strip())
 
 
-def _choose(
-    store: Store, query: TraceQuery, *, phase: int, keep: str | None, per_problem: str | None, no_drop: list[str]
-) -> Choice:
+def _chooser(
+    store: Store, *, phase: int, keep: str | None, per_problem: str | None, no_drop: list[str], sampled: bool
+) -> Callable[[TraceQuery], Choice]:
+    """Return what selects from the traces of a filter; without ``sampled`` it takes all but answers to evaluations."""
     from o1lab.distill import selection
 
+    if not sampled:
+        by_hand: list[selection.Rule] = ["evaluation"]
+        return lambda query: selection.choose(store, query, phase=phase, keep="all", drop=by_hand)
     one = _one_of("--per-problem", per_problem or "all", selection.PER_PROBLEM)
     kept = _one_of("--keep", keep or ("all" if one == "person" else "verified"), selection.KEEPS)
     unused = {_one_of("--no-drop", rule, selection.RULES) for rule in no_drop}
     rules = [rule for rule in selection.RULES if rule not in unused]
-    return selection.choose(store, query, phase=phase, keep=kept, per_problem=one, drop=rules)
+    return lambda query: selection.choose(store, query, phase=phase, keep=kept, per_problem=one, drop=rules)
 
 
 def _mix(store: Store, name: str, names: list[str], *, balance: bool, seed: int | None) -> Dataset:
@@ -354,46 +371,3 @@ def _one_of(option: str, value: str, allowed: tuple[OptionT, ...]) -> OptionT:
         if known == value:
             return known
     raise UsageError(f"{option} cannot be '{value}'.", f"Choose one of {', '.join(allowed)}.")
-
-
-def dataset_item(dataset: Dataset) -> dict[str, Any]:
-    """Return the JSON keys of a dataset."""
-    names = ("name", "hash", "kind", "rows", "tokens", "phase", "query", "created_at")
-    return {name: getattr(dataset, name) for name in names}
-
-
-_COLUMNS = (
-    Column("name", "name"),
-    Column("hash", "hash"),
-    Column("kind", "kind"),
-    Column("phase", "phase", right=True),
-    Column("rows", "rows", right=True),
-    Column("tokens", "tokens", right=True),
-    Column("created", lambda item: item["created_at"][:16].replace("T", " ")),
-    Column("query", "query"),
-)
-
-
-def dataset_line(dataset: Dataset) -> str:
-    """Return a dataset as one line of text."""
-    tokens = "tokens unknown" if dataset.tokens is None else f"{dataset.tokens:,} tokens"
-    what = counted(dataset.rows, "pair") if dataset.kind == "pairs" else f"phase {dataset.phase}  {dataset.rows:,} rows"
-    return f"{dataset.name}  {dataset.hash}  {what}  {tokens}  [{dataset.query}]"
-
-
-def dropped_text(dataset: Dataset, dropped: dict[str, int]) -> list[str]:
-    """Return a line on what was dropped; none if nothing was."""
-    if not dropped:
-        return []
-    reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items())
-    return [f"dropped {sum(dropped.values()):,}: {reasons}. List them with: o1lab dataset drops {dataset.name}"]
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_words, value)) or "none"
-    if isinstance(value, dict):
-        return " ".join(str(part) for part in value.values())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)

@@ -77,7 +77,7 @@ def dataset_pairs(
     with opened() as store:
         made = make_pairs(store, name, plan, lambda model: find_model(lab, model, config))
         dropped = datasets.drop_counts(store.db, made.name)
-    from o1lab.cli.datasets import dataset_item, dataset_line, dropped_text
+    from o1lab.cli.dataset_output import dataset_item, dataset_line, dropped_text
 
     lines = [dataset_line(made), *pairs_text(made), *dropped_text(made, dropped)]
     lines.append(f"Next: o1lab train --dataset {made.name} --objective dpo --init-from RUN --learning-rate 2e-5")

@@ -60,7 +60,7 @@ def dataset_replay(
 
     Example: o1lab dataset replay --n 2
     """
-    from o1lab.cli.datasets import dataset_item, dataset_line, dropped_text
+    from o1lab.cli.dataset_output import dataset_item, dataset_line, dropped_text
     from o1lab.config import load_config
     from o1lab.distill.replay import ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
     from o1lab.distill.runs import TEACHER_RUNS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from o1lab.distill import selection
+from o1lab.distill import matched, selection
 from o1lab.distill.pairs import PairsPlan, find_pairs, make_pairs
 from o1lab.distill.selection import Choice, PerProblem
 from o1lab.errors import UsageError
@@ -135,19 +135,20 @@ def _paired(plan: DatasetPlan) -> PairsPlan:
 
 def _create_own(store: Store, name: str, plan: DatasetPlan) -> Dataset:
     query = plan.selected
-    if plan.take == "accepted" and plan.per_problem == "all":
+    if plan.take == "accepted" and plan.per_problem == "all" and not query.of_student:
         return datasets.create(store.db, name, query, phase=plan.phase)
-    choice = _choose(store, plan)
-    return datasets.snapshot(
-        store.db, name, choice.ids, phase=plan.phase, query=query.source, selection=choice.selection, drops=choice.drops
-    )
+    return matched.save(store, name, query, lambda one: _choose_from(store, one, plan), phase=plan.phase)
 
 
 def _choose(store: Store, plan: DatasetPlan) -> Choice:
+    return _choose_from(store, plan.selected, plan)
+
+
+def _choose_from(store: Store, query: TraceQuery, plan: DatasetPlan) -> Choice:
     by_hand = plan.take == "accepted"
     return selection.choose(
         store,
-        plan.selected,
+        query,
         phase=plan.phase,
         keep="verified" if plan.take == "verified" else "all",
         per_problem=plan.per_problem,

@@ -18,7 +18,7 @@ from o1lab import __version__
 from o1lab.chains.language import language_of
 from o1lab.chains.tree_walk import rules_text
 from o1lab.config import Config, load_config
-from o1lab.distill import card_rows, length_histogram, licences
+from o1lab.distill import card_rows, length_histogram, licences, matched
 from o1lab.distill.markdown import fenced, inline, table
 from o1lab.distill.provenance import terms_of
 from o1lab.distill.run_directory import RunFolder
@@ -356,6 +356,7 @@ def _selection(store: Store, dataset: Dataset) -> Iterator[str]:
     else:
         yield f"Filter, in the language of o1lab's Traces screen:\n\n{fenced(dataset.query or '(everything)')}\n"
     yield from card_rows.how_paired(dataset)
+    yield from (f"{inline(sentence, 600)}\n\n" for sentence in matched.sentences(dataset))
     if "keep" in chosen:
         rules = ", ".join(chosen["rules"]) or "none"
         yield (

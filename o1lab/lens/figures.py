@@ -34,7 +34,7 @@ class ScoredToken:
         end: where it ends.
         loss: its negative natural log-probability.
         rank: 1 if the model finds it the most likely one.
-        entropy: of the distribution at its place, in nats.
+        entropy: of the distribution at its place, in nats; None if the server does not say.
         top: the most likely tokens with their log-probabilities.
     """
 
@@ -44,7 +44,7 @@ class ScoredToken:
     text: str
     loss: float
     rank: int
-    entropy: float
+    entropy: float | None
     top: tuple[tuple[str, float], ...]
 
 

@@ -13,12 +13,12 @@ from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
 from textual.widgets import Input, Select, Static
 
-from o1lab.distill import building
+from o1lab.distill import building, matched
 from o1lab.distill.building import Created, DatasetPlan, Preview, Take
 from o1lab.distill.selection import PerProblem
 from o1lab.errors import UsageError
 from o1lab.format import counted
-from o1lab.text import one_line
+from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import Dialog
 from o1lab.widgets.form import Field, FieldRow
 from o1lab.widgets.keys import Binding
@@ -251,6 +251,8 @@ def created_text(made: Created) -> Text:
     if made.own is not None:
         text.append(f"The traces of the filter are the dataset {made.own.name} ({_rows(made.own.rows)}).\n")
     text.append_text(_dropped(made.dropped))
+    for sentence in matched.sentences(made.own or one):
+        text.append(f"\n{visible(sentence)}\n")
     return text.append("\nThe dataset never changes; later decisions are not included.")
 
 

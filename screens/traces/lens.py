@@ -267,7 +267,7 @@ class LensScreen(LabScreen):
             before, after = view.own[place_of(token)]
             return line.append(f"{token.loss:+.2f} nats: {before:.2f} before, {after:.2f} now")
         line.append(f"{token.loss:.2f} nats ({_percent(exp(-token.loss))})  rank {token.rank:,}  ")
-        line.append(f"entropy {token.entropy:.2f}")
+        line.append("entropy not known" if token.entropy is None else f"entropy {token.entropy:.2f}")
         if token.top:
             likely = "  ".join(f"{shown(text)} {_percent(exp(logprob))}" for text, logprob in token.top)
             line.append(f"  likely: {likely}", "dim")

@@ -83,7 +83,7 @@ class ChainPane(Vertical):
         before, self.shown = self.shown, chain
         self._wanted = chain.row.id if chain else None
         self.query_one("#title", Static).update(title(chain.row, chain.text) if chain else "")
-        self.query_one("#origin", Static).update(origin(chain.row, chain.text) if chain else "")
+        self.query_one("#origin", Static).update(origin(chain.row, chain.text, chain.fit) if chain else "")
         self._show_remarks()
         if chain and before and before.row.id == chain.row.id:
             self.reader.remark(chain.document)

@@ -13,9 +13,10 @@ from o1lab.ingest.labelling import label_now, labeller_of
 from o1lab.ingest.measuring import moves_of
 from o1lab.ingest.steps import who
 from o1lab.paths import Lab
+from o1lab.text import one_line
 from o1lab.widgets.document import LabelKey, ReaderDocument, Segment, Sign, Span
 from store import annotations as annotation_log
-from store import decisions, labels, traces, wrong_steps
+from store import decisions, labels, suitability, traces, wrong_steps
 from store.annotations import Progress
 from store.decisions import View, view_of
 from store.filters import Condition, TraceQuery
@@ -33,13 +34,18 @@ _DISPUTED = Condition("agreement", ("disputed",))
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A trace with its texts, document and annotations."""
+    """A trace with its texts, document and annotations.
+
+    Attributes:
+        fit: How suitable it is for the chosen student, in a line; empty if that is not known.
+    """
 
     row: TraceRow
     text: TraceText
     document: ReaderDocument
     records: tuple[Annotation, ...]
     view: View
+    fit: str = ""
 
 
 def read_chain(db: Database, trace_id: str, lab: Lab | None = None) -> Chain:
@@ -62,7 +68,13 @@ def read_chain(db: Database, trace_id: str, lab: Lab | None = None) -> Chain:
     part = text.thought_span if text.thought else text.solution_span
     writers = () if text.outside and not text.thought else tuple(inside(writers_of(text.meta, len(text.raw)), part))
     document = document_of(text.thought, text.solution, records, moves_of(text), labels.every(db), writers=writers)
-    return Chain(row, text, document, records, view_of(db))
+    return Chain(row, text, document, records, view_of(db), _fit(db, row.id))
+
+
+def _fit(db: Database, trace_id: str) -> str:
+    student = suitability.chosen(db)
+    found = None if student is None else suitability.of_traces(db, [trace_id], student.model).get(trace_id)
+    return "" if student is None or found is None else found.sentence(one_line(student.name, 30))
 
 
 def document_of(

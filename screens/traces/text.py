@@ -155,8 +155,8 @@ def question_of(text: TraceText) -> str:
     return f"({len(text.context)} messages: i shows them) {text.statement}\n\n{text.asked}"
 
 
-def origin(row: TraceRow, text: TraceText | None = None) -> Text:
-    """Return a line on the origin of a chain: id, model, length, synthesis, source and parent.
+def origin(row: TraceRow, text: TraceText | None = None, fit: str = "") -> Text:
+    """Return a line on a chain: id, model, length, how it fits the student, synthesis, source and parent.
 
     With ``text``, it says if the kinds of the stored moves are those of the rules.
     """
@@ -167,7 +167,7 @@ def origin(row: TraceRow, text: TraceText | None = None) -> Text:
         parts.append({"loop": "looping", "cut": "cut off"}[state(row)])
     if text is not None and text.segments is not None and text.kinds_by == "rules":
         parts.append("moves by rules")
-    parts += [row.synthesis, one_line(row.source, 30)]
+    parts += [*filter(None, [fit]), row.synthesis, one_line(row.source, 30)]
     if row.parent_id:
         parts.append(f"edited from {row.parent_id[:8]}")
     return Text(" · ".join(parts), "dim", no_wrap=True, overflow="ellipsis")

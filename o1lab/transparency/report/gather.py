@@ -94,7 +94,7 @@ def used_datasets(store: Store, wanted: Iterable[Dataset]) -> list[Dataset]:
 def made_from(one: Dataset) -> list[str]:
     """Return the names of the datasets that a dataset is made from."""
     parts = [str(part["name"]) for part in one.selection.get("from", ())]
-    return [*parts, *([str(one.selection["control_of"])] if "control_of" in one.selection else [])]
+    return [*parts, *(str(one.selection[key]) for key in ("control_of", "random_of") if key in one.selection)]
 
 
 def annotation_lines(store: Store) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from o1lab.config import load_config
-from o1lab.distill import selection
+from o1lab.distill import matched, selection
 from o1lab.distill.control import make_control
 from o1lab.distill.filters import RULES
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
@@ -106,6 +106,8 @@ def _selected_again(lab: Lab, store: Store, record: DatasetRecord) -> Outcome:
         for one in query.conditions:
             if one.field in _OF_THE_LAB:
                 return impossible(what, record.hash, f"its filter asks for {_OF_THE_LAB[one.field]}: {record.query}")
+        if query.of_student:
+            return impossible(what, record.hash, f"a student's scores of its candidates are not here: {record.query}")
         _decide_as(store, record)
         made = _select(lab, store, record, query)
     except MissingError as error:
@@ -147,6 +149,8 @@ def _select(lab: Lab, store: Store, record: DatasetRecord, query: TraceQuery) ->
             store, query, phase=record.phase, keep=chosen["keep"], per_problem=chosen["per_problem"],
             drop=chosen["rules"],
         )  # fmt: skip
+        if "most" in chosen:
+            choice = matched.first(choice, chosen["most"])
     elif chosen:
         return None
     else:

@@ -26,7 +26,7 @@ import typer
 
 from o1lab.cli.verbs import app
 from o1lab.paths import Lab
-from store import Store, conversations, open_store
+from store import Store, conversations, open_store, suitability
 from store import annotations as annotation_log
 from store.conversations import Vote
 from store.evaluations import ItemRow
@@ -35,6 +35,7 @@ from tests.support.declared_files import undeclared
 from tests.support.eval_lab import EvalServer, make_lab, write_suite
 from tests.support.fake_runs import write_run
 from tests.support.json_shapes import RECORDED, Recorder
+from tests.support.lens_lab import add_scores
 from tests.support.tiny_model import make_tiny_model
 
 PATIENCE_S = 120
@@ -215,6 +216,9 @@ def record_curating(o1lab: Recorder, folder: Path) -> None:
     o1lab("problems exclude", twin)
     o1lab("problems leave", twin)
     trace = o1lab("traces ls", "--verdict", "correct", what="filtered")["items"][0]["id"]
+    store = open_store(Lab(o1lab.lab).database)
+    suitability.choose(store.db, add_scores(store.db, trace, "a-student").model, "a-student")
+    store.close()
     o1lab("traces ls")
     o1lab("traces search", "short")
     o1lab("filters save", "short", "chars<1k")
@@ -440,6 +444,7 @@ def record_errors(o1lab: Recorder, folder: Path) -> None:
     o1lab("dataset create", "none", "--where", "source:nowhere", what="nothing chosen")
     o1lab("distill", what="no teacher")
     o1lab("lens", "--where", "chars>0", "--model", "solver", what="no scores")
+    o1lab("suitability", "chars>0", "--model", "solver", what="no scores")
     o1lab("eval run", "sums", "--model", "nobody", what="no model")
     o1lab("traces ls", in_lab=False, what="no lab")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.cli.datasets import dataset_line
+from o1lab.cli.dataset_output import dataset_line
 from o1lab.distill.card import card, export_with_card
 from o1lab.distill.pairs import PairsPlan, make_pairs
 from o1lab.distill.selection import mix
