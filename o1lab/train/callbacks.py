@@ -141,6 +141,14 @@ class Reporter:
             evaluated = {name: logs[name] for name in _EVALUATED if name in logs} | measured(logs, prefix="eval_")
             self._metrics.add(_plain({"step": state.global_step, "epoch": state.epoch, **evaluated}))
 
+    def held_out_losses(self, step: int, found: Mapping[str, float] | None) -> None:
+        """Write the losses on held-out chains; None if they could not be measured."""
+        if found is None:
+            failed = "The losses of lens_traces could not be measured"
+            self.warnings.add(f"{failed} at step {step}; the log has the reason.", instead=failed)
+        else:
+            self._metrics.add(_plain({"step": step, **found}))
+
     def save(self, folder: str, step: int) -> None:
         """Rename a complete checkpoint to its final name, which a partial one therefore never has."""
         saved = Path(folder) / f"checkpoint-{step}"

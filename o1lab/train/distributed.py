@@ -124,6 +124,17 @@ class World:
         dist.all_reduce(one, dist.ReduceOp.MAX, group=self._control)
         return bool(one.item())
 
+    def total(self, values: list[float]) -> list[float]:
+        """Return the sum of each value over all processes; the others wait for it, however long it takes."""
+        if self._control is None:
+            return values
+        import torch
+        import torch.distributed as dist
+
+        sums = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(sums, dist.ReduceOp.SUM, group=self._control)
+        return [float(one) for one in sums.tolist()]
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         self.any(False)

@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from o1lab.train.callbacks import Reporter
 from o1lab.train.distributed import World
+from o1lab.train.held_out_loss import HeldOutLoss
 from o1lab.train.recipe import Recipe
 
 
@@ -26,12 +27,14 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
 
     Attributes:
         trainer: must be set before training starts.
+        held_out_loss: measures the losses of the recipe's ``lens_traces`` at each checkpoint; None for none.
         stopped: whether the run was stopped on request.
         failed: whether the run cannot continue; the reporter knows why.
     """
 
     def __init__(self, recipe: Recipe, world: World, stop: Callable[[], bool], reporter: Reporter | None) -> None:
         self.trainer: Any = None
+        self.held_out_loss: HeldOutLoss | None = None
         self.stopped = False
         self.failed = False
         self._recipe, self._world, self._stop, self._reporter = recipe, world, stop, reporter
@@ -42,6 +45,7 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             self._reporter.begin(state)
         if state.global_step == 0:
             self._ask_probes(kwargs["model"], 0)
+            self._measure(kwargs["model"], 0)
         return control
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
@@ -88,7 +92,15 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         if self._reporter:
             self._reporter.save(args.output_dir, state.global_step)
         self._world.wait()
+        self._measure(kwargs["model"], state.global_step)
         return control
+
+    def _measure(self, model: Any, step: int) -> None:
+        """Measure the losses on held-out chains, in all processes together."""
+        if self.held_out_loss is not None:
+            found = self.held_out_loss.measure(model, self.trainer.compute_loss_context_manager())
+            if self._reporter:
+                self._reporter.held_out_losses(step, found)
 
     def _ask_probes(self, model: Any, step: int) -> None:
         if not self._recipe.probes:

@@ -65,6 +65,7 @@ def train(session: Session, recipe: Recipe, devices: Sequence[Device]) -> dict[s
     broken = trackers.hide_broken(recipe.report_to)
     from o1lab.train import compute, early_stop, preference, targets, tensors
     from o1lab.train.held_out import shared_evenly
+    from o1lab.train.held_out_loss import HeldOutLoss
     from o1lab.train.steering import Steering
 
     warnings = Warnings(session.heartbeat)
@@ -104,8 +105,9 @@ def train(session: Session, recipe: Recipe, devices: Sequence[Device]) -> dict[s
         if trainer.eval_dataset is not None:
             trainer.eval_dataset = shared_evenly(trainer.eval_dataset, world.size, recipe.batch_size)
         steering.trainer = trainer
+        steering.held_out_loss = losses = HeldOutLoss(rows, recipe, tokenizer, world) if recipe.lens_traces else None
         if reporter is not None:
-            _describe_dataset(run, lengths)
+            _describe_dataset(run, lengths, losses, warnings)
             reporter.trainer = trainer
             warnings.rows(rows, lengths, recipe)
             if device.is_gpu:
@@ -227,14 +229,21 @@ def _trackers(recipe: Recipe, broken: Mapping[str, str], warnings: Warnings) -> 
     return found
 
 
-def _describe_dataset(run: RunDir, lengths: Any) -> None:
-    """Add the row lengths by the base's tokenizer to dataset.json."""
+def _describe_dataset(run: RunDir, lengths: Any, losses: Any, warnings: Warnings) -> None:
+    """Add the row lengths by the base's tokenizer, and the held-out rows whose losses are measured, to dataset.json."""
     from o1lab.train.preflight.worker import summary
 
     tokens, histogram = summary(lengths.lengths)
     described = read_object(run.dataset)
     described |= {"tokens": tokens.model_dump(), "histogram": [bin_.model_dump() for bin_ in histogram]}
     described |= {"over_length": lengths.over, "dropped": lengths.dropped, "truncated": lengths.truncated}
+    if losses is not None:
+        described |= {"lens_traces": losses.trace_ids}
+        if losses.left_out:
+            here = len(losses.trace_ids)
+            warnings.add(
+                f"{losses.left_out} of the lens_traces are not held out, too long or not readable: {here} are measured."
+            )
     write_json(run.dataset, described)
 
 

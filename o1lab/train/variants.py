@@ -35,7 +35,7 @@ def rank_in_checkpoint(variant: str, rank: int) -> int:
 
 
 def conflict(recipe: Mapping[str, Any]) -> str:
-    """Return why settings of a recipe do not go with its variant; empty if they do."""
+    """Return why settings of a recipe do not go with each other; empty if they do."""
     variant, objective, quantization, strategy = (
         recipe[name] for name in ("adapter", "objective", "quantization", "strategy")
     )
@@ -47,6 +47,8 @@ def conflict(recipe: Mapping[str, Any]) -> str:
         return "adapter full has no B matrices: lora_plus_ratio must be 1"
     if variant == "full" and recipe["modules_to_save"]:
         return "adapter full trains and saves all modules: leave modules_to_save empty"
+    if recipe["lens_traces"] and not recipe["eval_rows"]:
+        return "lens_traces are some of the held-out rows: set eval_rows"
     if variant in STARTED and strategy == "fsdp2":
         return f"strategy fsdp2 cannot train the half of a matrix, as {variant} does; choose ddp"
     return ""

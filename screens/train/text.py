@@ -15,6 +15,7 @@ from o1lab.text import one_line, visible
 from o1lab.train.group_figures import Comparison
 from screens.jobs.text import doing, sign
 from screens.train.poller import Detail, RunLine, TrainSnapshot
+from store.migrations import MOVE_KINDS
 
 if TYPE_CHECKING:
     from o1lab.train.recipe import Recipe
@@ -27,6 +28,12 @@ METRICS = {
     "mean_token_accuracy": "token accuracy",
     "tokens_per_second": "tokens/s",
 }
+HELD_OUT_METRICS = {
+    "eval_loss_thought": "loss of held-out thoughts",
+    "eval_loss_solution": "loss of held-out solutions",
+    **{f"eval_loss_{kind}": f"loss of held-out moves: {kind}" for kind in MOVE_KINDS},
+}
+"""What a run with ``lens_traces`` has in addition."""
 PREFERENCE_METRICS = {
     "loss": "loss",
     "reward_margin": "reward margin",
@@ -43,9 +50,9 @@ PREFERENCE_METRICS = {
 
 def metrics_of(last: Mapping[str, float]) -> dict[str, str]:
     """Return the metrics to draw of a run, with their titles, from the last value of each that it has."""
-    if "reward_margin" not in last:
-        return METRICS
-    return {name: title for name, title in PREFERENCE_METRICS.items() if name in last} | METRICS
+    first = {name: title for name, title in PREFERENCE_METRICS.items() if name in last and "reward_margin" in last}
+    held_out = {name: title for name, title in HELD_OUT_METRICS.items() if name in last}
+    return first | METRICS | held_out
 
 
 def next_action(snapshot: TrainSnapshot) -> str:

@@ -1,0 +1,141 @@
+"""Losses on held-out chains by part and kind of move: against transformers, over processes, in a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from o1lab.errors import UsageError
+from o1lab.train.distributed import World
+from o1lab.train.rows import TrainingRow
+from tests.support.training_lab import prepared, recipe
+
+pytest.importorskip("trl", reason="the train extra is not installed")
+
+from o1lab.train.held_out_loss import NAMES, PREFIX, HeldOutLoss
+
+LONG = "So I add. 12 + 34 = 46.\n\nWait, let me check: 46 - 34 = 12.\n\nSo the answer is 46."
+
+
+def chains(number: int) -> list[TrainingRow]:
+    return [TrainingRow(f"t{at}", f"What is {at} + 34?", f"{LONG} {at}.", f"It is {at + 34}.") for at in range(number)]
+
+
+def loaded(base: Path, chosen: Any) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM
+
+    from o1lab.train.tensors import load_tokenizer
+
+    return AutoModelForCausalLM.from_pretrained(base), load_tokenizer(base, chosen)
+
+
+def test_the_loss_of_a_part_is_that_of_a_plain_forward(tiny_base: Path) -> None:
+    import torch
+
+    chosen = recipe(tiny_base, eval_rows=3, lens_traces=2, max_length=512)
+    model, tokenizer = loaded(tiny_base, chosen)
+    every = chains(8)
+    measured = HeldOutLoss(every, chosen, tokenizer, World())
+    found = measured.measure(model.train(), contextlib.nullcontext())
+    assert model.training and found is not None and measured.left_out == 0 and len(set(measured.trace_ids)) == 2
+    losses: dict[str, list[float]] = {"thought": [], "solution": []}
+    for row in (one for one in every if one.trace_id in measured.trace_ids):
+        prompt = tokenizer.apply_chat_template(
+            chosen.prompt.conversation([{"role": "user", "content": row.prompt}]), tokenize=False,
+            add_generation_prompt=True,
+        )  # fmt: skip
+        text = f"{prompt}<think>\n{row.thought}\n</think>\n\n{row.solution}"
+        coded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, return_tensors="pt")
+        with torch.no_grad():
+            logits = model.eval()(coded["input_ids"]).logits[0, :-1]
+        values = -torch.log_softmax(logits, -1).gather(1, coded["input_ids"][0, 1:, None])[:, 0]
+        for part in losses:
+            start = text.index(getattr(row, part), len(prompt))
+            end = start + len(getattr(row, part))
+            offsets = coded["offset_mapping"][0, 1:].tolist()
+            losses[part] += [
+                value for value, (at, _) in zip(values.tolist(), offsets, strict=True) if start <= at < end
+            ]
+    for part, wanted in losses.items():
+        assert found[PREFIX + part] == pytest.approx(sum(wanted) / len(wanted), abs=1e-4)
+    kinds = {name for name in found if name.removeprefix(PREFIX) not in losses}
+    assert {f"{PREFIX}{kind}" for kind in ("compute", "verify", "conclude")} <= kinds
+    assert kinds <= {PREFIX + name for name in NAMES}
+
+
+def test_several_processes_measure_what_one_does(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = recipe(tiny_base, eval_rows=5, lens_traces=3, max_length=512)
+    model, tokenizer = loaded(tiny_base, chosen)
+    alone = HeldOutLoss(chains(9), chosen, tokenizer, World()).measure(model, contextlib.nullcontext())
+    passes: list[int] = []
+    model.register_forward_hook(lambda *_: passes.append(1))
+    given: list[list[float]] = []
+    for rank in (0, 1):
+        world = World(rank, 2, 2)
+        monkeypatch.setattr(world, "total", lambda values: given.append(values) or values)
+        HeldOutLoss(chains(9), chosen, tokenizer, world).measure(model, contextlib.nullcontext())
+    assert len(passes) == 4, "each makes two passes, though there are three chains"
+    sums = [first + second for first, second in zip(*given, strict=True)]
+    number = len(NAMES)
+    assert alone == {
+        PREFIX + name: pytest.approx(sums[at] / sums[number + at]) for at, name in enumerate(NAMES) if sums[number + at]
+    }
+
+
+def test_a_failure_is_told_to_all_and_does_not_stop_the_training(tiny_base: Path) -> None:
+    chosen = recipe(tiny_base, eval_rows=2, lens_traces=1, max_length=512)
+    model, tokenizer = loaded(tiny_base, chosen)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    model.forward = broken
+    assert HeldOutLoss(chains(4), chosen, tokenizer, World()).measure(model.train(), contextlib.nullcontext()) is None
+    assert model.training
+
+
+def test_the_choice_is_that_of_the_seed_and_leaves_out_what_is_too_long(tiny_base: Path) -> None:
+    every = chains(12)
+    chosen = recipe(tiny_base, eval_rows=6, lens_traces=3, max_length=512)
+    _, tokenizer = loaded(tiny_base, chosen)
+    first = HeldOutLoss(every, chosen, tokenizer, World()).trace_ids
+    assert HeldOutLoss(every, chosen, tokenizer, World()).trace_ids == first
+    other = recipe(tiny_base, eval_rows=6, lens_traces=3, max_length=512, seed=random.Random(1).randrange(99))
+    assert HeldOutLoss(every, other, tokenizer, World()).trace_ids != first
+    short = recipe(tiny_base, eval_rows=6, lens_traces=3, max_length=16)
+    assert HeldOutLoss(every, short, tokenizer, World()).left_out == 3
+
+
+def test_held_out_chains_need_held_out_rows(tiny_base: Path) -> None:
+    with pytest.raises(UsageError, match="set eval_rows"):
+        recipe(tiny_base, lens_traces=4)
+
+
+@pytest.mark.slow
+def test_a_run_writes_the_losses_at_each_checkpoint(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from o1lab.train import worker
+    from o1lab.train.metrics_reader import Metrics, last_metrics
+
+    monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    run = prepared(tmp_path, "r", recipe(tiny_base, save_steps=4, eval_rows=4, lens_traces=8))
+    assert worker.work(run, resuming=False) == 0
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    measured = [line for line in lines if "eval_loss_thought" in line]
+    assert [line["step"] for line in measured] == [0, 4, 8]
+    assert measured[-1]["eval_loss_thought"] < measured[0]["eval_loss_thought"], "it has learnt something"
+    metrics = Metrics(run.metrics)
+    metrics.poll()
+    assert list(metrics.steps) == list(range(9)), "a checkpoint's losses are in the line of its step"
+    assert last_metrics(run.metrics)["eval_loss_solution"] == measured[-1]["eval_loss_solution"]
+    assert len(json.loads(run.dataset.read_text())["lens_traces"]) == 4
+    assert "4 of the lens_traces are not held out, too long or not readable: 4 are measured." in " ".join(
+        run.read_status().warnings
+    )
