@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import httpx2
 
-from o1lab.errors import LabError, RefusedError
+from o1lab.errors import RefusedError
+from o1lab.lens.vllm import VllmScorer, open_encoder
+from o1lab.lens.wire import message_of, post, without_scores
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.records import PAST_PROXIES
@@ -63,7 +63,11 @@ async def open_scorer(ref: ModelRef, manager: ServerManager) -> AsyncIterator[Sc
     """
     address = await open_model(ref, manager, scores=True)
     async with httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=_CONNECT_S), mounts=PAST_PROXIES) as client:
-        yield _Embedded(client, address, ref)
+        if ref.record is None or ref.record.engine != "vllm":
+            yield _Embedded(client, address, ref)
+            return
+        async with open_encoder(ref) as tokens:
+            yield VllmScorer(client, address, ref, tokens)
 
 
 def request_of(text: TraceText) -> dict[str, Any]:
@@ -93,44 +97,6 @@ class _Embedded:
         if status == 404 and "model" not in message:
             raise without_scores(self._ref)
         raise RefusedError(message)
-
-
-async def post(
-    client: httpx2.AsyncClient, address: ModelAddress, ref: ModelRef, path: str, body: Mapping[str, Any]
-) -> tuple[int, dict[str, Any]]:
-    """Return the status of an answer and its JSON, which is empty if it is no object.
-
-    Raises:
-        LabError: the server does not answer (code ``gone``).
-    """
-    url = f"{address.base_url.rstrip('/')}/{path}"
-    try:
-        answer = await client.post(url, json=body, headers={"Authorization": f"Bearer {address.key}"})
-    except httpx2.HTTPError as error:
-        raise LabError(
-            f"The server of {ref.id} did not answer: {type(error).__name__}.", "Start the command again.", code="gone"
-        ) from error
-    try:
-        found = await asyncio.to_thread(json.loads, answer.content)
-    except ValueError:
-        found = {}
-    return answer.status_code, found if isinstance(found, dict) else {}
-
-
-def message_of(status: int, found: Mapping[str, Any]) -> str:
-    """Return what an answer says went wrong."""
-    error = found.get("error")
-    message = error.get("message") if isinstance(error, dict) else found.get("message")
-    return str(message) if message else f"HTTP {status}"
-
-
-def without_scores(ref: ModelRef) -> RefusedError:
-    """Return the error that a server gives no scores."""
-    return RefusedError(
-        f"The server of {ref.id} gives no scores of the tokens of a text.",
-        "o1lab's own server does: `o1lab serve MODEL`.",
-        code="no_logprobs",
-    )
 
 
 def _sound(text: str) -> str:

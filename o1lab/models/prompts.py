@@ -19,6 +19,7 @@ from o1lab.chains.marks import table
 from o1lab.chains.parse import join
 from o1lab.errors import RefusedError
 from o1lab.models.description import described
+from o1lab.models.round_trip import require_round_trip
 from o1lab.small_files import read_yaml, validated
 
 Message = Mapping[str, str]
@@ -192,7 +193,8 @@ def placed_tokens(
     """Return the tokens of a row, and where each token of the completion stands in the response.
 
     Raises:
-        RefusedError: as :func:`render`; or the tokenizer does not say where its tokens stand (code ``no_offsets``).
+        RefusedError: as :func:`render`; or the tokenizer does not say where its tokens stand (code ``no_offsets``), or
+            changes the text (code ``round_trip``).
     """
     tokens, parts, before = _encoded(tokenizer, messages, options, response)
     text = before + "".join(piece for _, piece in parts)
@@ -202,6 +204,7 @@ def placed_tokens(
             "Use a model with a tokenizer.json.",
             code="no_offsets",
         )
+    require_round_trip(tokenizer, tokens.completion, "".join(piece for _, piece in parts))
     found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     offsets = found[len(found) - len(tokens.completion) :]
     lead = len(response.thought) - len(response.thought.lstrip())

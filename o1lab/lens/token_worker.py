@@ -1,0 +1,67 @@
+"""``python -P -m o1lab.lens.token_worker FOLDER``: encode responses for a server that takes token ids.
+
+Input and output are JSON Lines. A line of input is what :func:`o1lab.lens.asking.request_of` returns, with ``options``
+(see ``PromptOptions``); it is answered with the tokens of question and response, and where those of the response stand,
+or with an error. The first line of output says that the tokenizer is loaded. It is a process of its own because
+transformers imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from o1lab.errors import O1LabError, RefusedError
+from o1lab.models.library_errors import explained
+from o1lab.models.prompts import PromptOptions, Written, placed_tokens
+from o1lab.process import QUIET_ENVIRONMENT
+
+
+def encoded(tokenizer: Any, job: dict[str, Any]) -> dict[str, Any]:
+    """Return the tokens of a question and a response, with the places of the response's tokens.
+
+    Raises:
+        RefusedError: the template refuses the conversation, or the tokenizer does not fit, see ``placed_tokens``.
+    """
+    options = PromptOptions.of(job["options"])
+    response = Written(job["thought"], job["solution"], job["cut_off"])
+    tokens, places = placed_tokens(tokenizer, options.conversation(job["messages"]), options, response)
+    return {
+        "prompt": tokens.prompt, "completion": tokens.completion,
+        "part": [place.part for place in places], "start": [place.start for place in places],
+        "end": [place.end for place in places],
+    }  # fmt: skip
+
+
+def main() -> int:
+    os.environ |= QUIET_ENVIRONMENT | {"HF_HUB_OFFLINE": "1"}
+    out, sys.stdout = sys.stdout, sys.stderr  # libraries print too
+
+    def answer(found: dict[str, Any]) -> None:
+        print(json.dumps(found), file=out, flush=True)
+
+    def refuse(error: O1LabError) -> None:
+        answer(error.as_json() | {"refused": isinstance(error, RefusedError)})
+
+    folder = Path(sys.argv[1])
+    try:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        refuse(explained(error, f"The tokenizer of {folder} cannot be loaded", "Fetch the model again."))
+        return 1
+    answer({"ready": True})
+    for line in sys.stdin:
+        try:
+            answer(encoded(tokenizer, json.loads(line)))
+        except O1LabError as error:
+            refuse(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
