@@ -29,7 +29,7 @@ from o1lab.widgets.sections import Mark
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, task
 from screens.traces.reading import Chain, read_chain
-from store import token_scores
+from store import suitability, token_scores
 from store.sqlite import Database
 from store.token_scores import TokenScores
 
@@ -111,6 +111,8 @@ class LensScreen(LabScreen):
     CSS_PATH = assets_dir() / "styles" / "traces.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ampersand", "models", "Add a model", key_display="&", tooltip="Let a model score this chain"),
+        Binding("dollar_sign", "student", "Student", key_display="$",
+                tooltip="Choose the student whose figures lists and filters of traces show"),
         Binding("tab", "part(1)", "Next view", tooltip="Show the next model, at last how the last differs"),
         Binding("shift+tab", "part(-1)", "Previous view", show=False, tooltip="Show the model before"),
         Binding("n", "step(1)", "Next surprise", tooltip="Go to the next token that the model finds unlikely"),
@@ -325,6 +327,22 @@ class LensScreen(LabScreen):
         for failure in done.failures:
             self.notify(visible(failure.error), severity="error", timeout=10, markup=False)
         self.load()
+
+    @task(exclusive=True, group="student")
+    async def action_student(self) -> None:
+        """Choose the student whose figures lists and filters of traces show, of the models that have scored some."""
+        found = await self.read(suitability.students)
+        now = await self.read(suitability.chosen)
+        marks = {one.model: "chosen" for one in (now,) if one is not None}
+        choices = [Choice(one.model, one_line(one.name, 60), marks.get(one.model, "")) for one in found]
+        chosen = await self.app.push_screen_wait(
+            PickDialog("Which student do filters such as nll<1.2 ask?", among(choices), empty="No model matches.")
+        )
+        student = next((one for one in found if one.model == chosen), None)
+        if student is not None:
+            await self.in_thread(suitability.choose, self.context.store.db, student.model, student.name)
+            name = visible(one_line(student.name, 40))
+            self.notify(f"Filters and lists show the figures of {name}.", timeout=5, markup=False)
 
     def action_stop(self) -> None:
         """Stop scoring."""

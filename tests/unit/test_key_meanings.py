@@ -97,6 +97,7 @@ MEANINGS = {
     "L": ("library: prompts or labels", "annotate_labels prompts run_prompt_sets"),
     "number_sign": ("counts", "results run_tally"),
     "ampersand": ("whom to ask", "models"),
+    "dollar_sign": ("whom the chains are for: the student", "student"),
     "o": ("options", "label_colour run_settings"),
     "equals_sign": ("scroll together", "run_together"),
     "at": ("options of this one alone", "run_pane_settings"),

@@ -14,6 +14,7 @@ from o1lab.paths import Lab
 from o1lab.serve.records import live_records
 from store import open_store, token_scores
 from tests.functional.cli.test_serving import serving
+from tests.support.serving_models import make_adapter, make_model
 
 THOUGHT = "So I have 7 and 5.\n\nWait, let me check: 7 + 5 = 12, ünïcode ✓.\n\nSo the answer is 12."
 CHAINS = [
@@ -102,6 +103,14 @@ def test_a_chain_that_does_not_fit_is_named_and_the_others_are_kept(
 )
 def test_what_cannot_be_scored(words: list[str], status: int, message: str, ask: Callable[..., dict[str, Any]]) -> None:
     assert message in ask(*words, status=status)["error"]["message"]
+
+
+def test_an_adapter_of_another_base_is_named(lab: Lab, ask: Callable[..., dict[str, Any]]) -> None:
+    other = make_model(lab.root.parent / "other", hidden=64)
+    make_adapter(other, lab.runs / "9b9b" / "checkpoints" / "step-10", seed=1)
+    (lab.runs / "9b9b" / "recipe.yaml").write_text(f"base: {lab.root.parent / 'tiny'}\n")
+    error = ask("lens", "--where", "chars<200", "--model", "9b9b/10", status=3)["error"]
+    assert error["code"] == "adapter" and "It was trained on another base: choose that one." in error["message"]
 
 
 def test_the_solver_has_no_token_scores(ask: Callable[..., dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from o1lab.widgets.dialogs import PickDialog
 from screens.base.context import LabContext
 from screens.traces import lens
 from screens.traces.lens import LensScreen
+from store import suitability, token_scores
 from tests.functional.screens.test_traces import NARROW, ready, typed, until, words
 from tests.support.lab_seed import all_ids, seeded_context
 from tests.support.lens_lab import add_scores
@@ -142,3 +143,35 @@ async def test_scoring_can_be_stopped(context: LabContext, monkeypatch: pytest.M
         await ended.wait()
         await until(pilot, lambda: not screen.scoring)
         assert "No model has scored" in words(screen, "#lens-view")
+
+
+async def test_a_student_is_chosen_and_the_traces_show_its_figures(context: LabContext) -> None:
+    trace_id = next(all_ids(context.store))
+    scores = add_scores(context.store.db, trace_id, "7f3a/100")
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("dollar_sign")
+        await until(pilot, lambda: isinstance(app.screen, PickDialog))
+        await pilot.press("enter")
+        await until(pilot, lambda: suitability.chosen(context.store.db) is not None)
+        assert suitability.chosen(context.store.db) == suitability.Student(scores.model, "7f3a/100")
+        await until(pilot, lambda: app.screen is screen)
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, LensScreen))
+        await pilot.press("slash", *"nll", "greater_than_sign", "equals_sign", "0", "enter")
+        await until(pilot, lambda: app.screen.table.total == 1 and app.screen.shown is not None)
+        await until(pilot, lambda: "for 7f3a/100: nll" in words(app.screen, "#origin"))
+
+
+async def test_a_server_without_entropies_has_heat_all_the_same(context: LabContext) -> None:
+    trace_id = next(all_ids(context.store))
+    scores = add_scores(context.store.db, trace_id, "5/m")
+    scores.tokens["entropy"] = [None] * len(scores.tokens["text"])
+    token_scores.add(context.store.db, [scores])
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await opened(pilot, app)
+        await until(pilot, lambda: screen.views)
+        await pilot.press("n")
+        assert "entropy not known" in words(screen, "#lens-token")
