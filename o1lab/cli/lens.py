@@ -141,7 +141,7 @@ class _Chain:
     def lines(self, most: int) -> list[str]:
         from o1lab.chains.moves import MoveKind
         from o1lab.format import aligned
-        from o1lab.lens.figures import losses_by_kind, surprises
+        from o1lab.lens.figures import losses_by_kind, rank_text, surprises
 
         if not self.scores:
             return []
@@ -160,7 +160,7 @@ class _Chain:
         worst = sorted(found, key=lambda token: -token.loss)[:most]
         if most and worst:
             lines.append(f"{one_line(self.scores[-1].name, 24)} is surprised {len(found):,} times, most by:")
-            lines += [f"  {one.loss:6.2f}  rank {one.rank:,}  {self._around(one)}" for one in worst]
+            lines += [f"  {one.loss:6.2f}  {rank_text(one)}  {self._around(one)}" for one in worst]
         return [*lines, ""]
 
     def _around(self, token: ScoredToken) -> str:

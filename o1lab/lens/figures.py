@@ -33,7 +33,7 @@ class ScoredToken:
         start: where it begins, in code points of its part.
         end: where it ends.
         loss: its negative natural log-probability.
-        rank: 1 if the model finds it the most likely one.
+        rank: 1 if the model finds it the most likely one; None if the server does not say.
         entropy: of the distribution at its place, in nats; None if the server does not say.
         top: the most likely tokens with their log-probabilities.
     """
@@ -43,7 +43,7 @@ class ScoredToken:
     end: int
     text: str
     loss: float
-    rank: int
+    rank: int | None
     entropy: float | None
     top: tuple[tuple[str, float], ...]
 
@@ -108,6 +108,11 @@ def losses_by_kind(tokens: Sequence[ScoredToken], moves: Sequence[Move], part: s
 def surprises(tokens: Sequence[ScoredToken], at_least: float = SURPRISE) -> list[ScoredToken]:
     """Return the tokens with at least this loss, in the order of the text."""
     return [token for token in tokens if token.loss >= at_least]
+
+
+def rank_text(token: ScoredToken) -> str:
+    """Return the rank of a token in words."""
+    return "rank not known" if token.rank is None else f"rank {token.rank:,}"
 
 
 def as_json(token: ScoredToken) -> dict[str, Any]:

@@ -17,7 +17,16 @@ from textual.widgets import Static
 
 from o1lab.errors import RefusedError
 from o1lab.lens.asking import require_scores
-from o1lab.lens.figures import Place, ScoredToken, differences, losses_by_place, place_of, scored_tokens, surprises
+from o1lab.lens.figures import (
+    Place,
+    ScoredToken,
+    differences,
+    losses_by_place,
+    place_of,
+    rank_text,
+    scored_tokens,
+    surprises,
+)
 from o1lab.lens.scoring import score_traces
 from o1lab.paths import assets_dir
 from o1lab.serve.registry import ModelRef, list_models
@@ -268,7 +277,7 @@ class LensScreen(LabScreen):
         if view.own is not None:
             before, after = view.own[place_of(token)]
             return line.append(f"{token.loss:+.2f} nats: {before:.2f} before, {after:.2f} now")
-        line.append(f"{token.loss:.2f} nats ({_percent(exp(-token.loss))})  rank {token.rank:,}  ")
+        line.append(f"{token.loss:.2f} nats ({_percent(exp(-token.loss))})  {rank_text(token)}  ")
         line.append("entropy not known" if token.entropy is None else f"entropy {token.entropy:.2f}")
         if token.top:
             likely = "  ".join(f"{shown(text)} {_percent(exp(logprob))}" for text, logprob in token.top)

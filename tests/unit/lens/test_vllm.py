@@ -128,12 +128,14 @@ async def test_a_base_that_cannot_encode(tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_is_null_in_the_output() -> None:
-    from o1lab.lens.figures import as_json, scored_tokens
+    from o1lab.lens.figures import as_json, rank_text, scored_tokens
     from store.token_scores import TokenScores
 
     tokens = {name: CODED[name] for name in ("part", "start", "end")} | {
-        "text": ["a", "b", "c"], "logprob": [-4.0, -0.2, -1.0], "rank": [30, 1, 2], "entropy": [None] * 3,
+        "text": ["a", "b", "c"], "logprob": [-4.0, -0.2, -1.0], "rank": [30, None, 2], "entropy": [None] * 3,
         "top": [[]] * 3,
     }  # fmt: skip
-    one = as_json(scored_tokens(TokenScores("t", "m", "x", {}, tokens))[0])
+    found = scored_tokens(TokenScores("t", "m", "x", {}, tokens))
+    one = as_json(found[0])
     assert one["entropy"] is None and math.isclose(one["logprob"], -4.0)
+    assert [rank_text(token) for token in found] == ["rank 30", "rank not known", "rank 2"]
