@@ -192,9 +192,7 @@ class Recipe(BaseModel):
     eval_rows: int = Field(
         default=0, ge=0, le=100_000, description="Rows held out of the training data to measure eval_loss."
     )
-    lens_traces: int = Field(
-        default=0, ge=0, le=4096, description="Held-out rows whose loss each checkpoint gives by part and kind of move."
-    )
+    lens_traces: int = Field(default=0, ge=0, le=4096, description="Held-out rows to score by part and kind of move.")
     stop_hopeless: Annotated[int, Display(empty="never", in_form=False)] = Field(
         default=0,
         ge=0,
