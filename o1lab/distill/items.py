@@ -9,7 +9,8 @@ from o1lab.chains.measures import read_text
 from o1lab.distill.methods.base import METHODS, SourceItem
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.ingest.measuring import moves_of
-from store import problems, traces, trees
+from store import annotations as annotation_log
+from store import problems, traces, trees, wrong_steps
 from store.connection import Store
 from store.errors import MissingError
 from store.filters import Condition, ProblemQuery, TraceQuery
@@ -120,11 +121,14 @@ def _of_trace(store: Store, identity: str, language: str) -> Iterator[SourceItem
     problem = problems.get(store.db, row.problem_id)
     if problem is None:  # cannot happen, because of a foreign key
         return
+    verdicts = wrong_steps.latest(annotation_log.of_trace(store.db, identity))
+    wrong = (verdict.span[0] for verdict in verdicts if verdict.step and verdict.span is not None)
     translation = problems.by_key(store.db, translation_source(language), problem.id)
     translated = translation.statement if translation else ""
     yield replace(
         _item(problem), trace_id=identity, raw=text.raw, trace_licence=row.licence, translated=translated,
-        read=read_text(text.thought, text.solution), moves=tuple(moves_of(text)),
+        read=read_text(text.thought, text.solution), moves=tuple(moves_of(text)), model=row.model,
+        wrong_at=min(wrong, default=None),
     )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ class TraceOrigin:
 
     @property
     def synthesis(self) -> str:
-        alone = self.teacher.ref.source == "solver" and not self.others
+        alone = self.teacher.ref.source == "solver" and not self.method.continues
         return "solver" if alone else self.method.synthesis
 
     def name(self, role: Role) -> str:
@@ -192,7 +192,7 @@ class ResultWriter:
             synthesis=run.synthesis,
             parent_id=draft.parent_id,
             tokens=_written(one) if run.method.counted else None,
-            meta={**self._meta(one), **draft.meta, **self._writers(draft)},
+            meta={**self._meta(one), **draft.meta, **self._writers(one.item, draft)},
             outside=parsed.outside,
         )
 
@@ -240,9 +240,10 @@ class ResultWriter:
             "usage": {"input_tokens": own.input_tokens, "output_tokens": own.output_tokens},
         }  # fmt: skip
 
-    def _writers(self, draft: Draft) -> dict[str, Any]:
+    def _writers(self, item: SourceItem, draft: Draft) -> dict[str, Any]:
         """Return who wrote what of a text that several models wrote."""
-        _, writers = written_by([(self._origin.name(role), text) for role, text in draft.parts])
+        begun_by = {"student": item.model} if item.model else {}
+        _, writers = written_by([(begun_by.get(role) or self._origin.name(role), text) for role, text in draft.parts])
         return {WRITERS: [writer.as_item() for writer in writers]} if len(writers) > 1 else {}
 
     def _outcome(self, one: Conversation, measured: Measured | None) -> Outcome:

@@ -78,9 +78,9 @@ class TeacherRunSettings(RequestSettings, TreeRules):
     method: Annotated[MethodName, Display("Method and teacher", choices=method_names)] = Field(
         default="sample",
         description="sample asks for long thoughts, reformat for short solutions in steps, translate translates "
-        "traces, rescue lets the teacher finish what a student cannot, debate adds a critic, tree_search writes the "
-        "reflections of walks through search trees, replay keeps a base's own answers, judge-steps marks the first "
-        "wrong step of traces.",
+        "traces, rescue lets the teacher finish what a student cannot, rescue-traces what wrong traces began, debate "
+        "adds a critic, tree_search writes the reflections of walks through search trees, replay keeps a base's own "
+        "answers, judge-steps marks the first wrong step of traces.",
     )
     endpoint: Annotated[str, Display(options=("--endpoint", "-e"), names=("endpoint",))] = Field(
         description="Teacher: an endpoint of o1lab.toml, solver (no key, sums only) or a checkpoint RUN/STEP."
@@ -105,7 +105,7 @@ class TeacherRunSettings(RequestSettings, TreeRules):
         default="excluded:no has:answer", description="Problems to ask, in the filter language of the problem pool."
     )
     traces: Annotated[str, Display(empty="every trace", when=_asks_traces)] = Field(
-        default="", description="Traces to translate, in the filter language of the Traces screen."
+        default="", description="Traces to translate, rescue or judge, in the filter language of the Traces screen."
     )
     limit: Annotated[int | None, Display(empty="all")] = Field(
         default=None, ge=1, description="Maximum number of problems, traces or trees."

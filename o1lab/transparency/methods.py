@@ -256,7 +256,7 @@ def _costs(lab: Lab, store: Store, students: _Students) -> _Costs:
         kind = METHODS.find(run.method)
         if kind is not None and not kind.synthesis:
             continue  # it makes no traces: a judge
-        alone = kind is None or kind.roles == ("teacher",)
+        alone = kind is None or not kind.continues
         made = "solver" if run.endpoint == SOLVER and alone else kind.synthesis if kind is not None else run.method
         methods[run.id] = _OF_SYNTHESIS.get(made, made)
         info = infos.get(run.id)

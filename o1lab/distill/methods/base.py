@@ -42,6 +42,9 @@ class SourceItem:
         translated: the statement in the language of the run, if the lab has it already.
         read: the text of the trace that is split into moves: its thought, or its solution without one.
         moves: the moves of ``read``.
+        model: the model that wrote the trace.
+        wrong_at: where the first move begins that a person or a judge calls wrong, in code points of ``read``; None if
+            nobody does.
         tree_id: the search tree, if the method works on trees; ``trace_licence`` is then its licence.
         tree: its nodes as JSON text.
     """
@@ -58,6 +61,8 @@ class SourceItem:
     translated: str = ""
     read: str = ""
     moves: tuple[Move, ...] = ()
+    model: str = ""
+    wrong_at: int | None = None
     tree_id: str | None = None
     tree: str = ""
 
@@ -88,7 +93,8 @@ class Draft:
             them.
         finding: the annotation of the item's trace, for a method that makes no traces.
         walk: the walk through a search tree that it was made from; ``written_by`` is replaced by the teacher's name.
-        parts: who wrote which part of ``raw``, in order, if several models did; joined they are ``raw``.
+        parts: who wrote which part of ``raw``, in order, if several models did; joined they are ``raw``. The student of
+            a method that calls none is the model of the item's trace.
     """
 
     raw: str

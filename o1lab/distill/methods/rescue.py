@@ -8,8 +8,9 @@ tried, from which the teacher finds the answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, NamedTuple
 
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.measures import read_text
@@ -17,10 +18,25 @@ from o1lab.chains.moves import Move, segment
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import Verdict
 from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, SourceItem, as_trace, method
-from o1lab.inference.calls import Message, Response
+from o1lab.inference.calls import Message, Response, Role
 
 SOLVED = "the student solves it"
 """Why a sample leaves no trace: the student needs no teacher."""
+
+
+class Begun(NamedTuple):
+    """The text of a student: what stands before its moves, the text that has them, and the moves."""
+
+    opened: str
+    read: str
+    moves: Sequence[Move]
+
+    def until(self, kept: int) -> str:
+        """Return the text with the first ``kept`` moves; empty without any.
+
+        It has no space at its end, because the first token that a model writes has its own.
+        """
+        return (self.opened + self.read[: self.moves[kept - 1].end]).rstrip(" \t") if kept else ""
 
 
 @method("rescue", order=35)
@@ -29,8 +45,8 @@ class Rescue(Method):
 
     synthesis = "rescued"
     verified = True
-    requires = ("answer",)  # the verdicts decide who goes on
-    roles = ("teacher", "student")
+    requires: ClassVar[tuple[str, ...]] = ("answer",)  # the verdicts decide who goes on
+    roles: ClassVar[tuple[Role, ...]] = ("teacher", "student")
     continues = ("teacher",)
     counted = False
     needs: ClassVar[Mapping[str, Need]] = {
@@ -58,9 +74,24 @@ class Rescue(Method):
     async def _rescue(self, item: SourceItem, begun: str, ask: Ask) -> Draft:
         """Let the teacher continue the response that the student has begun."""
         start, moves = moves_in(begun)
+        text = Begun(begun[:start], begun[start:], moves)
+        return await self._continue(item, text, boundaries(len(moves)), ask, first_turn=1)
+
+    async def _continue(
+        self, item: SourceItem, begun: Begun, tries: Sequence[int], ask: Ask, *, first_turn: int
+    ) -> Draft:
+        """Let the teacher continue a text from each of some boundaries, until it reaches the answer.
+
+        Args:
+            item: the problem.
+            begun: the student's text.
+            tries: the numbers of moves to keep.
+            ask: makes the calls to the teacher.
+            first_turn: the number of the first call.
+        """
         tried = []
-        for turn, kept in enumerate(boundaries(len(moves)), 1):
-            prefix = begun[: start + moves[kept - 1].end].rstrip(" \t") if kept else ""
+        for turn, kept in enumerate(tries, first_turn):
+            prefix = begun.until(kept)
             more: list[Message] = [{"role": "assistant", "content": prefix}] if prefix else []
             response = await ask(turn, [*self._messages("prompt", item), *more])
             if response.state != "done":
@@ -72,7 +103,7 @@ class Rescue(Method):
                 continue
             _, verdict = await self._judged(item, raw)
             if verdict.status == "correct":
-                meta: dict[str, Any] = {"student_moves": len(moves), "kept_moves": kept, "tried": tried}
+                meta: dict[str, Any] = {"student_moves": len(begun.moves), "kept_moves": kept, "tried": tried}
                 return Draft(raw, complete=True, meta=meta, parts=(("student", prefix), ("teacher", written)))
         return Draft("", complete=False, rejected=f"the teacher does not reach the answer: {len(tried)} tries")
 
@@ -85,6 +116,44 @@ class Rescue(Method):
 
     def _messages(self, role: str, item: SourceItem) -> list[Message]:
         return self.prompts[role].fill({"statement": item.statement})
+
+
+@method("rescue-traces", order=36)
+class RescueTraces(Rescue):
+    """The same for wrong answers that the lab has as traces; the student is not asked.
+
+    Where persons or judges name the first wrong step, the teacher goes on from the move before it.
+    """
+
+    source = "traces"
+    passes_over = ("rescued",)
+    requires = ()
+    roles = ("teacher",)
+    needs: ClassVar[Mapping[str, Need]] = {"prompt": Need("long-thought", frozenset({"statement"}))}
+
+    def plan(self, item: SourceItem) -> Plan:
+        tries = Planned(self._messages("prompt", item), most=1 + len(_FRACTIONS), least=0)
+        return Plan([tries], {"teacher": len(_FRACTIONS)})
+
+    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
+        answer, verdict = await self._judged(item, item.raw)
+        if verdict.status == "correct":
+            return Draft("", complete=False, rejected=SOLVED)
+        if verdict.status == "unverifiable" and (answer is not None or not item.gold):
+            return Draft("", complete=False, rejected=f"the student's answer cannot be verified: {verdict.reason}")
+        # Whatever marks the trace has, a teacher is given those that its answer is joined with.
+        begun = Begun("<think>\n" if parse(item.raw).thought else "", item.read, item.moves)
+        draft = await self._continue(item, begun, tries_before(item), ask, first_turn=0)
+        return replace(draft, parent_id=item.trace_id)
+
+
+def tries_before(item: SourceItem) -> list[int]:
+    """Return how many moves of a trace the teacher gets: first those before the first one that somebody calls wrong."""
+    usual = boundaries(len(item.moves))
+    if item.wrong_at is None:
+        return usual
+    right = sum(move.end <= item.wrong_at for move in item.moves)
+    return [right, *(number for number in usual if number < right)]
 
 
 _FRACTIONS = ((1, 1), (2, 3), (1, 3), (0, 1))

@@ -16,15 +16,19 @@ from o1lab.distill.methods.rescue import SOLVED
 from o1lab.distill.runner import drive
 from o1lab.errors import LabError
 from o1lab.inference import journal
+from o1lab.ingest.measuring import moves_of
 from screens.traces.reading import read_chain
 from store import datasets, problems, teacher_runs, traces
+from store.annotations import annotate
 from store.connection import open_store
 from store.filters import TraceQuery
+from store.records import NewProblem
 from store.writers import WRITERS, writers_of
 from tests.support.distill_lab import FakeClock, make_lab, run
 from tests.support.distill_server import question_of
 from tests.support.fault_server import FaultServer
 from tests.support.jobs import prepared
+from tests.support.lab_seed import trace_of
 
 BEGUN = "<think>\nOnes: {ones} + {ones_b} = {sum}.\n"
 
@@ -117,6 +121,35 @@ async def test_traces_show_marks_where_the_teacher_takes_over(
     assert o1lab(["--lab", str(lab.root), "traces", "show", row.id, "--json"]) == 0
     item = json.loads(capsys.readouterr().out)
     assert [one["model"] for one in item["provenance"]["meta"][WRITERS]] == ["m", "solver"]
+
+
+async def test_wrong_traces_go_on_from_the_step_before_the_one_that_a_person_calls_wrong(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 0)
+    problem = NewProblem("What is 347 + 285?", "sums", answer="632")
+    thought = (
+        "Let me think about this first.\nCompute: Ones: 7 + 5 = 12, write 2, carry 1.\nWait, now without the carry.\n"
+        "Compute: Tens: 4 + 8 = 12.\nThe final answer is 522."
+    )
+    wrong = trace_of(problem, "run/1", f"<think>\n{thought}\n</think>\n\n\\boxed{{522}}")
+    store = open_store(lab.database)
+    with store.db.atomic():
+        problems.add(store.db, [problem])
+        traces.add(store.db, [(wrong, problem.statement)])
+    moves = moves_of(traces.text(store.db, wrong.id))
+    third = moves[2]
+    assert thought[third.start : third.end].startswith("Wait, now without")
+    annotate(store.db, wrong.id, "wrong_step", "3", annotator="ann", span=(third.start, third.end))
+    store.close()
+    folder, status = await run(lab, method="rescue-traces", endpoint="solver", traces="model:run", max_tokens=256)
+    assert (status.state, status.requested, status.correct) == ("finished", 1, 1)
+    store = open_store(lab.database)
+    [row] = traces.page(store.db, TraceQuery.parse("synthesis:rescued"))
+    text = traces.text(store.db, row.id)
+    store.close()
+    begun, goes_on = writers_of(text.meta, len(text.raw))
+    assert (row.parent_id, begun.model, goes_on.model) == (wrong.id, "run/1", "solver")
+    assert text.raw[: begun.end] == f"<think>\n{thought[: third.start]}"
+    assert [response.role for _, response in journal.read(folder.journal)] == ["teacher"]
 
 
 async def test_exports_and_cards_say_who_wrote_what(tmp_path: Path) -> None:

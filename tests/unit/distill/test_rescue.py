@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
+from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
 from o1lab.distill.methods import model_names
-from o1lab.distill.methods.rescue import SOLVED, Rescue, boundaries, moves_in
+from o1lab.distill.methods.base import SourceItem
+from o1lab.distill.methods.rescue import SOLVED, Rescue, boundaries, moves_in, tries_before
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import UsageError
 from o1lab.inference.calls import Message, RequestError, Role
@@ -139,6 +142,50 @@ def test_the_calls_of_an_estimate(rescue: Rescue) -> None:
     plan = rescue.plan(item())
     assert [(call.role, call.least, call.most) for call in plan.calls] == [("student", 1, 1), ("teacher", 0, 4)]
     assert plan.most_carried == {"teacher": 3}
+
+
+def wrong_trace(wrong: int | None, raw: str = WRONG) -> SourceItem:
+    """Return a trace whose move ``wrong`` (from 0) somebody calls the first wrong one."""
+    _, moves = moves_in(raw)
+    thought = parse(raw).thought_of(raw)
+    at = None if wrong is None else moves[wrong].start
+    return replace(item(raw=raw, read=thought, trace_id="t" * 16, model="run/1"), moves=tuple(moves), wrong_at=at)
+
+
+@pytest.fixture
+def of_traces() -> Iterator[Rescue]:
+    with VerifierPool() as pool:
+        made = cast(Rescue, method("rescue-traces"))
+        made.verifier = pool
+        yield made
+
+
+@pytest.mark.parametrize(("wrong", "tries"), [(None, [3, 2, 1, 0]), (1, [1, 0]), (3, [3, 2, 1, 0]), (0, [0])])
+def test_a_verdict_on_a_step_says_where_to_begin(wrong: int | None, tries: list[int]) -> None:
+    assert tries_before(wrong_trace(wrong)) == tries
+
+
+async def test_the_teacher_goes_on_before_the_step_that_somebody_calls_wrong(of_traces: Rescue) -> None:
+    ask = answers(f"so 42\n{END}")
+    draft = await of_traces.respond(wrong_trace(1), 0, ask)
+    assert draft.raw == f"<think>\n{MOVES[0]}so 42\n{END}"
+    assert (draft.parent_id, draft.meta["kept_moves"]) == ("t" * 16, 1)
+    assert draft.parts[0] == ("student", f"<think>\n{MOVES[0]}")
+    [(turn, role, messages)] = ask.calls
+    assert (turn, role, messages[-1]["role"]) == (0, "teacher", "assistant")
+
+
+async def test_other_marks_are_written_as_those_of_a_teacher(of_traces: Rescue) -> None:
+    raw = WRONG.replace("<think>", "<|begin_of_thought|>").replace("</think>", "<|end_of_thought|>")
+    draft = await of_traces.respond(wrong_trace(None, raw), 0, answers(f"so 42\n{END}"))
+    assert draft.raw.startswith("<think>\n" + MOVES[0])
+    assert draft.complete
+
+
+async def test_a_right_trace_is_left_out(of_traces: Rescue) -> None:
+    right = wrong_trace(None, WRONG.replace("43", "42"))
+    draft = await of_traces.respond(right, 0, answers())
+    assert (draft.raw, draft.rejected) == ("", SOLVED)
 
 
 def test_a_rescue_needs_a_student() -> None:
