@@ -28,6 +28,13 @@ CHANGE = "»"
 """The sign of the place where another model goes on."""
 
 
+def changes(writers: Sequence[Writer], text: str) -> Iterator[tuple[int, str]]:
+    """Yield where each writer of ``text`` begins, at the first character that is no white space, and its model."""
+    for one in writers:
+        written = text[one.start : one.end]
+        yield one.start + (len(written) - len(written.lstrip()) if written.strip() else 0), one.model
+
+
 def takes_over(model: str) -> str:
     """Return what stands beside the sign."""
     return f"{model} writes from here"

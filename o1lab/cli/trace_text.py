@@ -9,7 +9,7 @@ from o1lab.ingest.corrections import ShownMove
 from o1lab.ingest.steps import sentence
 from o1lab.text import one_line
 from o1lab.widgets.document import letter_of, style_of
-from store.writers import CHANGE, Writer, takes_over
+from store.writers import CHANGE, Writer, changes, takes_over
 from store.wrong_steps import StepVerdict
 
 
@@ -25,10 +25,12 @@ def shown_move(
         yield f"≠ {move.kind}, corrected from {move.found}: {one_line(move.by.annotator, 80)}"
     style = str(style_of(move.kind)).replace("white", "none")  # a light terminal does not show white
     head, at = f"{number:>3} {letter_of(move.kind)}", move.start
-    for one in (each for each in writers if move.start <= each.start < move.end):
-        if before := thought[at : one.start].strip():
+    for start, model in changes(writers, thought):
+        if not move.start <= start < move.end:
+            continue
+        if before := thought[at:start].strip():
             yield [(head, style), f"  {before}"]
             head = "     "
-        yield [(f"{CHANGE} {one_line(takes_over(one.model), 100)}", "cyan")]
-        at = one.start
+        yield [(f"{CHANGE} {one_line(takes_over(model), 100)}", "cyan")]
+        at = start
     yield [(head, style), f"  {thought[at : move.end].strip()}"]

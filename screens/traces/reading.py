@@ -24,7 +24,7 @@ from store.labels import Label
 from store.migrations import MOVE_KINDS
 from store.records import Annotation, TraceRow, TraceText
 from store.sqlite import Database
-from store.writers import CHANGE, Writer, inside, takes_over, writers_of
+from store.writers import CHANGE, Writer, changes, inside, takes_over, writers_of
 
 CORRECTED = "≠"
 """The sign of a corrected move."""
@@ -103,14 +103,14 @@ def document_of(
     shown = corrected(found, records)
     keys = tuple(LabelKey(one.name, one.colour, one.digit) for one in offered)
     segments = tuple(Segment(move.kind, move.start, move.end) for move in shown)
-    signs = (*_changes(writers), *_signs(records, shown))
+    signs = (*_changes(writers, text), *_signs(records, shown))
     return ReaderDocument(text, answer, segments, _spans(records, keys), signs, keys)
 
 
-def _changes(writers: Sequence[Writer]) -> Iterator[Sign]:
+def _changes(writers: Sequence[Writer], text: str) -> Iterator[Sign]:
     """Yield a sign for each place where another model goes on."""
-    for one in writers:
-        yield Sign(one.start, CHANGE, "bold cyan", takes_over(one.model))
+    for at, model in changes(writers, text):
+        yield Sign(at, CHANGE, "bold cyan", takes_over(model))
 
 
 def _spans(records: Sequence[Annotation], keys: Sequence[LabelKey]) -> tuple[Span, ...]:

@@ -99,13 +99,16 @@ class Rescue(Method):
             tried.append(kept)
             written = _continuation(prefix, response)
             raw = prefix + written
-            if not response.whole or not parse(raw).complete:
+            parsed = parse(raw)
+            # A teacher that opens a thought after the student's answer leaves that answer outside the marks.
+            if not response.whole or not parsed.complete or parsed.outside:
                 continue
             _, verdict = await self._judged(item, raw)
             if verdict.status == "correct":
                 meta: dict[str, Any] = {"student_moves": len(begun.moves), "kept_moves": kept, "tried": tried}
                 return Draft(raw, complete=True, meta=meta, parts=(("student", prefix), ("teacher", written)))
-        return Draft("", complete=False, rejected=f"the teacher does not reach the answer: {len(tried)} tries")
+        after = f"after {', '.join(map(str, tried))} of {len(begun.moves)} moves"
+        return Draft("", complete=False, rejected=f"the teacher does not reach the answer: tried {after}")
 
     async def _judged(self, item: SourceItem, raw: str) -> tuple[str | None, Verdict]:
         """Return the final answer of a response, and the verdict on it."""

@@ -92,7 +92,10 @@ async def test_the_last_try_is_the_teacher_s_alone(rescue: Rescue) -> None:
 
 async def test_without_a_right_end_there_is_no_trace(rescue: Rescue) -> None:
     draft = await rescue.respond(item(), 0, answers(WRONG, BAD_END, BAD_END, BAD_END, BAD_END))
-    assert (draft.raw, draft.rejected) == ("", "the teacher does not reach the answer: 4 tries")
+    assert (draft.raw, draft.rejected) == (
+        "",
+        "the teacher does not reach the answer: tried after 3, 2, 1, 0 of 4 moves",
+    )
 
 
 async def test_an_end_that_closes_no_thought_is_not_taken(rescue: Rescue) -> None:
@@ -114,6 +117,13 @@ async def test_a_student_without_a_thought_is_continued_in_its_answer(rescue: Re
     )
     assert draft.raw == "We add.It is \\boxed{42}."
     assert draft.complete
+
+
+async def test_a_thought_after_the_student_s_answer_is_not_taken(rescue: Rescue) -> None:
+    """The student's wrong answer would stand outside the marks, as a part of the solution."""
+    begun = "We add. So the final answer is \\boxed{43}."
+    draft = await rescue.respond(item(), 0, answers(begun, f"<think>\nIt is 42.\n{END}", f"<think>\nAdd.\n{END}"))
+    assert (draft.raw, draft.meta["tried"]) == (f"<think>\nAdd.\n{END}", [1, 0])
 
 
 async def test_an_answer_that_nobody_can_verify_is_left_out(rescue: Rescue) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.writers import WRITERS, Writer, inside, writers_of, written_by
+from store.writers import WRITERS, Writer, changes, inside, writers_of, written_by
 
 
 def test_parts_become_spans_that_cover_the_text() -> None:
@@ -38,6 +38,15 @@ def test_the_spans_of_a_trace_are_read_again() -> None:
 )
 def test_spans_that_do_not_cover_the_text_are_not_believed(stored: Any) -> None:
     assert writers_of({WRITERS: stored}, 8) == ()
+
+
+def test_a_change_is_shown_at_the_first_visible_character() -> None:
+    text = "one\n\n two \n"
+    assert list(changes((Writer("a", 0, 3), Writer("b", 3, 10), Writer("a", 10, 11)), text)) == [
+        (0, "a"),
+        (6, "b"),
+        (10, "a"),
+    ]
 
 
 def test_the_writers_of_a_part_count_from_its_start() -> None:
