@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCa
 from o1lab.errors import RefusedError
 from o1lab.models.library_errors import explained
 from o1lab.models.prompts import TrainingTokens, Written, assistant_mask, placed_tokens, training_tokens
+from o1lab.train import head
 from o1lab.train.held_out import IGNORED
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
@@ -224,6 +225,7 @@ def build_trainer(
         callbacks=list(callbacks),
     )
     trainer.recipe = recipe
+    head.attach(trainer.model)
     in_float32(trainer.model, exact)
     if hasattr(trainer.model, "peft_config"):  # the weights of an embedding with an adapter are those of the base
         trainer.model.save_pretrained = partial(trainer.model.save_pretrained, save_embedding_layers=False)

@@ -42,6 +42,7 @@ from peft.tuners.lora.layer import ParamWrapper
 from transformers.pytorch_utils import Conv1D
 
 from o1lab.models.adapters import added_by_peft, trainable_parameters
+from o1lab.train.head import TILE
 from o1lab.train.loading import uses_flash
 from o1lab.train.preflight.activations import saved_bytes
 from o1lab.train.recipe import Recipe
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
 RUNTIME_CPU = 650_000_000
 RUNTIME_GPU = 1_200_000_000
-_HEAD_ROWS = 256
 LOST = {"cpu": 0.1, "gpu": 0.2}
 """The share of the sum of the parts that allocators lose."""
 HEADROOM = 0.95
@@ -127,7 +127,7 @@ def estimate(
             lora += module.in_features * copies + rank * 4 if not isinstance(module, Embedding) else 0
             lora += module.out_features * (d + 4) if recipe.adapter == "dora" else 0
         elif isinstance(module, torch.nn.Linear | Conv1D):
-            # TRL computes the head in tiles.
+            # The head is computed in tiles (o1lab.train.head).
             if module is not head and not added_by_peft(name):
                 linear += sum(module.weight.shape) * d
         else:
@@ -155,7 +155,7 @@ def estimate(
     activations = tokens * per_token + changed + max(experts, default=0)
     if recipe.packing and not uses_flash(recipe, gpu=gpu):
         activations += tokens * tokens * (1 + d)  # the mask that keeps packed rows apart, as truth values and numbers
-    part = (RUNTIME_GPU if gpu else RUNTIME_CPU) + 3 * _HEAD_ROWS * vocabulary * 4
+    part = (RUNTIME_GPU if gpu else RUNTIME_CPU) + 3 * TILE * vocabulary * 4
     if not gpu:
         part += min(layers, _KEPT_LAYERS) * tokens * layer + (converted if recipe.quantization == "nf4" else 0)
     lost = int(LOST["gpu" if gpu else "cpu"] * (weights + adapter + activations + part))
