@@ -212,7 +212,9 @@ def values_of(
     return values
 
 
-def validate(model: type[Model], values: Mapping[str, Any], *, verb: str, of: str = "") -> Model:
+def validate(
+    model: type[Model], values: Mapping[str, Any], *, verb: str, of: str = "", context: Mapping[str, Any] | None = None
+) -> Model:
     """The settings that named values make.
 
     Args:
@@ -220,12 +222,13 @@ def validate(model: type[Model], values: Mapping[str, Any], *, verb: str, of: st
         values: Values by field name, as text or as what they are.
         verb: The command whose ``--help`` lists the fields, such as ``distill``.
         of: Put before the field's name in the message, such as ``The recipe's ``.
+        context: What the model's validators are told.
 
     Raises:
         UsageError: a value is out of bounds or unknown; the message names its field.
     """
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(dict(values), context=context)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "settings"

@@ -53,23 +53,15 @@ def act_on_group(
         UsageError: the action applies to none of them.
         typer.Exit: with 1, if it failed for some of them.
     """
-    from o1lab.errors import O1LabError, UsageError
+    from o1lab.errors import UsageError
+    from o1lab.jobs import together
 
-    acted: list[Callable[[], dict[str, Any]]] = []
-    skipped: list[dict[str, Any]] = []
-    failed: list[dict[str, Any]] = []
     noun = jobs[0].noun
-    for job in jobs:
-        info = job.info()
-        reason = left_out(info) if applies(info) else info.state
-        if reason:
-            skipped.append({"id": job.id, "state": info.state, "reason": reason})
-            continue
-        try:
-            acted.append(act(job))
-        except O1LabError as error:
-            failed.append({"id": job.id, "state": info.state} | error.as_json())
-    items = [made() for made in acted]
+    chosen = together.choose(jobs, applies, left_out)
+    outcome = together.act(chosen, act)
+    skipped = [{"id": info.id, "state": info.state, "reason": reason} for info, reason in chosen.left_alone]
+    failed = [{"id": info.id, "state": info.state} | error.as_json() for info, error in outcome.failed]
+    items = [made() for made in outcome.results]
     if not items and not failed:
         states = ", ".join(sorted({one["reason"] for one in skipped}))
         raise UsageError(

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from o1lab.paths import Lab
     from store.filters import JobQuery
 
-_ENDED = ("stopped", "failed", "dead")
 EstimateOption = Annotated[
     bool, typer.Option("--estimate", help="Print the estimated calls, tokens and cost; make no calls.")
 ]
@@ -243,7 +242,7 @@ def resume_job(lab: Lab, jobs: JobCommands, identity: str, changes: Mapping[str,
     Raises:
         typer.Exit: with the job's exit status, if it ran in this process.
     """
-    from o1lab.jobs import manage
+    from o1lab.jobs import manage, together
 
     kind = jobs.kind()
     if group := jobs.members(lab, identity):
@@ -253,7 +252,7 @@ def resume_job(lab: Lab, jobs: JobCommands, identity: str, changes: Mapping[str,
             return lambda: jobs.summary(lab, resumed.info) | {"pid": resumed.pid}
 
         left_out = jobs.groups.left_out if jobs.groups is not None else lambda _info: ""
-        act_on_group(identity, group, go_on, lambda info: info.state in _ENDED, "continue", left_out=left_out)
+        act_on_group(identity, group, go_on, lambda info: info.state in together.ENDED, "continue", left_out=left_out)
         return
     folder = kind.find(lab, identity)
     if detach or jobs.run is None:

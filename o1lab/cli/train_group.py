@@ -212,10 +212,10 @@ def show_group(lab: Lab, name: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def hopeless(info: RunState) -> str:
-    """Return how `runs resume GROUP` names a run that the rule of ``stop_hopeless`` has stopped; empty for others."""
-    from o1lab.train.median_rule import MEDIAN_RULE
+    """Return why `runs resume GROUP` leaves a run alone; empty if it does not."""
+    from o1lab.train.median_rule import left_alone
 
-    return "stopped as hopeless (resume it by its id)" if info.status.stopped_by == MEDIAN_RULE else ""
+    return left_alone(info)
 
 
 def _together(

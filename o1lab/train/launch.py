@@ -313,7 +313,7 @@ def _prepare(lab: Lab, run: RunDir, changes: Mapping[str, Any]) -> None:
             "Start a new run: o1lab train --recipe FILE ...",
         )
     recipe = load(run.recipe)
-    changed = resolve(recipe.model_dump() | given)
+    changed = resolve(recipe.model_dump() | given) if given else recipe
     require_one_node(changed)
     saved = run.checkpoints()
     if state.state == "finished":

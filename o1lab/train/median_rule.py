@@ -24,7 +24,7 @@ from o1lab.paths import Lab
 from o1lab.train.groups import find_group, tag_of
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir
+from o1lab.train.run_directory import RunDir, RunState
 
 MEDIAN_RULE = "median_rule"
 """What ``stopped_by`` says of a run that was stopped by this rule."""
@@ -120,6 +120,11 @@ class MedianRule:
 def stopped_early(run: RunDir) -> bool:
     """Whether this rule has stopped the run before; it does not judge such a run again."""
     return run.early_stop.exists()
+
+
+def left_alone(info: RunState) -> str:
+    """Return why a resume of a whole group leaves a run alone: the rule has stopped it; empty for others."""
+    return "stopped as hopeless (resume it by its id)" if info.status.stopped_by == MEDIAN_RULE else ""
 
 
 def never_judged(recipes: Sequence[Recipe], fields: Sequence[str]) -> str:

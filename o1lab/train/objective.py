@@ -38,6 +38,11 @@ def weighs(values: Mapping[str, object]) -> bool:
     return values.get("objective") == "kto"
 
 
+def smallest_batch(objective: str) -> int:
+    """Return the fewest rows that a batch of an objective can have; KTO compares the answers of a batch."""
+    return 2 if objective == "kto" else 1
+
+
 def measured(logs: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
     """Return the metrics of preference training in a log line of TRL; empty for another objective."""
     return {f"{prefix}{name}": logs[prefix + key] for key, name in METRICS.items() if prefix + key in logs}
@@ -56,8 +61,8 @@ def unfit(recipe: Mapping[str, Any]) -> str:
         return f"{objective} does not use the fused layers of liger: set liger to false"
     if recipe["processes"] > 1 or recipe["nodes"] > 1:
         return f"{objective} trains in one process: set processes and nodes to 1"
-    if objective == "kto" and recipe["batch_size"] < 2:
-        return "kto compares the answers of a batch: batch_size must be 2 or more"
+    if recipe["batch_size"] < smallest_batch(objective):
+        return f"{objective} compares the answers of a batch: batch_size must be {smallest_batch(objective)} or more"
     if not any((recipe["desirable_weight"], recipe["undesirable_weight"])):
         return "desirable_weight and undesirable_weight cannot both be 0"
     return ""

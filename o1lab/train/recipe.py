@@ -10,7 +10,7 @@ import re
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from o1lab.models.checkpoints import Kind
 from o1lab.models.prompts import RESERVED, PromptOptions
@@ -26,6 +26,8 @@ OverLength = Literal["refuse", "drop", "truncate"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 Strategy = Literal["ddp", "fsdp2"]
 SystemTurns = Literal["row", "run", "none"]
+RECORDED = {"recorded": True}
+"""The validation context of the recipe of a run: what is refused now was accepted when the run was started."""
 ACCEPTABLE = ("closed_thought", "cut_off")
 """The problems of preflight that a recipe can accept: they teach something else than meant, but they train."""
 
@@ -328,7 +330,9 @@ class Recipe(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self, info: ValidationInfo) -> Self:
+        if info.context == RECORDED:
+            return self
         if self.over_length == "truncate" and self.max_length < 16:
             raise ValueError("rows cannot be truncated to fewer than 16 tokens")
         if self.system == "none" and self.system_prompt:

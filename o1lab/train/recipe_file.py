@@ -13,7 +13,7 @@ from o1lab.errors import UsageError
 from o1lab.files import write_text
 from o1lab.settings import settings_of, validate
 from o1lab.small_files import UnreadableError, read_yaml
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipe import RECORDED, Recipe
 
 
 def resolve(values: Mapping[str, Any]) -> Recipe:
@@ -43,12 +43,15 @@ def load_values(path: Path) -> dict[str, Any]:
 def load(path: Path) -> Recipe:
     """Read the recipe in a run directory.
 
+    Settings that a new run may not combine are accepted: an earlier version has started the run, so that it can be
+    resumed, and its checkpoints can be used.
+
     Raises:
-        UsageError: as :func:`load_values` and :func:`resolve`.
+        UsageError: it cannot be read, or a value is out of bounds or unknown.
     """
     values = load_values(path)
     values.setdefault("length_grouping", False)  # the run is older than this field, and its batches are not grouped
-    return resolve(values)
+    return validate(Recipe, values, verb="train", of="The recipe's ", context=RECORDED)
 
 
 def dump(recipe: Recipe) -> str:

@@ -90,6 +90,7 @@ COLUMNS = {
         RunColumn("dataset", _words("dataset"), "dataset", 8, 3),
         RunColumn("lr", _rate, "peak learning rate", 6, right=True),
         RunColumn("rank", _plain("lora_r"), "rank of the adapter", 4, right=True),
+        RunColumn("variant", _words("variant"), "variant of the adapter, and dpo or kto", 7),
         RunColumn("age", _span("age_s"), "time since it was created", 6, right=True),
         RunColumn("base", _base, "base model", 8, 2),
         RunColumn("device", _words("device"), "device", 6),
@@ -110,7 +111,7 @@ COLUMNS = {
 """All columns, in the order in which they are offered."""
 USUAL = (
     "name", "state", "progress", "loss", "best", "eval", "dataset", "lr", "rank", "age", "base", "device", "group",
-    "tags",
+    "tags", "variant",
 )  # fmt: skip
 """The columns shown if nobody has chosen others; on a narrow terminal the last ones are hidden."""
 

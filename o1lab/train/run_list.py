@@ -21,6 +21,7 @@ from o1lab.train.metrics_reader import last_metrics
 from o1lab.train.metrics_summary import MetricsSummary, finite
 from o1lab.train.recipe_file import load_values
 from o1lab.train.run_directory import GroupTag, RunDir, RunState
+from o1lab.train.variants import label
 from store.filters import RunQuery
 from store.filters.jobs import matching
 
@@ -121,6 +122,7 @@ class RunReader:
             "notes": list(info.notes),
             "dataset": _text(recipe.values.get("dataset")),
             "init_from": _text(recipe.values.get("init_from")),
+            "variant": label(recipe.values),
             **{name: _number(recipe.values.get(name)) for name in _NUMBERS},
             "device": status.device or None,
             "progress": 100 * status.step / status.total_steps if status.total_steps else None,

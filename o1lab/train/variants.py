@@ -24,6 +24,14 @@ LoRA adapter for it, and holds all that a resume needs.
 """
 
 
+def label(recipe: Mapping[str, Any]) -> str | None:
+    """Return what the recipe of a run trains in a word, such as ``dora`` or ``lora+dpo``; None without a recipe."""
+    if not recipe:
+        return None
+    adapter, objective = recipe.get("adapter", "lora"), recipe.get("objective", "sft")  # absent in early recipes
+    return str(adapter) if objective == "sft" else f"{adapter}+{objective}"
+
+
 def adapts(values: Mapping[str, object]) -> bool:
     """Whether settings, as values or texts, train an adapter and not all weights."""
     return values.get("adapter") != "full"

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 from o1lab.format import byte_size
 from o1lab.jobs import manage
 from o1lab.jobs.directory import JobFolder
+from o1lab.jobs.together import ENDED
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
 
 if TYPE_CHECKING:
     from screens.jobs.pane import JobsPane
 
     Pane = JobsPane[Any, Any]
-
-
-_ENDED = ("stopped", "failed", "dead")
 
 
 async def resume(pane: Pane) -> None:
@@ -25,7 +23,7 @@ async def resume(pane: Pane) -> None:
     if line.state == "paused":
         await pane.run_command(pane.resume, "Resumed.", line.id, {})
         return
-    if line.state not in _ENDED and not (line.state == "finished" and pane.kind.can_retry(line)):
+    if line.state not in ENDED and not (line.state == "finished" and pane.kind.can_retry(line)):
         pane.say_state(line, "resume")
         return
     settings: dict[str, Any] = {}

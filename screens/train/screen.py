@@ -17,8 +17,6 @@ from o1lab.paths import Lab, assets_dir
 from o1lab.serve.registry import SOLVER
 from o1lab.text import visible
 from o1lab.train import launch
-from o1lab.train.group_figures import Comparison, compare
-from o1lab.train.groups import find_group
 from o1lab.train.recipe_diff import diff
 from o1lab.train.run_columns import COLUMNS, USUAL, chosen
 from o1lab.train.run_directory import RunDir
@@ -34,6 +32,7 @@ from screens.filtering.filter_bar import FilterBar
 from screens.jobs.kind import PaneKind, Snapshot
 from screens.jobs.pane import JobsPane
 from screens.jobs.screen import JobsScreen, Pane
+from screens.train import group
 from screens.train import text as train_text
 from screens.train.panes import RunView
 from screens.train.poller import Detail, Poller, RunLine, TrainSnapshot, View
@@ -44,7 +43,9 @@ Jobs = JobsPane[RunLine, Detail]
 _WIDE = 110
 _COLUMNS = "runs.columns"
 _OF_CURVES = frozenset({"metric", "several", "x_axis", "diff"})
-_OF_RUN = frozenset({"mark", "compare", "traces", "copy_command", "answers", "group", "mark_group"})
+_OF_RUN = frozenset(
+    {"mark", "compare", "traces", "copy_command", "answers", "group", "mark_group", "stop_group", "resume_group"}
+)
 """The actions that need a run in the list; those above need one whose curve is drawn."""
 
 
@@ -79,6 +80,9 @@ class TrainScreen(JobsScreen):
         Binding("b", "group", "Group", show=False, tooltip="Compare the runs of this run's group"),
         Binding("asterisk", "mark_group", "Overlay group", show=False, key_display="*",
                 tooltip="Draw the curves of all runs of the group"),
+        Binding("Z", "stop_group", "Stop group", show=False, tooltip="Stop all runs of this run's group"),
+        Binding("R", "resume_group", "Resume group", show=False,
+                tooltip="Continue all runs of this run's group that have not finished"),
     ]  # fmt: skip
 
     def __init__(self, context: LabContext) -> None:
@@ -363,38 +367,30 @@ class TrainScreen(JobsScreen):
                 PreviewDialog(f"answers of run {detail.line.id}", train_text.full_answers(detail))
             )
 
-    def _group_of_line(self) -> str:
-        """Return the group of the run under the cursor; if it has none, say so and return an empty text."""
-        line = self.jobs.need_line()
-        if line is not None and not line.group:
-            self.report(UsageError(f"The run {line.id} is in no group.", "o1lab train --seed 1,2,3 makes one."))
-        return "" if line is None else line.group
-
     @task(group="command", dialog=True)
     async def action_group(self) -> None:
         """Show the runs of the group side by side."""
-        if name := self._group_of_line():
-            found = await self.in_thread(_comparison, self.context.lab, name)
-            if found is not None:
-                await self.app.push_screen_wait(PreviewDialog(f"group {name}", train_text.group(found)))
+        await group.show(self)
 
     def action_mark_group(self) -> None:
         """Draw the curves of all runs of the group, or remove them."""
-        if not (name := self._group_of_line()) or self.jobs.snapshot is None:
-            return
-        members = [line.id for line in self.jobs.snapshot.lines if line.group == name]  # a filter may leave some out
-        marked = [one for one in self.jobs.marked if one not in members]
-        self.jobs.marked = marked if set(members) <= set(self.jobs.marked) else [*marked, *members]
-        self._drop_curves()
-        self.jobs.draw()
-        self.jobs.loop.wake()
+        if (marked := group.marked(self)) is not None:
+            self.jobs.marked = marked
+            self._drop_curves()
+            self.jobs.draw()
+            self.jobs.loop.wake()
+
+    @task(group="command", dialog=True)
+    async def action_stop_group(self) -> None:
+        """Stop all runs of the group, after a question."""
+        await group.stop(self)
+
+    @task(group="command", dialog=True)
+    async def action_resume_group(self) -> None:
+        """Continue all runs of the group, after a question."""
+        await group.resume(self)
 
 
 def _difference(lab: Lab, names: Sequence[str]) -> Text:
     reader = RunReader(lab)
     return Text(visible("\n".join(diff([reader.entry(RunDir(lab.runs / name)) for name in names]).lines())))
-
-
-def _comparison(lab: Lab, name: str) -> Comparison | None:
-    group = find_group(lab, name)
-    return None if group is None else compare(group)

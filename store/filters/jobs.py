@@ -20,11 +20,12 @@ _ACTIVE = ("queued", "starting", "running", "paused", "stopping")
 _STATES = (*_ACTIVE, "finished", "stopped", "failed", "dead")
 _NOTES = "(SELECT group_concat(value, char(10)) FROM json_each(j.notes))"
 _COMMON = ("id", "state", "name", "tags", "notes", "archived")
-_TEXTS = ("group", "dataset", "dataset_hash", "base", "device", "init_from")
+_TEXTS = ("group", "dataset", "dataset_hash", "base", "device", "init_from", "variant")
 _NUMBERS = (
     "step", "total_steps", "progress", "loss", "best_loss", "eval_loss", "best_eval_loss", "learning_rate", "lora_r",
     "batch_size", "seed", "phase", "tokens", "elapsed_s", "age_s",
 )  # fmt: skip
+_VARIANTS = ("lora", "rslora", "dora", "pissa", "olora", "full", "dpo", "kto")
 _LARGEST = 2**63 - 1  # integer of SQLite
 _HOURS = "j.{} / 3600.0"
 _DATASET = "(coalesce(j.dataset, '') || ' ' || coalesce(j.dataset_hash, ''))"
@@ -65,6 +66,10 @@ RUNS = Language(
         Field("group", contains(f"j.{_GROUP}"), "part of the name of its group"),
         Field("dataset", contains(_DATASET), "part of the name or hash of its dataset"),
         Field("base", contains("j.base"), "part of the name of its base"),
+        Field(
+            "variant", cases("instr('+' || j.variant || '+', '+' || lower(?) || '+') > 0"),
+            "the variant of its adapter, full, dpo or kto", values=_VARIANTS,
+        ),
         Field("device", contains("j.device"), "part of the name of its device"),
         Field("from", begins("j.init_from"), "the beginning of the id of the run it starts from"),
         Field("loss", number("j.loss"), "its last loss", is_number=True),
@@ -90,7 +95,7 @@ RUNS = Language(
         "dataset": "j.dataset", "base": "j.base", "group": f"j.{_GROUP}", "lr": "j.learning_rate", "rank": "j.lora_r",
         "batch": "j.batch_size", "seed": "j.seed", "step": "j.step", "steps": "j.total_steps", "loss": "j.loss",
         "best": "j.best_loss", "eval": "j.eval_loss", "best-eval": "j.best_eval_loss", "tokens": "j.tokens",
-        "took": "j.elapsed_s", "device": "j.device",
+        "took": "j.elapsed_s", "device": "j.device", "variant": "j.variant",
     },
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from o1lab.train.run_directory import GroupTag, RunDir
 from tests.support.fake_runs import append, metric_line, write_run
 
 STATES = ("finished", "finished", "stopped", "failed", "dead")
+VARIANTS = {3: {"adapter": "dora"}, 8: {"adapter": "full"}, 11: {"objective": "dpo"}}
 DATASETS = ("col-add-400", "chains-2k", "short-solutions")
 
 
@@ -19,7 +20,8 @@ def write_runs(runs: Path, number: int = 20, *, steps: int = 100) -> list[RunDir
     """Write the runs ``run00`` to ``run19``, the newest first.
 
     Run 4 is called `wide`, runs 0 to 2 are the group `sweep`, run 5 has the tags `keep` and `paper`, run 6 a note, and
-    run 7 is archived. Every second run has losses on held-out rows.
+    run 7 is archived. Run 3 trains with DoRA, run 8 all weights, run 11 preferences.
+    Every second run has losses on held-out rows.
     """
     return [_write(runs, number, steps) for number in range(number)]
 
@@ -31,6 +33,7 @@ def _write(runs: Path, number: int, steps: int) -> RunDir:
         dataset=DATASETS[number % len(DATASETS)], dataset_hash=f"{number % 3:x}" * 16, steps=steps, seed=number,
         learning_rate=(1e-4, 5e-4)[number % 2], lora_r=(8, 16, 64)[number % 3],
     )  # fmt: skip
+    recipe = recipe.model_copy(update=VARIANTS.get(number, {}))
     gone = {"heartbeat": 1.0, "pid": 2**22 + 1} if state == "dead" else {}
     run = write_run(
         runs, f"run{number:02}", "running" if state == "dead" else state, steps=done, total=steps, seed=number % 4,

@@ -8,6 +8,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from o1lab.train.loading import quantised_layers
+from o1lab.train.objective import smallest_batch
 from o1lab.train.preflight.fitting import Plan
 from o1lab.train.preflight.memory import HEADROOM, Estimate, estimate
 from o1lab.train.preflight.preferred import memory_recipe
@@ -97,7 +98,8 @@ def plans(
         return Plan(name=name, settings=changes, tokens=tokens, memory_bytes=total, fits=total <= available * HEADROOM)
 
     saving: dict[str, Any] = {"gradient_checkpointing": True}
-    one = {"batch_size": 1, "grad_accumulation": recipe.batch_size * recipe.grad_accumulation}
+    fewest = smallest_batch(recipe.objective)
+    one = {"batch_size": fewest, "grad_accumulation": max(recipe.batch_size * recipe.grad_accumulation // fewest, 1)}
     quantised = {"quantization": "nf4"}
     steps: list[dict[str, Any]] = [{}, saving, saving | one]
     if getattr(bare.config, "quantization_config", None) is None and recipe.adapter != "full":

@@ -17,6 +17,7 @@ from o1lab.train.metrics_summary import MetricsSummary
 from o1lab.train.recipe import Recipe
 from o1lab.train.recipe_diff import diff
 from o1lab.train.run_list import RunReader, listed
+from o1lab.train.variants import VARIANTS, label
 from store.errors import QueryError
 from store.filters import RunQuery
 from tests.support.fake_runs import append, metric_line, write_run
@@ -59,6 +60,11 @@ def found(lab: Lab, text: str) -> list[int]:
         ("progress<100 group:sweep", [2]),
         ("sort:-age state:finished age<4", [1, 0]),
         ("state:active", []),
+        ("variant:dora,full", [3, 8]),
+        ("variant:dpo", [11]),
+        ("variant:lora rank=64", [2, 5, 11, 14, 17]),
+        ("variant:rslora", []),
+        ("sort:variant -variant:lora", [3, 8]),
     ],
 )
 def test_a_filter_finds_runs(lab: Lab, text: str, wanted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +177,13 @@ def test_recipes_differ_only_where_they_differ(tmp_path: Path) -> None:
     assert "(not set)" in "\n".join(diff([entries["c"], entries["a"]]).lines())
     with pytest.raises(UsageError, match="Two different runs"):
         diff([entries["a"], entries["a"]])
+
+
+def test_the_variants_of_the_filter_are_those_of_recipes(lab: Lab) -> None:
+    (field,) = (one for one in RunQuery.LANGUAGE.fields if one.name == "variant")
+    assert set(field.values) == {*VARIANTS, "dpo", "kto"}
+    figures = {entry.run.id: entry.figures["variant"] for entry in RunReader(lab).read().entries}
+    assert {figures[name] for name in figures} == {"lora", "dora", "full", "lora+dpo"}
+    assert figures["run11"] == "lora+dpo"
+    assert label({"dataset": "d"}) == "lora"  # a recipe from before there were variants
+    assert label({}) is None

@@ -210,6 +210,20 @@ def test_plans_are_of_the_recipe_and_count_what_it_does(values: dict[str, Any], 
         assert found[frugal] > 2 * plain[frugal]
 
 
+@pytest.mark.parametrize(("objective", "batches"), [("dpo", [4, 4, 1]), ("kto", [4, 4, 2])])
+def test_each_plan_is_a_recipe_that_the_objective_takes(tiny_base: Path, objective: str, batches: list[int]) -> None:
+    from o1lab.train.preflight.plans import plans
+    from o1lab.train.recipe_file import resolve
+
+    chosen = recipe(tiny_base, objective=objective, grad_accumulation=2)
+    bare = bare_model(tiny_base)
+    student = adapted(bare_model(tiny_base), lora_config(chosen, bare))
+    made = plans(tiny_base, bare, student, chosen, longest=100, available=10**12, dtype_bytes=4, gpu=False)
+    planned = [resolve(chosen.model_dump() | plan.settings) for plan in made]
+    assert [one.batch_size for one in planned[:3]] == batches
+    assert {one.batch_size * one.grad_accumulation for one in planned} == {8}
+
+
 def test_preflight_plans_the_batch_of_the_recipe_and_counts_both_answers(tiny_base: Path, tmp_path: Path) -> None:
     from o1lab.train.preflight.worker import inspect
     from o1lab.train.rows import Answer
