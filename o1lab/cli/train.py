@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +36,7 @@ from o1lab.train.run_columns import COLUMNS, USUAL
 if TYPE_CHECKING:
     from o1lab.jobs.manage import JobKind
     from o1lab.paths import Lab
+    from o1lab.train.groups import Sample
     from o1lab.train.recipe import Recipe
     from o1lab.train.run_columns import RunColumn
     from o1lab.train.run_directory import RunDir, RunState
@@ -76,6 +78,11 @@ def train(
         str | None,
         typer.Option(metavar="NAME", help="Name of the group, if a field has several values [default: its fields]."),
     ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Train only N of the group's combinations, drawn at random."),
+    ] = None,
+    sample_seed: Annotated[int, typer.Option(help="Seed of this draw.")] = 0,
     control: Annotated[
         bool,
         typer.Option("--with-control", help="Train on the dataset and on its control of short solutions, as a group."),
@@ -100,6 +107,8 @@ def train(
 
     Example: o1lab train --dataset accepted --learning-rate 1e-4,5e-4 --seed 1,2,3
 
+    Example: o1lab train --dataset accepted --learning-rate 1e-4,3e-4,1e-3 --lora-r 8,16,32,64 --sample 6
+
     Example: o1lab train --dataset accepted --with-control --seed 1,2,3
     """
     from o1lab.errors import UsageError
@@ -111,6 +120,7 @@ def train(
     planned = _planned(memory, dry_run=dry_run)
     lab = current_lab()
     values = _values(lab, recipe, options.given(), settings or [])
+    drawn = None if sample is None else _drawn(sample, sample_seed, values, control=control)
     if len(values) > 1:
         from o1lab.cli.train_phases import train_phases
 
@@ -121,7 +131,7 @@ def train(
     if control:
         values = [with_control(lab, values[0], dry_run=dry_run)]
     if groups.has_lists(values[0]):
-        train_group(lab, values[0], name=group, confirmed=yes, dry_run=dry_run, wait=wait, check=check)
+        train_group(lab, values[0], sample=drawn, name=group, confirmed=yes, dry_run=dry_run, wait=wait, check=check)
         return
     if group is not None and not control:
         raise UsageError("--group names a group of runs, but no field has several values.", "Add --seed 1,2,3.")
@@ -193,6 +203,23 @@ def runs_diff(
     chosen = {run.id: run for identity in runs for run in members_or_run(lab, identity)}
     found = diff([reader.entry(run) for run in chosen.values()])
     emit(found.as_json(), text=found.lines())
+
+
+def _drawn(size: int, seed: int, values: Sequence[Mapping[str, Any]], *, control: bool) -> Sample:
+    """Return the sample of a group of runs to train.
+
+    Raises:
+        UsageError: the command starts no group, or one of which all runs are needed.
+    """
+    from o1lab.errors import UsageError
+    from o1lab.train import groups
+
+    if control or len(values) > 1 or not groups.has_lists(values[0]):
+        raise UsageError(
+            "--sample draws runs of a group whose fields have several values; a control or phases need all of theirs.",
+            "Give fields several values (--learning-rate 1e-4,5e-4), without --with-control and phases.",
+        )
+    return groups.Sample(size, seed)
 
 
 def _planned(text: str | None, *, dry_run: bool) -> int | None:

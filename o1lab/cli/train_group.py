@@ -15,6 +15,7 @@ from o1lab.errors import Interrupted
 if TYPE_CHECKING:
     from o1lab.paths import Lab
     from o1lab.train.group_figures import Comparison
+    from o1lab.train.groups import Sample
     from o1lab.train.preflight.report import Preflight
     from o1lab.train.recipe import Recipe
     from o1lab.train.run_directory import RunDir, RunState
@@ -24,6 +25,7 @@ def train_group(
     lab: Lab,
     values: Mapping[str, Any],
     *,
+    sample: Sample | None,
     name: str | None,
     confirmed: bool,
     dry_run: bool,
@@ -40,9 +42,11 @@ def train_group(
     from o1lab.train.launchers import LAUNCHERS
     from o1lab.train.median_rule import never_judged
 
-    variants, fields = groups.expand(values)
+    variants, fields = groups.expand(values, sample)
     recipes = groups.resolve_group(variants, fields)
     name = groups.free_name(lab, name, recipes, fields)
+    every = groups.combinations(values)
+    drawn = "" if sample is None else f" of {every:,} combinations, drawn with seed {sample.seed}"
     if words := never_judged(recipes, fields):
         say(words)
     if not dry_run:
@@ -51,9 +55,11 @@ def train_group(
         found = groups.preflight_group(lab, recipes)
         distinct = list({id(report): report for report in found}.values())
         if dry_run:
-            command = groups.group_command(lab, recipes, fields, name)
-            answer = _together(found, distinct, recipes, command) | {"group": name, "varies": list(fields)}
-            emit(answer, text=_dry_text(answer, recipes, distinct))
+            source = None if sample is None else (sample, values)
+            command = groups.group_command(lab, recipes, fields, name, drawn=source)
+            answer = _together(found, distinct, recipes, command)
+            answer |= {"group": name, "varies": list(fields), "combinations": every}
+            emit(answer, text=_dry_text(answer, recipes, distinct, drawn))
             if not answer["ok"]:
                 raise typer.Exit(5)
             return
@@ -66,6 +72,7 @@ def train_group(
     answer = {
         "group": name,
         "varies": list(fields),
+        "combinations": every,
         "runs": [
             {"run_id": run.id, "dir": str(run.path), "varies": tag.varies if tag is not None else {}}
             | started_values(run, pid)
@@ -73,7 +80,7 @@ def train_group(
         ],
     }
     here = recipes[0].on == "local"
-    text = f"Group {name}: {len(started)} runs " + (
+    text = f"Group {name}: {len(started)} runs{drawn} " + (
         "started, one at a time on each device that is free."
         if here
         else f"are with {LAUNCHERS.get(recipes[0].on).title}."
@@ -239,8 +246,8 @@ def _each_once(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({str(one): one for one in found}.values())
 
 
-def _dry_text(answer: dict[str, Any], recipes: Sequence[Recipe], distinct: Sequence[Preflight]) -> str:
-    lines = [f"group {answer['group']}: {len(recipes)} runs, {answer['total_steps']:,} steps in all"]
+def _dry_text(answer: dict[str, Any], recipes: Sequence[Recipe], distinct: Sequence[Preflight], drawn: str) -> str:
+    lines = [f"group {answer['group']}: {len(recipes)} runs{drawn}, {answer['total_steps']:,} steps in all"]
     lines += [
         f"{field:15} {', '.join(dict.fromkeys(str(getattr(recipe, field)) for recipe in recipes))}"
         for field in answer["varies"]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import random
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -51,13 +53,21 @@ def has_lists(values: Mapping[str, Any]) -> bool:
     return any(isinstance(value, list) and name not in _LISTS for name, value in values.items())
 
 
-def expand(values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+@dataclass(frozen=True)
+class Sample:
+    """A random choice of the combinations of a group: ``size`` of them, each at most once, drawn with ``seed``."""
+
+    size: int
+    seed: int = 0
+
+
+def expand(values: Mapping[str, Any], sample: Sample | None = None) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """Return the values of each run of a group, and the fields that vary.
 
-    The last field with a list varies fastest, and seeds faster than all others.
+    The last field with a list varies fastest, and seeds faster than all others. A sample keeps this order.
 
     Raises:
-        UsageError: a field cannot vary, or a list is empty or has a value twice.
+        UsageError: a field cannot vary, a list is empty, or there are fewer combinations than the sample shall have.
     """
     fields = [name for name, value in values.items() if isinstance(value, list) and name not in _LISTS]
     fields.sort(key=lambda name: name == SEED)  # stable: only the seed moves
@@ -68,8 +78,30 @@ def expand(values: Mapping[str, Any]) -> tuple[list[dict[str, Any]], tuple[str, 
             )
         if not values[name]:
             raise UsageError(f"The recipe's {name} is an empty list.", "Give at least one value.")
-    combinations = itertools.product(*(values[name] for name in fields))
-    return [{**values, **dict(zip(fields, one, strict=True))} for one in combinations], tuple(fields)
+    grid = [values[name] for name in fields]
+    places: Sequence[int] = range(number := combinations(values))
+    if sample is not None:
+        if sample.size > number:
+            raise UsageError(
+                f"The recipe has {number:,} combinations, fewer than the {sample.size:,} to draw.",
+                "Lower --sample, or omit it to train all of them.",
+            )
+        places = sorted(random.Random(sample.seed).sample(places, sample.size))  # noqa: S311 - no secret
+    return [{**values, **dict(zip(fields, _combination(grid, at), strict=True))} for at in places], tuple(fields)
+
+
+def combinations(values: Mapping[str, Any]) -> int:
+    """Return the number of runs of a group without a sample."""
+    return math.prod(len(value) for name, value in values.items() if isinstance(value, list) and name not in _LISTS)
+
+
+def _combination(grid: Sequence[Sequence[Any]], place: int) -> list[Any]:
+    """Return one combination of a grid, by its place in the order of :func:`expand`."""
+    chosen = []
+    for options in reversed(grid):
+        place, at = divmod(place, len(options))
+        chosen.append(options[at])
+    return chosen[::-1]
 
 
 def resolve_group(variants: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> list[Recipe]:
@@ -129,13 +161,31 @@ def launch_group(
     )  # fmt: skip
 
 
-def group_command(lab: Lab, recipes: Sequence[Recipe], fields: Sequence[str], name: str) -> str:
-    """Return the command line that starts a group like this one."""
+def group_command(
+    lab: Lab,
+    recipes: Sequence[Recipe],
+    fields: Sequence[str],
+    name: str,
+    *,
+    drawn: tuple[Sample, Mapping[str, Any]] | None = None,
+) -> str:
+    """Return the command line that starts a group like this one.
+
+    Args:
+        lab: the lab.
+        recipes: the recipe of each run.
+        fields: the fields that vary.
+        name: the name of the group.
+        drawn: the sample that the runs are, and the values it was drawn from.
+    """
     words = [launching_command(lab, recipes[0])]
     for field in fields:
         settings = [_setting(recipe, [field]) for recipe in recipes]
         values = [one[field] for one in {_key(one): one for one in settings}.values()]
+        values = values if drawn is None else drawn[1][field]
         words += ["--set", shlex.quote(f"{field}={json.dumps(values, ensure_ascii=False)}")]
+    if drawn is not None:
+        words += ["--sample", str(drawn[0].size), "--sample-seed", str(drawn[0].seed)]
     return " ".join([*words, "--group", shlex.quote(name)])
 
 

@@ -214,11 +214,27 @@ def test_a_damaged_group_file_is_named_in_the_list(lab: Lab, ask: Ask) -> None:
         (["--seed", "1,1"], "The group has a run twice: seed 1."),
         (["--seed", ",".join(map(str, range(25)))], "These are 25 runs"),
         (["--group", "x"], "--group names a group of runs"),
+        (["--sample", "2"], "--sample draws runs of a group"),
+        (["--sample", "2", "--seed", "1,2,3", "--with-control"], "--sample draws runs of a group"),
+        (["--sample", "4", "--seed", "1,2,3"], "The recipe has 3 combinations, fewer than the 4 to draw."),
     ],
 )
 def test_what_makes_no_group_is_a_usage_error(lab: Lab, ask: Ask, more: list[str], words: str) -> None:
     assert words in ask("train", "--dataset", "sums", *more, status=2)["error"]["message"]
     assert not list_run_dirs(lab)
+
+
+def test_a_sample_of_the_combinations_is_started(
+    lab: Lab, ask: Ask, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("o1lab.train.launch.require_trainer", lambda: None)
+    monkeypatch.setattr("o1lab.train.launch.start_worker", lambda _: 1)
+    started = ask(*train(tiny_base, "--seed", ",".join(map(str, range(30))), "--lora-r", "4,8"),
+                  "--no-check", "--sample", "3", "--sample-seed", "5")  # fmt: skip
+    assert (started["combinations"], len(started["runs"]), started["varies"]) == (60, 3, ["lora_r", "seed"])
+    settings = [tuple(sorted(run["varies"].items())) for run in started["runs"]]
+    assert len(set(settings)) == 3
+    assert {run.group().name for run in list_run_dirs(lab)} == {started["group"]}  # type: ignore[union-attr]
 
 
 def test_a_recipe_with_phases_has_no_lists(lab: Lab, ask: Ask, tmp_path: Path) -> None:

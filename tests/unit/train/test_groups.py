@@ -41,6 +41,44 @@ def test_a_recipe_with_lists_is_a_run_for_each_combination() -> None:
     assert all(len(one.probes) == 2 for one in recipes)
 
 
+GRID = {"dataset": "d", "seed": [1, 2, 3], "learning_rate": ["1e-4", "5e-4"], "lora_r": [8, 16, 32, 64]}
+
+
+def test_a_sample_has_combinations_of_the_grid_each_once() -> None:
+    every, fields = groups.expand(GRID)
+    assert len(every) == groups.combinations(GRID) == 24
+    seen: set[str] = set()
+    for seed in range(20):
+        drawn, same = groups.expand(GRID, groups.Sample(5, seed))
+        assert same == fields
+        places = [every.index(one) for one in drawn]
+        assert len(places) == 5 and places == sorted(set(places))
+        assert drawn == groups.expand(GRID, groups.Sample(5, seed))[0]
+        seen.update(map(str, places))
+    assert len(seen) == 24  # no combination is left out for ever
+    assert groups.expand(GRID, groups.Sample(24))[0] == every
+    with pytest.raises(UsageError, match="24 combinations, fewer than the 25"):
+        groups.expand(GRID, groups.Sample(25))
+
+
+def test_a_sample_of_a_huge_grid_is_drawn_at_once() -> None:
+    values = {"dataset": "d", "seed": list(range(10_000)), "lora_r": list(range(1, 1000)), "warmup": [0.0] * 10_000}
+    assert groups.combinations(values) > 10**10
+    drawn, _ = groups.expand(values, groups.Sample(3))
+    assert len(groups.resolve_group(drawn, ("seed", "lora_r"))) == 3
+
+
+def test_the_command_of_a_sample_draws_the_same_runs() -> None:
+    sample = groups.Sample(4, 7)
+    variants, fields = groups.expand(GRID, sample)
+    recipes = groups.resolve_group(variants, fields)
+    words = shlex.split(groups.group_command(Lab(Path("lab")), recipes, fields, "g", drawn=(sample, GRID)))
+    settings = [value for option, value in pairwise(words) if option == "--set"]
+    assert words[words.index("--sample") + 1 : words.index("--sample") + 4] == ["4", "--sample-seed", "7"]
+    again = groups.expand(override({"dataset": "d"}, settings), sample)
+    assert groups.resolve_group(*again) == recipes
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
