@@ -60,7 +60,9 @@ def act_on_group(
     chosen = together.choose(jobs, applies, left_out)
     outcome = together.act(chosen, act)
     skipped = [{"id": info.id, "state": info.state, "reason": reason} for info, reason in chosen.left_alone]
-    failed = [{"id": info.id, "state": info.state} | error.as_json() for info, error in outcome.failed]
+    failed: list[dict[str, Any]] = [
+        {"id": info.id, "state": info.state} | error.as_json() for info, error in outcome.failed
+    ]
     items = [made() for made in outcome.results]
     if not items and not failed:
         states = ", ".join(sorted({one["reason"] for one in skipped}))
