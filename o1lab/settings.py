@@ -212,6 +212,10 @@ def values_of(
     return values
 
 
+RECORDED = {"recorded": True}
+"""The validation context of the settings of a job: what is refused now was accepted when the job was started."""
+
+
 def validate(
     model: type[Model], values: Mapping[str, Any], *, verb: str, of: str = "", context: Mapping[str, Any] | None = None
 ) -> Model:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from o1lab.models.checkpoints import Kind
 from o1lab.models.prompts import RESERVED, PromptOptions
-from o1lab.settings import NONE, Display
+from o1lab.settings import NONE, RECORDED, Display
 from o1lab.train.objective import Objective, prefers, unfit, weighs
 from o1lab.train.probe import ARROW, Probe
 from o1lab.train.relevant import replays, tracks
@@ -26,8 +26,6 @@ OverLength = Literal["refuse", "drop", "truncate"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 Strategy = Literal["ddp", "fsdp2"]
 SystemTurns = Literal["row", "run", "none"]
-RECORDED = {"recorded": True}
-"""The validation context of the recipe of a run: what is refused now was accepted when the run was started."""
 ACCEPTABLE = ("closed_thought", "cut_off")
 """The problems of preflight that a recipe can accept: they teach something else than meant, but they train."""
 

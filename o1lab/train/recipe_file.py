@@ -11,9 +11,9 @@ import yaml
 
 from o1lab.errors import UsageError
 from o1lab.files import write_text
-from o1lab.settings import settings_of, validate
+from o1lab.settings import RECORDED, settings_of, validate
 from o1lab.small_files import UnreadableError, read_yaml
-from o1lab.train.recipe import RECORDED, Recipe
+from o1lab.train.recipe import Recipe
 
 
 def resolve(values: Mapping[str, Any]) -> Recipe:
