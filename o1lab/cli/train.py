@@ -31,7 +31,7 @@ from o1lab.cli.train_output import (
     started_values,
 )
 from o1lab.format import number
-from o1lab.train.run_columns import COLUMNS, USUAL
+from o1lab.train.run_columns import COLUMNS, LISTED
 
 if TYPE_CHECKING:
     from o1lab.jobs.manage import JobKind
@@ -287,8 +287,8 @@ def _column(column: RunColumn) -> Column:
 
 
 _TAKEN = ("id", "name", "state", "tags")  # by all kinds of jobs
-_COLUMNS = tuple(_column(COLUMNS[name]) for name in USUAL if name not in _TAKEN)
-_MORE_COLUMNS = tuple(_column(one) for name, one in COLUMNS.items() if name not in (*USUAL, *_TAKEN))
+_COLUMNS = tuple(_column(COLUMNS[name]) for name in LISTED if name not in _TAKEN)
+_MORE_COLUMNS = tuple(_column(one) for name, one in COLUMNS.items() if name not in (*LISTED, *_TAKEN))
 
 
 def _show(lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list[str]]:

@@ -111,9 +111,11 @@ COLUMNS = {
 """All columns, in the order in which they are offered."""
 USUAL = (
     "name", "state", "progress", "loss", "best", "eval", "dataset", "lr", "rank", "age", "base", "device", "group",
-    "tags", "variant",
+    "tags",
 )  # fmt: skip
-"""The columns shown if nobody has chosen others; on a narrow terminal the last ones are hidden."""
+"""The columns of the Train screen if nobody has chosen others; on a narrow terminal the last ones are hidden."""
+LISTED = (*USUAL, "variant")
+"""The columns of `o1lab runs ls`."""
 
 
 def chosen(names: Sequence[str]) -> list[RunColumn]:
