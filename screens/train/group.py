@@ -14,6 +14,7 @@ from o1lab.train import launch
 from o1lab.train.group_figures import Comparison, compare
 from o1lab.train.groups import find_group
 from o1lab.train.median_rule import left_alone
+from o1lab.train.run_directory import RunDir
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
 from screens.train import text as train_text
 
@@ -63,7 +64,9 @@ async def resume(screen: TrainScreen) -> None:
         lab = screen.context.lab
         chosen = await screen.in_thread(_to_resume, lab, name)
         note = "Each continues from its last checkpoint, when its device is free."
-        await _act(screen, name, chosen, "resume", note=note, action=lambda job: launch.RUNS.resume(lab, job))
+        await _act(
+            screen, name, chosen, "resume", note=note, action=lambda job: launch.RUNS.resume(lab, RunDir(job.path))
+        )
 
 
 async def _act(
