@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import astuple, dataclass, field, fields
+from typing import Any, Literal
 
 from store.naming import BEGINNING, bounds, resolved
 from store.records import new_id, now, scrubbed
@@ -20,15 +20,36 @@ class Pane:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Who wrote ``raw[start:end]`` of an answer: a model of the registry, or a person."""
+
+    start: int
+    end: int
+    kind: Literal["model", "person"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One message; ``pane`` is None for a message of the user, which is sent to all panes."""
+    """One message; ``pane`` is None for a message of the user, which is sent to all panes.
+
+    Messages form a tree (:mod:`store.branches`). Each question has a turn of its own, and the answers of a pane to one
+    question are its versions.
+
+    Attributes:
+        raw: Of an answer: the text as it was written, with its think marks; None in those of earlier versions.
+        spans: Of an answer: who wrote which part of ``raw``.
+        parent: Of a question: the turn that it follows, 0 for none; None is the turn before.
+        follows: Of a question: the ids of the answers that it follows.
+        shown: Of an answer: whether it is the version that is shown, or was shown last.
+    """
 
     id: str
     conversation_id: str
     turn: int
     pane: int | None
     role: str
-    state: str  # complete, stopped, failed, replaced
+    state: str  # complete, stopped, failed
     content: str
     thought: str = ""
     error: str | None = None
@@ -40,6 +61,16 @@ class Message:
     seconds: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     created_at: str = field(default_factory=now)
+    raw: str | None = None
+    spans: tuple[Span, ...] = ()
+    parent: int | None = None
+    follows: tuple[str, ...] = ()
+    shown: bool = True
+
+    @property
+    def before(self) -> int:
+        """The turn that a question follows; 0 for none."""
+        return self.turn - 1 if self.parent is None else self.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +107,12 @@ class Conversation:
     updated_at: str
     round: str | None = None
     """The prompt set asked in the background that it belongs to."""
+    head: int | None = None
+    """The last turn of the branch that is shown; None is the latest question's."""
 
 
 _MESSAGE_COLUMNS = ", ".join(f.name for f in fields(Message))
-_SELECT = "SELECT id, title, settings, created_at, updated_at, round FROM conversations c"
+_SELECT = "SELECT id, title, settings, created_at, updated_at, round, head FROM conversations c"
 
 
 def create(
@@ -146,9 +179,9 @@ def count(db: Database, *, text: str = "") -> int:
 def save_message(db: Database, message: Message) -> None:
     """Save a message; it replaces one with the same id."""
     values = [getattr(message, f.name) for f in fields(Message)]
-    values = [json.dumps(v) if isinstance(v, dict) else scrubbed(v) if isinstance(v, str) else v for v in values]
+    values = [scrubbed(v) if isinstance(v, str) else _json(v) if isinstance(v, dict | tuple) else v for v in values]
     marks = ", ".join("?" * len(values))
-    updates = ", ".join(f"{f.name} = excluded.{f.name}" for f in fields(Message) if f.name not in ("id", "created_at"))
+    updates = ", ".join(f"{f.name} = excluded.{f.name}" for f in fields(Message) if f.name != "id")
     with db.atomic():
         db.conn.execute(
             f"INSERT INTO messages({_MESSAGE_COLUMNS}) VALUES ({marks}) ON CONFLICT(id) DO UPDATE SET {updates}",
@@ -157,21 +190,40 @@ def save_message(db: Database, message: Message) -> None:
         db.conn.execute("UPDATE conversations SET updated_at = ? WHERE id = ?", (now(), message.conversation_id))
 
 
-def messages(db: Database, conversation_id: str, *, replaced: bool = False) -> list[Message]:
-    """Return a conversation's messages in order; with ``replaced``, also answers that were regenerated."""
-    condition = "" if replaced else "AND state != 'replaced'"
+def messages(db: Database, conversation_id: str, *, branches: bool = False) -> list[Message]:
+    """Return the messages of the branch that is shown, in order; with ``branches``, every message."""
+    condition = "" if branches else f"AND turn IN ({_BRANCH}) AND (pane IS NULL OR shown)"
     rows = db.execute(
-        f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ? {condition} "
+        f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = :id {condition} "
         "ORDER BY turn, pane IS NOT NULL, pane, seq",
-        [conversation_id],
+        {"id": conversation_id},
     )
-    names = [f.name for f in fields(Message)]
-    found = []
-    for row in rows:
-        values = dict(zip(names, row, strict=True))
-        values["settings"] = json.loads(values["settings"])
-        found.append(Message(**values))
-    return found
+    return [_message(row) for row in rows]
+
+
+_BRANCH = """
+    WITH RECURSIVE branch(turn) AS (
+        SELECT coalesce(head, (SELECT max(turn) FROM messages WHERE conversation_id = :id))
+            FROM conversations WHERE id = :id
+        UNION SELECT coalesce(q.parent, q.turn - 1) FROM branch JOIN messages q
+            ON q.conversation_id = :id AND q.turn = branch.turn AND q.pane IS NULL)
+    SELECT turn FROM branch"""
+"""The turns of the branch that is shown."""
+
+
+def _message(row: Sequence[Any]) -> Message:
+    values = dict(zip((f.name for f in fields(Message)), row, strict=True))
+    values["settings"] = json.loads(values["settings"])
+    values["spans"] = tuple(Span(*one) for one in json.loads(values["spans"]))
+    values["follows"] = tuple(json.loads(values["follows"]))
+    values["shown"] = bool(values["shown"])
+    return Message(**values)
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, tuple):
+        value = [astuple(one) if isinstance(one, Span) else one for one in value]
+    return scrubbed(json.dumps(value))
 
 
 def vote(db: Database, ballot: Vote) -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
+from o1lab.chat import prefixes
+from o1lab.chat.answering import Begun, Making, cannot_continue, origin
+from o1lab.chat.branches import BranchedHistory, parts
 from o1lab.chat.contestants import asked_with
-from o1lab.chat.panes import PaneEvent, Saved, Settings, settings_from
+from o1lab.chat.panes import PaneEvent, Saved, Settings, Verifier, settings_from, verdict_on
+from o1lab.chat.prefixes import Prefix
 from o1lab.errors import O1LabError, UsageError
 from o1lab.inference.calls import Message, RequestError
-from o1lab.inference.events import Answer, Done, Event, Failed, Sampling
+from o1lab.inference.events import Done, Event, Failed, Sampling
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.registry import ModelRef
-from store import Store, conversations, problems
+from store import Store, branches, conversations
 from store.errors import StoreError
 from store.records import new_id
 
@@ -24,15 +29,18 @@ if TYPE_CHECKING:
 
 Opener = Callable[[ModelRef], Awaitable[ModelAddress]]
 Listener = Callable[[PaneEvent], None]
-Verifier = Callable[[str, str], str]
-"""Called with (gold answer, text of an answer); returns correct, incorrect or unverifiable. May block."""
 
 
-class ConversationSession:
+KEEP_EVERY_S = 1.0
+"""Seconds after which the text that has arrived of an answer is saved, for a program that is killed."""
+
+
+class ConversationSession(BranchedHistory):
     """A conversation with several models at once. Create it with :meth:`begin` or :meth:`resume`, in one event loop.
 
-    A question is saved before any pane starts; an answer, even a partial one, before its last event (``Done``,
-    ``Failed``) is reported. Each pane is a separate task: panes neither wait for each other nor fail together.
+    A question, or the beginning of an answer that is continued, is saved before any pane starts; an answer, even a
+    partial one, before its last event (``Done``, ``Failed``) is reported, and every second until then. Each pane is a
+    separate task: panes neither wait for each other nor fail together.
 
     Args:
         store: the lab's database.
@@ -43,7 +51,8 @@ class ConversationSession:
         listener: called in the event loop with every event of every pane.
         client: streams the answers; None for a new one, which :meth:`close` closes.
         verifier: judges answers to questions with a gold answer; None for no verdicts.
-        history: the messages so far.
+        history: the messages so far, those of all branches.
+        find: returns the model with an id, for answers that another model than that of their pane continued.
     """
 
     def __init__(
@@ -58,12 +67,13 @@ class ConversationSession:
         client: ChatClient | None = None,
         verifier: Verifier | None = None,
         history: Sequence[conversations.Message] = (),
+        find: Callable[[str], ModelRef] | None = None,
     ) -> None:
-        self.store = store
-        self.record = record
+        super().__init__(store, record, history)
         self.refs = list(refs)
         self.settings = settings
-        self.history = list(history)
+        self._guests: dict[str, ModelRef] = {}
+        self._find = find
         self._opener = opener
         self._listener = listener
         self._client = client or _new_client()
@@ -112,7 +122,7 @@ class ConversationSession:
 
         def read() -> tuple[conversations.Conversation, list[conversations.Message]]:
             record = conversations.get(store.db, conversation_id)
-            return record, conversations.messages(store.db, record.id)
+            return record, conversations.messages(store.db, record.id, branches=True)
 
         record, history = await asyncio.to_thread(read)
         refs = [model_of(find, pane) for pane in record.panes]
@@ -126,12 +136,8 @@ class ConversationSession:
             client=client,
             verifier=verifier,
             history=history,
+            find=find,
         )
-
-    @property
-    def turn(self) -> int:
-        """The number of the last turn, 0 before the first question."""
-        return max((m.turn for m in self.history), default=0)
 
     @property
     def busy(self) -> bool:
@@ -141,17 +147,13 @@ class ConversationSession:
         task = self._tasks.get(pane)
         return task is not None and not task.done()
 
-    def answer(self, pane: int, turn: int | None = None) -> conversations.Message | None:
-        """Return the saved answer of ``pane`` in ``turn`` (default: the last); None if there is none."""
-        wanted = self.turn if turn is None else turn
-        return next((m for m in self.history if m.pane == pane and m.turn == wanted), None)
+    async def send(self, text: str, *, instead_of: int | None = None) -> int:
+        """Save a question and ask all panes; returns the number of its turn.
 
-    def question(self, turn: int | None = None) -> str:
-        wanted = self.turn if turn is None else turn
-        return next((m.content for m in self.history if m.pane is None and m.turn == wanted), "")
-
-    async def send(self, text: str) -> int:
-        """Save a question and ask all panes; returns the number of the turn.
+        Args:
+            text: the question.
+            instead_of: the turn of a question that this one is another version of: it begins a branch there. None: it
+                follows the last answers.
 
         Raises:
             UsageError: a pane is still answering, or the question is empty.
@@ -160,9 +162,12 @@ class ConversationSession:
             raise UsageError("An answer is still in progress.", "Stop it first, or wait for its end.")
         if not text.strip():
             raise UsageError("The prompt is empty.", "Write a prompt first.")
+        earlier = branches.question(self.history, instead_of) if instead_of is not None else None
+        follows = branches.shown(self.history, self.turn) if earlier is None else earlier.follows
         question = conversations.Message(
-            new_id(), self.record.id, self.turn + 1, None, "user", "complete", text, settings=asdict(self.settings)
-        )
+            new_id(), self.record.id, self._newest + 1, None, "user", "complete", text, settings=asdict(self.settings),
+            parent=self.turn if earlier is None else earlier.before, follows=follows,
+        )  # fmt: skip
         await self._save(question)
         for pane in range(len(self.refs)):
             self._start(pane)
@@ -171,7 +176,8 @@ class ConversationSession:
     def regenerate(self, pane: int) -> None:
         """Answer the last question again in one pane; the old answer stays until there is a new one.
 
-        When sampling, the seed is increased so that the answer may differ; at temperature 0 it stays the same.
+        An answer that continues a beginning is continued again from there, by the same model. When sampling, the seed
+        is increased so that the answer may differ; at temperature 0 it stays the same.
 
         Raises:
             UsageError: there is no question yet, or this pane is still answering.
@@ -180,7 +186,48 @@ class ConversationSession:
             raise UsageError("There is no question yet.", "Write a prompt first.")
         if self.answering(pane):
             raise UsageError("This answer is still in progress.", "Stop it first.")
-        self._start(pane)
+        self._start(pane, self._begun_before(pane))
+
+    async def continue_from(self, pane: int, prefix: Prefix, *, turn: int | None = None, ref: ModelRef) -> None:
+        """Save the beginning of an answer as a new version, and let a model continue it.
+
+        Args:
+            pane: the pane whose answer it is.
+            prefix: the beginning.
+            turn: the turn of the answer; None for the last. The turns after it stay on their branch.
+            ref: the model that goes on; it need not have a pane.
+
+        Raises:
+            UsageError: an answer is still arriving, there is no such question, or the model cannot continue a text.
+        """
+        at = self.turn if turn is None else turn
+        if self.busy:
+            raise UsageError("An answer is still in progress.", "Stop it first, or wait for its end.")
+        self.may_branch(at)
+        if why := cannot_continue(ref):
+            raise UsageError(why, "Choose a base, a checkpoint, the solver, or a server of `o1lab serve`.")
+        before = self.answer(pane, at)
+        thought, answer = parts(prefix.text)
+        message = conversations.Message(
+            new_id(), self.record.id, at, pane, "assistant", "stopped", answer, thought=thought, raw=prefix.text,
+            spans=prefix.spans, settings=asdict(self.settings) | origin(prefix, ref) | {"finish_reason": "stopped"},
+        )  # fmt: skip
+        self.turn = at
+        await self._save(*([replace(before, shown=False)] if before else []), message)
+        self._guests[ref.id] = ref
+        self._start(pane, Begun(prefix, ref, message))
+
+    def _begun_before(self, pane: int) -> Begun | None:
+        """Return what the last answer of a pane continues; None if a model wrote it from the start."""
+        before = self.answer(pane)
+        length = before.settings.get("prefix") if before is not None else None
+        if before is None or not isinstance(length, int):
+            return None
+        name = str(before.settings.get("model"))
+        ref = next((one for one in (*self.refs, *self._guests.values()) if one.id == name), None)
+        if ref is None and self._find is not None:
+            ref = model_of(self._find, conversations.Pane(pane, name, name))
+        return Begun(prefixes.cut(prefixes.of_answer(before, name), length), ref or self.refs[pane], before)
 
     async def stop(self, pane: int | None = None) -> None:
         """Stop one pane or all; the text so far is saved as a stopped answer."""
@@ -200,17 +247,22 @@ class ConversationSession:
         if self._owns_client:
             await self._client.close()
 
-    def messages_for(self, pane: int) -> list[Message]:
-        """Return the messages for ``pane``: system prompt, answered turns without their thoughts, last question."""
+    def messages_for(self, pane: int, ref: ModelRef | None = None) -> list[Message]:
+        """Return the messages for ``pane``: system prompt, answered turns without their thoughts, last question.
+
+        Args:
+            pane: the pane.
+            ref: the model that is asked; None for that of the pane.
+        """
         found: list[Message] = []
-        for turn in range(1, self.turn + 1):
+        for turn in self.path:
             answer = self.answer(pane, turn)
             if turn == self.turn:
                 found.append({"role": "user", "content": self.question(turn)})
             elif answer is not None and answer.content:
                 found.append({"role": "user", "content": self.question(turn)})
                 found.append({"role": "assistant", "content": answer.content})
-        return self.refs[pane].prompt.conversation(found, system=self.settings.of(pane).system)
+        return (ref or self.refs[pane]).prompt.conversation(found, system=self.settings.of(pane).system)
 
     def system_of(self, pane: int) -> str:
         """Return the system prompt that ``pane`` is asked with; empty for none."""
@@ -272,22 +324,30 @@ class ConversationSession:
         await asyncio.to_thread(lambda: conversations.vote(self.store.db, ballot))
         return ballot
 
-    def _start(self, pane: int) -> None:
-        self._tasks[pane] = asyncio.create_task(self._answer(pane, self.turn), name=f"pane-{pane}")
+    def _start(self, pane: int, begun: Begun | None = None) -> None:
+        self._tasks[pane] = asyncio.create_task(self._answer(pane, self.turn, begun), name=f"pane-{pane}")
 
-    async def _answer(self, pane: int, turn: int) -> None:
+    async def _answer(self, pane: int, turn: int, begun: Begun | None) -> None:
         """Open the model of a pane, stream its answer and save it."""
-        growing = Answer()
-        sampling = await self._sampling_for(pane, turn)
+        making = Making(begun.ref if begun else self.refs[pane], self._sampling_for(pane, turn, begun), begun)
+        growing, ref = making.growing, making.ref
         end: Done | Failed | None = None
         try:
-            target = await self._opener(self.refs[pane])
-            async for event in self._client.stream(target, self.messages_for(pane), sampling):
+            target = await self._opener(ref)
+            messages = await making.ask(target, self.messages_for(pane, ref))
+            ids = making.prefix.tokens_for(ref.id) if making.prefix is not None else None
+            kept = time.monotonic()
+            async for event in self._client.stream(
+                target, messages, making.sampling, prefix_token_ids=ids, reader=making.reader
+            ):
                 growing.apply(event)
                 if isinstance(event, Done | Failed):
                     end = event
-                else:
-                    self._notify(pane, turn, event)
+                    continue
+                self._notify(pane, turn, event)
+                if time.monotonic() - kept >= KEEP_EVERY_S:
+                    await self._keep_partial(pane, turn, making)
+                    kept = time.monotonic()
         except asyncio.CancelledError:
             growing.stopped = True
         except O1LabError as error:
@@ -299,7 +359,7 @@ class ConversationSession:
         # Saved before the end is reported, and shielded, so that closing the app cannot interrupt the write.
         saved = None
         try:
-            saved = await asyncio.shield(self._keep(pane, turn, growing, sampling))
+            saved = await asyncio.shield(self._keep(pane, turn, making))
         except (O1LabError, StoreError) as error:
             sentence = f"The answer could not be saved: {error.message}"
             end = Failed(RequestError.of(error.code, sentence, error.hint))
@@ -308,79 +368,45 @@ class ConversationSession:
         if saved is not None:
             self._notify(pane, turn, Saved(saved))
 
-    async def _sampling_for(self, pane: int, turn: int) -> Sampling:
+    def _sampling_for(self, pane: int, turn: int, begun: Begun | None) -> Sampling:
         sampling = self.settings.of(pane).sampling
         before = self.answer(pane, turn)
-        if before is None or not sampling.temperature or sampling.seed is None:
+        if before is None or not sampling.temperature or sampling.seed is None or (begun is not None and begun.bare):
             return sampling
         used = before.settings.get("sampling", {}).get("seed")
         return replace(sampling, seed=(used if isinstance(used, int) else sampling.seed) + 1)
 
-    async def _keep(self, pane: int, turn: int, growing: Answer, sampling: Sampling) -> conversations.Message | None:
-        """Save the answer and mark the one that it replaces; an empty retry replaces nothing."""
+    async def _keep_partial(self, pane: int, turn: int, making: Making) -> None:
+        """Save what has arrived; the end of the answer overwrites it."""
         before = self.answer(pane, turn)
-        empty = not (growing.answer or growing.thought)
+        if making.growing.answer or making.growing.thought:
+            message = self._message(pane, turn, making, "stopped")
+            older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
+            head = self.turn if self.turn != self._newest else None
+            await self._write(lambda: branches.save(self.store.db, [*older, message], head=head))
+
+    async def _keep(self, pane: int, turn: int, making: Making) -> conversations.Message | None:
+        """Save the answer instead of the one before it; an empty retry replaces nothing."""
+        before, growing = self.answer(pane, turn), making.growing
+        empty = not (growing.answer or growing.thought) and making.prefix is None
         if empty and growing.error is None and growing.stopped:
             return None
         if empty and before is not None and before.state != "failed":
             return None
-        done, error = growing.done, growing.error
-        message = conversations.Message(
-            new_id(),
-            self.record.id,
-            turn,
-            pane,
-            "assistant",
-            "complete" if growing.state == "done" else growing.state,
-            growing.answer,
-            thought=growing.thought,
-            error=f"{error.sentence} {error.hint}".strip() if error else None,
-            verdict=await self._verdict(turn, growing),
-            prompt_tokens=done.prompt_tokens if done else None,
-            output_tokens=done.completion_tokens if done else None,
-            thought_tokens=done.thought_tokens if done else None,
-            ttft_s=growing.ttft_s,
-            seconds=done.seconds if done else None,
-            settings=asdict(replace(self.settings.of(pane), sampling=sampling))
-            | {
-                "system": self.system_of(pane),
-                "finish_reason": done.finish_reason if done else growing.state,
-                "notes": growing.notes,
-            },
-        )
-        replaced = [replace(before, state="replaced")] if before is not None else []
-        await self._save(*replaced, message)
+        verdict = None
+        if self._verifier is not None and growing.done is not None and growing.answer:
+            verdict = await verdict_on(self.store, self._verifier, self.question(turn), growing.answer)
+        state = "complete" if growing.state == "done" else growing.state
+        message = self._message(pane, turn, making, state, verdict)
+        older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
+        await self._save(*older, message, tokens=making.tokens())
         return message
 
-    async def _verdict(self, turn: int, growing: Answer) -> str | None:
-        """Verify a complete answer if the question is a known problem with a gold answer.
-
-        An answer is saved without a verdict if the verifier fails, for example because it is closed.
-        """
-        if self._verifier is None or growing.done is None or not growing.answer:
-            return None
-        question, verifier = self.question(turn), self._verifier
-
-        def verify() -> str | None:
-            with self.store.explained():
-                problem = problems.find(self.store.db, question)
-            return verifier(problem.answer, growing.answer) if problem and problem.answer else None
-
-        try:
-            return await asyncio.to_thread(verify)
-        except (StoreError, RuntimeError):
-            return None
-
-    async def _save(self, *messages: conversations.Message) -> None:
-        def write() -> None:
-            with self.store.explained(), self.store.db.atomic():
-                for message in messages:
-                    conversations.save_message(self.store.db, message)
-
-        await asyncio.to_thread(write)
-        saved = {m.id for m in messages}
-        self.history = [m for m in self.history if m.id not in saved]
-        self.history += [m for m in messages if m.state != "replaced"]
+    def _message(
+        self, pane: int, turn: int, making: Making, state: str, verdict: str | None = None
+    ) -> conversations.Message:
+        settings = asdict(replace(self.settings, sampling=making.sampling)) | {"system": self.system_of(pane)}
+        return making.message(self.record.id, turn, pane, settings, state=state, verdict=verdict)
 
     def _notify(self, pane: int, turn: int, event: Event | Saved) -> None:
         self._listener(PaneEvent(pane, turn, event))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ from o1lab.chains.answers import extract_answer
 from o1lab.chains.verify import VerifierPool
 from o1lab.inference.events import Event, Sampling
 from o1lab.ingest.verifying import verify_pairs
-from store import Store, conversations
+from store import Store, conversations, problems
+from store.errors import StoreError
 
 TITLE_LENGTH = 80
 """The number of characters of the first question that become the title of a conversation."""
@@ -87,6 +89,27 @@ def settings_from(saved: dict[str, Any]) -> Settings:
         bool(saved.get("blind", False)),
         tuple({name: value for name, value in one.items() if name in OWN} for one in panes),
     )
+
+
+Verifier = Callable[[str, str], str]
+"""Called with (gold answer, text of an answer); returns correct, incorrect or unverifiable. May block."""
+
+
+async def verdict_on(store: Store, verifier: Verifier, question: str, answer: str) -> str | None:
+    """Verify an answer if the question is a known problem with a gold answer; else None.
+
+    An answer is saved without a verdict if the verifier fails, for example because it is closed.
+    """
+
+    def verify() -> str | None:
+        with store.explained():
+            problem = problems.find(store.db, question)
+        return verifier(problem.answer, answer) if problem and problem.answer else None
+
+    try:
+        return await asyncio.to_thread(verify)
+    except (StoreError, RuntimeError):
+        return None
 
 
 class AnswerVerifier:

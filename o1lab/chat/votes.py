@@ -56,7 +56,7 @@ def preferences(db: Database, *, open_votes: bool = False) -> Preferences:
             turns.setdefault((ballot.conversation_id, ballot.turn), []).append(ballot)
     for (identity, turn), ballots in turns.items():
         conversation = conversations.get(db, identity)
-        history = conversations.messages(db, identity, replaced=True)
+        history = conversations.messages(db, identity, branches=True)
         answers = [one for one in history if one.turn == turn and one.pane is not None]
         counted: Counter[tuple[str, str]] = Counter()
         for ballot in ballots:

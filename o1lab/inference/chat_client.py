@@ -55,6 +55,7 @@ class ChatClient:
         sampling: Sampling | None = None,
         *,
         prefix_token_ids: Sequence[int] | None = None,
+        reader: ReplyReader | None = None,
     ) -> AsyncIterator[Event]:
         """Stream the answer of a model. If the last message is the assistant's, stream what continues it.
 
@@ -67,6 +68,7 @@ class ChatClient:
             sampling: the sampling parameters; None for the defaults.
             prefix_token_ids: the tokens of the last message, if it is continued and they are known; else its text is
                 encoded.
+            reader: reads the reply of ``target``, for a caller that wants what arrived of an answer it stops.
 
         Yields:
             Events; the last one is ``Done`` or ``Failed``.
@@ -75,7 +77,7 @@ class ChatClient:
         first: float | None = None
         notes: list[Event] = []
         refusals = Refusals(target, lambda text: notes.append(Noted(text)))
-        reader, splitter = ReplyReader(target), ThoughtSplitter()
+        reader, splitter = reader or ReplyReader(target), ThoughtSplitter()
         body = {"model": target.model, "messages": list(messages), "stream": True} | _options(sampling or Sampling())
         if target.continues:
             body["return_token_ids"] = True

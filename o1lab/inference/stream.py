@@ -80,6 +80,7 @@ class Reply:
         options: the request's parameters besides the messages.
         status: the HTTP status, if there was one.
         token_ids: the tokens that the model wrote, after those of its prompt, if the server says them.
+        token_ends: the offset in ``answer`` at which each of them ends; -1 if it came together with the next one.
     """
 
     thought: str = ""
@@ -95,6 +96,7 @@ class Reply:
     options: dict[str, Any] | None = None
     status: int | None = None
     token_ids: list[int] = field(default_factory=list)
+    token_ends: list[int] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -124,6 +126,7 @@ class ReplyReader:
     repeats: bool = False
     """Whether every piece of the answer repeated the text before it; set by :meth:`end`."""
     _called: bool = False
+    _answered: int = 0
 
     @property
     def speaking(self) -> bool:
@@ -200,6 +203,12 @@ class ReplyReader:
         self._reply.status = error.status or self._reply.status
         self._reply.raw = raw or error.raw
 
+    def so_far(self) -> Reply:
+        """Return the texts and tokens that have arrived, without judging them."""
+        thought, answer, refusal = ("".join(texts) for texts in self._texts.values())
+        ids, ends = self._reply.token_ids, self._reply.token_ends
+        return Reply(thought, answer, refusal, token_ids=list(ids), token_ends=list(ends))
+
     def end(self) -> Reply:
         """Return the reply. It has an error unless the server said that the response is complete or at its limit."""
         reply = self._reply
@@ -260,8 +269,6 @@ class ReplyReader:
         choice = of_first[0]
         reason = _text(choice.get("finish_reason"))
         reply.finish_reason = reason if reason.lower() not in ("", "null", "none") else reply.finish_reason
-        if isinstance(ids := choice.get("token_ids"), list):
-            reply.token_ids += [one for one in ids if isinstance(one, int)]
         message = choice.get("delta") or choice.get("message")
         if not isinstance(message, dict):
             message = {"content": choice.get("text")}
@@ -269,6 +276,10 @@ class ReplyReader:
         pieces = [piece for kind, text in _parts(message, whole=whole) if (piece := self._piece(kind, text)).text]
         for piece in pieces:
             self._texts[piece.kind].append(piece.text)
+            self._answered += len(piece.text) if piece.kind == "answer" else 0
+        if isinstance(ids := choice.get("token_ids"), list) and ids:
+            reply.token_ids += [one for one in ids if isinstance(one, int)]
+            reply.token_ends += [-1] * (len(reply.token_ids) - len(reply.token_ends) - 1) + [self._answered]
         return pieces
 
     def _piece(self, kind: str, text: str) -> Piece:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from o1lab.chat.conversation import ConversationSession, Verifier
-from o1lab.chat.panes import TITLE_LENGTH, PaneEvent, Saved, Settings
+from o1lab.chat.conversation import ConversationSession
+from o1lab.chat.panes import TITLE_LENGTH, PaneEvent, Saved, Settings, Verifier
 from o1lab.chat.votes import last_vote
 from o1lab.inference.calls import RequestError
 from o1lab.inference.events import Delta, Done, Failed, Noted, Recast, Started

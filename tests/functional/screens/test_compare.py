@@ -57,7 +57,7 @@ def saved(lab: Lab) -> list[conversations.Message]:
     store = open_store(lab.database)
     try:
         (record,) = conversations.page(store.db)
-        return conversations.messages(store.db, record.id, replaced=True)
+        return conversations.messages(store.db, record.id, branches=True)
     finally:
         store.close()
 

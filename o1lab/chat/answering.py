@@ -1,0 +1,163 @@
+"""An answer that is being made: what has arrived of it, the beginning that it continues, and the message to save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from o1lab.chains import parse
+from o1lab.chat import prefixes
+from o1lab.chat.branches import parts
+from o1lab.chat.prefixes import Prefix
+from o1lab.inference.calls import Message
+from o1lab.inference.events import Answer, Noted, Sampling
+from o1lab.models.prompts import open_thought
+from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.registry import ModelRef
+from store import branches, conversations
+from store.records import new_id
+
+if TYPE_CHECKING:
+    from o1lab.inference.stream import Reply, ReplyReader
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An answer that a model continues: the beginning, its model, and the message that is saved already."""
+
+    prefix: Prefix
+    ref: ModelRef
+    message: conversations.Message
+
+    @property
+    def bare(self) -> bool:
+        """Whether nothing was written after the beginning yet."""
+        return self.message.raw == self.prefix.text
+
+
+class Making:
+    """An answer that is being made.
+
+    Args:
+        ref: the model that writes it.
+        sampling: what it is asked with.
+        begun: what it continues; None for an answer from the start.
+    """
+
+    def __init__(self, ref: ModelRef, sampling: Sampling, begun: Begun | None) -> None:
+        self.identity = begun.message.id if begun is not None and begun.bare else new_id()
+        self.ref = ref
+        self.sampling = sampling
+        self.prefix = begun.prefix if begun is not None else None
+        self.growing = Answer()
+        self.reader: ReplyReader | None = None
+
+    async def ask(self, target: ModelAddress, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages to send, with the beginning of the answer in the think marks of its model."""
+        from o1lab.inference.chat_client import rendered_prompt
+        from o1lab.inference.stream import ReplyReader
+
+        self.reader = ReplyReader(target)
+        if self.prefix is None:
+            return list(messages)
+        if not self.prefix.writers <= {self.ref.id}:
+            prompt = await rendered_prompt(target, messages) if target.continues == "messages" else None
+            opening, closing = open_thought(prompt or "") or prefixes.STUDENT_MARKS
+            own = prefixes.in_marks(self.prefix, opening, closing)
+            if own.text != self.prefix.text:
+                said = f"The think marks of the beginning are now those of {self.ref.label}: {opening} and {closing}."
+                self.growing.apply(Noted(said))
+            self.prefix = own
+        return [*messages, {"role": "assistant", "content": self.prefix.text}]
+
+    @property
+    def _reply(self) -> Reply | None:
+        return self.reader.so_far() if self.reader is not None else None
+
+    def raw(self) -> str:
+        """Return the text as it was written so far, with its think marks."""
+        reply, begun = self._reply, self.prefix.text if self.prefix is not None else ""
+        if reply is None:
+            return begun
+        text = reply.answer or reply.refusal
+        if begun or not reply.thought:
+            return begun + reply.thought + text
+        return parse.join(reply.thought, text)
+
+    def tokens(self) -> branches.Tokens | None:
+        """Return the tokens of the whole text; None if those of some part are not known."""
+        reply, model = self._reply, self.ref.id
+        if reply is None or not reply.token_ids or reply.thought:
+            return None
+        if self.prefix is None:
+            return branches.Tokens(model, tuple(reply.token_ids), tuple(reply.token_ends))
+        known = self.prefix.tokens
+        if known is None or known.model != model:
+            return None
+        ends = (end if end < 0 else len(self.prefix.text) + end for end in reply.token_ends)
+        return branches.Tokens(model, (*known.ids, *reply.token_ids), (*known.ends, *ends))
+
+    def message(
+        self,
+        conversation: str,
+        turn: int,
+        pane: int,
+        settings: Mapping[str, Any],
+        *,
+        state: str,
+        verdict: str | None = None,
+    ) -> conversations.Message:
+        """Return the message to save.
+
+        Args:
+            conversation: the conversation's id.
+            turn: the turn of its question.
+            pane: the pane that it stands in.
+            settings: what it was asked with.
+            state: complete, stopped or failed.
+            verdict: the verdict on it, if there is one.
+        """
+        growing, raw, prefix = self.growing, self.raw(), self.prefix
+        done, error = growing.done, growing.error
+        thought, answer = growing.thought, growing.answer
+        if prefix is not None and not (thought or answer):
+            thought, answer = parts(prefix.text)
+        written = prefixes.written_by(raw, self.ref.id, start=len(prefix.text) if prefix is not None else 0)
+        known = {
+            "finish_reason": done.finish_reason if done else state,
+            "notes": growing.notes,
+            **(origin(prefix, self.ref) if prefix is not None else {}),
+        }
+        return conversations.Message(
+            self.identity,
+            conversation,
+            turn,
+            pane,
+            "assistant",
+            state,
+            answer,
+            thought=thought,
+            error=f"{error.sentence} {error.hint}".strip() if error else None,
+            verdict=verdict,
+            prompt_tokens=done.prompt_tokens if done else None,
+            output_tokens=done.completion_tokens if done else None,
+            thought_tokens=done.thought_tokens if done else None,
+            ttft_s=growing.ttft_s,
+            seconds=done.seconds if done else None,
+            settings={**settings, **known},
+            raw=raw,
+            spans=prefixes.merged((*(prefix.spans if prefix is not None else ()), *written)),
+        )
+
+
+def origin(prefix: Prefix, ref: ModelRef) -> dict[str, Any]:
+    """Return what the settings of an answer say about the beginning that it continues."""
+    return {"prefix": len(prefix.text), "model": ref.id}
+
+
+def cannot_continue(ref: ModelRef) -> str:
+    """Return why a model cannot continue a text that has begun; empty if nothing speaks against it."""
+    if ref.endpoint is not None:
+        return f"{ref.label} answers messages and cannot continue a text that has begun."
+    return ""
