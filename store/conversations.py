@@ -312,6 +312,4 @@ def _condition(text: str) -> tuple[str, list[str]]:
 
 def _conversation(db: Database, row: Sequence[Any]) -> Conversation:
     panes = db.execute("SELECT position, model, label FROM panes WHERE conversation_id = ? ORDER BY position", [row[0]])
-    return Conversation(
-        row[0], row[1], json.loads(row[2]), tuple(Pane(*pane) for pane in panes), row[3], row[4], row[5]
-    )
+    return Conversation(row[0], row[1], json.loads(row[2]), tuple(Pane(*pane) for pane in panes), *row[3:7])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from o1lab.chains import parse
 from o1lab.chat import prefixes
 from o1lab.chat.branches import parts
+from o1lab.chat.panes import model_of
 from o1lab.chat.prefixes import Prefix
+from o1lab.errors import NotFoundError
 from o1lab.inference.calls import Message
 from o1lab.inference.events import Answer, Noted, Sampling
 from o1lab.models.prompts import open_thought
@@ -149,6 +151,43 @@ class Making:
             raw=raw,
             spans=prefixes.merged((*(prefix.spans if prefix is not None else ()), *written)),
         )
+
+
+def begun_before(
+    answer: conversations.Message, known: Sequence[ModelRef], find: Callable[[str], ModelRef] | None
+) -> Begun | None:
+    """Return what an answer continues; None if a model wrote it from the start.
+
+    Args:
+        answer: the answer.
+        known: models, of which one may have continued it.
+        find: returns another model with an id; None if there is no other.
+    """
+    length = answer.settings.get("prefix")
+    if not isinstance(length, int):
+        return None
+    name = str(answer.settings.get("model"))
+    gone = conversations.Pane(answer.pane or 0, name, name)
+    ref = next((one for one in known if one.id == name), None) or model_of(find or _no_model, gone)
+    return Begun(prefixes.cut(prefixes.of_answer(answer, name), length), ref, answer)
+
+
+def _no_model(name: str) -> ModelRef:
+    raise NotFoundError(f"{name} is not in the lab.")
+
+
+def sampled_again(sampling: Sampling, before: conversations.Message | None, begun: Begun | None) -> Sampling:
+    """Return the sampling of an answer that may replace another one: with the next seed, unless it is greedy.
+
+    Args:
+        sampling: the settings.
+        before: the answer before it, if there is one.
+        begun: what it continues; an answer that is only a beginning yet is continued with the seed of the settings.
+    """
+    if before is None or not sampling.temperature or sampling.seed is None or (begun is not None and begun.bare):
+        return sampling
+    used = before.settings.get("sampling", {}).get("seed")
+    return replace(sampling, seed=(used if isinstance(used, int) else sampling.seed) + 1)
 
 
 def origin(prefix: Prefix, ref: ModelRef) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from o1lab.chat import prefixes
+from o1lab.chat.prefixes import Prefix
 from o1lab.errors import UsageError
 from o1lab.inference.events import Answer
 from o1lab.inference.thoughts import ThoughtSplitter
@@ -92,6 +94,16 @@ class BranchedHistory:
         history = branches.with_branch(history, head)
         await self._write(lambda: branches.show(self.store.db, self.history, history, head))
         self.history, self.turn = history, head
+
+    async def beginning(self, message: Message, model: str) -> Prefix:
+        """Return the whole text of an answer as a beginning, with its tokens where they are known.
+
+        Args:
+            message: the answer.
+            model: its writer, if none is stored.
+        """
+        tokens = await asyncio.to_thread(branches.tokens_of, self.store.db, message.id)
+        return replace(prefixes.of_answer(message, model), tokens=tokens)
 
     def may_branch(self, turn: int) -> None:
         """Check that there is such a question on the branch that is shown.

@@ -91,7 +91,7 @@ def completed(db: Database, votes: Sequence[Vote]) -> list[Vote]:
             found.append(ballot)
             continue
         record = conversations.get(db, ballot.conversation_id)
-        history = conversations.messages(db, record.id, replaced=True)
+        history = conversations.messages(db, record.id, branches=True)
         panes = {pane.model: pane.position for pane in record.panes}  # each model had one pane
         asked = []
         for model in ballot.candidates:

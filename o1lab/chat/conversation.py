@@ -7,17 +7,16 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from o1lab.chat import prefixes
-from o1lab.chat.answering import Begun, Making, cannot_continue, origin
+from o1lab.chat.answering import Begun, Making, begun_before, cannot_continue, origin, sampled_again
 from o1lab.chat.branches import BranchedHistory, parts
 from o1lab.chat.contestants import asked_with
-from o1lab.chat.panes import PaneEvent, Saved, Settings, Verifier, settings_from, verdict_on
+from o1lab.chat.panes import PaneEvent, Saved, Settings, Verifier, model_of, settings_from, verdict_on
 from o1lab.chat.prefixes import Prefix
 from o1lab.errors import O1LabError, UsageError
 from o1lab.inference.calls import Message, RequestError
-from o1lab.inference.events import Done, Event, Failed, Sampling
+from o1lab.inference.events import Done, Event, Failed
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.registry import ModelRef
 from store import Store, branches, conversations
@@ -186,7 +185,8 @@ class ConversationSession(BranchedHistory):
             raise UsageError("There is no question yet.", "Write a prompt first.")
         if self.answering(pane):
             raise UsageError("This answer is still in progress.", "Stop it first.")
-        self._start(pane, self._begun_before(pane))
+        before, known = self.answer(pane), (*self.refs, *self._guests.values())
+        self._start(pane, begun_before(before, known, self._find) if before is not None else None)
 
     async def continue_from(self, pane: int, prefix: Prefix, *, turn: int | None = None, ref: ModelRef) -> None:
         """Save the beginning of an answer as a new version, and let a model continue it.
@@ -216,18 +216,6 @@ class ConversationSession(BranchedHistory):
         await self._save(*([replace(before, shown=False)] if before else []), message)
         self._guests[ref.id] = ref
         self._start(pane, Begun(prefix, ref, message))
-
-    def _begun_before(self, pane: int) -> Begun | None:
-        """Return what the last answer of a pane continues; None if a model wrote it from the start."""
-        before = self.answer(pane)
-        length = before.settings.get("prefix") if before is not None else None
-        if before is None or not isinstance(length, int):
-            return None
-        name = str(before.settings.get("model"))
-        ref = next((one for one in (*self.refs, *self._guests.values()) if one.id == name), None)
-        if ref is None and self._find is not None:
-            ref = model_of(self._find, conversations.Pane(pane, name, name))
-        return Begun(prefixes.cut(prefixes.of_answer(before, name), length), ref or self.refs[pane], before)
 
     async def stop(self, pane: int | None = None) -> None:
         """Stop one pane or all; the text so far is saved as a stopped answer."""
@@ -311,6 +299,8 @@ class ConversationSession(BranchedHistory):
         if len(candidates) < 2 or (isinstance(winner, int) and winner not in candidates):
             raise UsageError("There are not two answers to vote on.", "Wait until they are complete.")
         answers = [one for p in candidates if (one := self.answer(p, voted)) is not None]
+        if any(len(one.spans) > 1 for one in answers):
+            raise UsageError("An answer with several writers cannot be voted on.", "Show a version of one model.")
         ballot = conversations.Vote(
             self.record.id,
             voted,
@@ -329,13 +319,14 @@ class ConversationSession(BranchedHistory):
 
     async def _answer(self, pane: int, turn: int, begun: Begun | None) -> None:
         """Open the model of a pane, stream its answer and save it."""
-        making = Making(begun.ref if begun else self.refs[pane], self._sampling_for(pane, turn, begun), begun)
-        growing, ref = making.growing, making.ref
+        sampling = sampled_again(self.settings.of(pane).sampling, self.answer(pane, turn), begun)
+        making = Making(begun.ref if begun else self.refs[pane], sampling, begun)
+        growing = making.growing
         end: Done | Failed | None = None
         try:
-            target = await self._opener(ref)
-            messages = await making.ask(target, self.messages_for(pane, ref))
-            ids = making.prefix.tokens_for(ref.id) if making.prefix is not None else None
+            target = await self._opener(making.ref)
+            messages = await making.ask(target, self.messages_for(pane, making.ref))
+            ids = making.prefix.tokens_for(making.ref.id) if making.prefix is not None else None
             kept = time.monotonic()
             async for event in self._client.stream(
                 target, messages, making.sampling, prefix_token_ids=ids, reader=making.reader
@@ -368,19 +359,11 @@ class ConversationSession(BranchedHistory):
         if saved is not None:
             self._notify(pane, turn, Saved(saved))
 
-    def _sampling_for(self, pane: int, turn: int, begun: Begun | None) -> Sampling:
-        sampling = self.settings.of(pane).sampling
-        before = self.answer(pane, turn)
-        if before is None or not sampling.temperature or sampling.seed is None or (begun is not None and begun.bare):
-            return sampling
-        used = before.settings.get("sampling", {}).get("seed")
-        return replace(sampling, seed=(used if isinstance(used, int) else sampling.seed) + 1)
-
     async def _keep_partial(self, pane: int, turn: int, making: Making) -> None:
         """Save what has arrived; the end of the answer overwrites it."""
         before = self.answer(pane, turn)
         if making.growing.answer or making.growing.thought:
-            message = self._message(pane, turn, making, "stopped")
+            message = self._message(pane, turn, making, state="stopped")
             older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
             head = self.turn if self.turn != self._newest else None
             await self._write(lambda: branches.save(self.store.db, [*older, message], head=head))
@@ -397,16 +380,14 @@ class ConversationSession(BranchedHistory):
         if self._verifier is not None and growing.done is not None and growing.answer:
             verdict = await verdict_on(self.store, self._verifier, self.question(turn), growing.answer)
         state = "complete" if growing.state == "done" else growing.state
-        message = self._message(pane, turn, making, state, verdict)
+        message = self._message(pane, turn, making, state=state, verdict=verdict)
         older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
         await self._save(*older, message, tokens=making.tokens())
         return message
 
-    def _message(
-        self, pane: int, turn: int, making: Making, state: str, verdict: str | None = None
-    ) -> conversations.Message:
-        settings = asdict(replace(self.settings, sampling=making.sampling)) | {"system": self.system_of(pane)}
-        return making.message(self.record.id, turn, pane, settings, state=state, verdict=verdict)
+    def _message(self, pane: int, turn: int, making: Making, **found: Any) -> conversations.Message:
+        settings = asdict(replace(self.settings.of(pane), sampling=making.sampling)) | {"system": self.system_of(pane)}
+        return making.message(self.record.id, turn, pane, settings, **found)
 
     def _notify(self, pane: int, turn: int, event: Event | Saved) -> None:
         self._listener(PaneEvent(pane, turn, event))
@@ -416,11 +397,3 @@ def _new_client() -> ChatClient:
     from o1lab.inference.chat_client import ChatClient  # late, because importing openai takes a second
 
     return ChatClient()
-
-
-def model_of(find: Callable[[str], ModelRef], pane: conversations.Pane) -> ModelRef:
-    """Return the model of a pane; one that is no longer in the lab keeps its id."""
-    try:
-        return find(pane.model)
-    except O1LabError:
-        return ModelRef(pane.model, "other", f"{pane.label} (gone)", "server")

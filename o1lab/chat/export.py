@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import Literal
 
 from o1lab.chains import parse
+from o1lab.chat import prefixes
 from o1lab.errors import UsageError
 from o1lab.inference.calls import LIMITS
 from o1lab.ingest.measuring import measure_trace
 from o1lab.serve.registry import ModelRef
 from o1lab.text import visible
-from store import Store, conversations, problems, traces
+from store import Store, branches, conversations, problems, traces
 from store.records import NewProblem, NewTrace
+from store.writers import WRITERS, Writer
 
 Synthesis = Literal["solver", "distilled", "unknown"]
 SOURCE = "chat"
@@ -42,9 +44,10 @@ def add_to_traces(
     """
     if not (message.content or message.thought):
         raise UsageError("This answer is empty.", "Choose another one.")
-    asked = asked_for(conversations.messages(store.db, record.id), message)
+    asked = asked_for(conversations.messages(store.db, record.id, branches=True), message)
     question, before = asked[-1]["content"], [turn for turn in asked[:-1] if turn["role"] != "system"]
-    raw = parse.join(message.thought, message.content)
+    whole = prefixes.of_answer(message, ref.id)
+    raw = whole.text
     parsed = parse.parse(raw)
     meta = {
         "conversation": record.id,
@@ -54,6 +57,8 @@ def add_to_traces(
         "asked_with": message.settings,
         "before": before,
     }
+    if len(whole.spans) > 1:
+        meta[WRITERS] = [Writer(span.name, span.start, span.end).as_item() for span in whole.spans]
     problem = NewProblem(question, SOURCE, key=record.id)
     trace = NewTrace(
         problem.id,
@@ -65,7 +70,7 @@ def add_to_traces(
         parsed.format,
         SOURCE,
         key=message.id,
-        synthesis=_synthesis(ref),
+        synthesis=_synthesis(ref) if whole.writers <= {ref.id} else "unknown",
         tokens=message.output_tokens,
         meta=meta,
         context=tuple(asked) if len(asked) > 1 else (),
@@ -81,14 +86,22 @@ def add_to_traces(
 
 
 def asked_for(history: Sequence[conversations.Message], message: conversations.Message) -> list[dict[str, str]]:
-    """Return the messages that an answer was asked with, the system message first and the question last."""
-    question = next(m.content for m in history if m.pane is None and m.turn == message.turn)
-    answered = {m.turn for m in history if m.pane == message.pane and m.content}  # the others were not sent
-    before = [
-        {"role": m.role, "content": m.content}
-        for m in history
-        if m.turn < message.turn and m.turn in answered and m.pane in (None, message.pane)
-    ]
+    """Return the messages that an answer was asked with, the system message first and the question last.
+
+    Args:
+        history: every message of the conversation, those of all branches.
+        message: the answer.
+    """
+    along = branches.with_branch(history, message.turn)
+    *turns, last = branches.path(history, message.turn)
+    before: list[dict[str, str]] = []
+    for turn in turns:
+        answer = next((m for m in along if m.turn == turn and m.pane == message.pane and m.shown), None)
+        asked = branches.question(history, turn)
+        if asked is not None and answer is not None and answer.content:  # the others were not sent
+            before += [{"role": one.role, "content": one.content} for one in (asked, answer)]
+    asked = branches.question(history, last)
+    question = asked.content if asked is not None else ""
     system = str(message.settings.get("system") or "")
     return [
         *([{"role": "system", "content": system}] if system else []),
@@ -98,10 +111,8 @@ def asked_for(history: Sequence[conversations.Message], message: conversations.M
 
 
 def is_complete(message: conversations.Message) -> bool:
-    """Return whether an answer ended by itself; one that was replaced later may have."""
-    if message.state not in ("complete", "replaced"):
-        return False
-    return str(message.settings.get("finish_reason")).lower() not in LIMITS | {"stopped", "failed"}
+    """Return whether an answer ended by itself."""
+    return message.state == "complete" and str(message.settings.get("finish_reason")).lower() not in LIMITS
 
 
 def _synthesis(ref: ModelRef) -> Synthesis:
@@ -119,7 +130,7 @@ def export_markdown(
 
     Args:
         record: the conversation.
-        messages: its messages.
+        messages: its messages, those of all branches.
         votes: its votes.
     """
     title = visible(record.title) or "Conversation"
@@ -131,16 +142,35 @@ def export_markdown(
     for ballot in votes:
         ballots.setdefault(ballot.turn, []).append(ballot)
     for turn in sorted({m.turn for m in messages}):
-        of_turn = [m for m in messages if m.turn == turn]
-        for message in of_turn:
+        for message in (m for m in messages if m.turn == turn):
             if message.pane is None:
-                lines += [f"## {turn}. Question", "", _fenced(message.content), ""]
-            else:
-                lines += _answer(message, labels.get(message.pane, f"pane {message.pane + 1}"))
+                lines += [f"## {turn}. Question", "", *_origin(messages, message), _fenced(message.content), ""]
+                continue
+            versions = branches.answers(messages, message.pane, turn)
+            label = labels.get(message.pane, f"pane {message.pane + 1}")
+            if len(versions) > 1:
+                label += f" ({versions.index(message) + 1}/{len(versions)}{', shown' if message.shown else ''})"
+            lines += _answer(message, label)
         for ballot in ballots.get(turn, []):
             blind = ", blind" if ballot.blind else ""
             lines += [f"Vote of {visible(ballot.annotator)}{blind}: **{visible(ballot.winner)}**", ""]
     return "\n".join(lines)
+
+
+def _origin(messages: Sequence[conversations.Message], question: conversations.Message) -> list[str]:
+    """Return a line that says which branch a question begins; nothing if it is the only one there."""
+    versions = branches.questions(messages, question.turn)
+    lines = [f"Version {versions.index(question) + 1}/{len(versions)}."] if len(versions) > 1 else []
+    if question.before != question.turn - 1:
+        after = f"Follows question {question.before}." if question.before else "Begins the conversation anew."
+        lines.append(after)
+    chosen = []
+    for answer in (m for m in messages if m.id in question.follows and m.pane is not None):
+        known = branches.answers(messages, answer.pane or 0, answer.turn)
+        if len(known) > 1:
+            chosen.append(f"answer {known.index(answer) + 1}/{len(known)} of pane {(answer.pane or 0) + 1}")
+    lines += [f"Follows {', '.join(chosen)}."] if chosen else []
+    return [" ".join(lines), ""] if lines else []
 
 
 def _answer(message: conversations.Message, label: str) -> list[str]:
@@ -154,6 +184,8 @@ def _answer(message: conversations.Message, label: str) -> list[str]:
     lines = [f"### {visible(label)}", "", " · ".join(facts), ""]
     for note in message.settings.get("notes", ()):
         lines += [f"Note: {visible(str(note))}", ""]
+    if len(message.spans) > 1:
+        lines += [f"Written by: {visible(prefixes.described(message.spans))}", ""]
     if message.error:
         lines += [f"Error: {visible(message.error)}", ""]
     if message.thought:

@@ -9,8 +9,10 @@ from typing import Any, Self
 
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.verify import VerifierPool
+from o1lab.errors import O1LabError
 from o1lab.inference.events import Event, Sampling
 from o1lab.ingest.verifying import verify_pairs
+from o1lab.serve.registry import ModelRef
 from store import Store, conversations, problems
 from store.errors import StoreError
 
@@ -110,6 +112,14 @@ async def verdict_on(store: Store, verifier: Verifier, question: str, answer: st
         return await asyncio.to_thread(verify)
     except (StoreError, RuntimeError):
         return None
+
+
+def model_of(find: Callable[[str], ModelRef], pane: conversations.Pane) -> ModelRef:
+    """Return the model of a pane; one that is no longer in the lab keeps its id."""
+    try:
+        return find(pane.model)
+    except O1LabError:
+        return ModelRef(pane.model, "other", f"{pane.label} (gone)", "server")
 
 
 class AnswerVerifier:

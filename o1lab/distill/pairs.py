@@ -14,8 +14,8 @@ from random import Random
 from statistics import median
 from typing import Any, Literal, get_args
 
-from o1lab.chat.conversation import model_of
 from o1lab.chat.export import add_to_traces, asked_for, is_complete
+from o1lab.chat.panes import model_of
 from o1lab.chat.votes import Preference, preferences
 from o1lab.distill.selection import RULES, Rule, why_not
 from o1lab.errors import UsageError
@@ -170,7 +170,7 @@ def _unfit(store: Store, one: Preference) -> str:
     """Return why two answers make no pair; empty if they do."""
     if not all(is_complete(answer) and answer.content for answer in (one.better, one.worse)):
         return "an answer is empty or was cut off"
-    history = conversations.messages(store.db, one.conversation.id)
+    history = conversations.messages(store.db, one.conversation.id, branches=True)
     if asked_for(history, one.better) != asked_for(history, one.worse):
         return "the answers have other system messages or earlier turns"
     same = (one.better.thought, one.better.content) == (one.worse.thought, one.worse.content)

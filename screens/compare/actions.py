@@ -204,7 +204,7 @@ def _markdown(db: Database, record: Conversation) -> str:
     from o1lab.chat.export import export_markdown
 
     votes = conversations.votes(db, conversation_id=record.id)
-    return export_markdown(record, conversations.messages(db, record.id), votes)
+    return export_markdown(record, conversations.messages(db, record.id, branches=True), votes)
 
 
 def _file_name(record: Conversation) -> str:

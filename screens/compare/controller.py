@@ -290,7 +290,7 @@ class CompareController:
         for pane in range(len(self.refs)):
             stream = self.stream(pane)
             stream.clear()
-            for turn in range(session.turn if self.hidden else 1, session.turn + 1):
+            for turn in session.path[-1:] if self.hidden else session.path:
                 stream.add_user(session.question(turn))
                 draw_answer(stream, session.answer(pane, turn), hidden=self.hidden)
         self.name_panes()

@@ -130,7 +130,7 @@ def test_a_vote_is_about_the_answers_that_stood_there(store: Store) -> None:
     record = votes.conversation(store)
     (first, _) = votes.turn(store, record, 1, "Again?", ["good", "bad"])
     votes.vote(store, record, "left")
-    conversations.save_message(store.db, replace(first, state="replaced"))
+    conversations.save_message(store.db, replace(first, shown=False))
     votes.answer(store, record, 1, 0, "worse than before")
     make(store, VOTES)
     assert texts(store) == [("Again?", "good", "bad")]
