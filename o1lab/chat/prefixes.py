@@ -7,14 +7,16 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from itertools import accumulate
 
 from o1lab.chains import parse
 from o1lab.chains.marks import PLAIN, UNMARKED, first_of, folded, table
 from store.branches import Tokens
 from store.conversations import Message, Span
 
-_COMPARED = 4000
-"""Characters of a change within which unchanged text is looked for; in a longer one, all is the person's."""
+_COMPARED = 1500
+"""The longest change, in characters, in which unchanged text is found to the character."""
+_LETTERS, _WORDS, _LINES = re.compile(r".|\n"), re.compile(r"\s+|\S+"), re.compile(r".*\n|.+")
 _KEPT = 4
 """Fewest characters of unchanged text inside a change that stay their writer's."""
 _COMMAND = re.compile(r"\\(?:(?:begin|end)\{[A-Za-z]*\*?\}?|[A-Za-z]+|.)", re.DOTALL)
@@ -139,16 +141,27 @@ def _kept(old: str, new: str) -> Iterator[tuple[int, int, int]]:
     shorter = min(len(old), len(new))
     head = next((at for at in range(shorter) if old[at] != new[at]), shorter)
     tail = next((n for n in range(shorter - head) if old[-1 - n] != new[-1 - n]), shorter - head)
+    tail = tail if tail >= _KEPT else 0  # a few equal characters at the ends are chance: the end may be cut away
     yield 0, head, 0
     before, after = old[head : len(old) - tail], new[head : len(new) - tail]
-    if len(after) <= _COMPARED:
-        # The person may have cut the end away: only as much of the old text is compared as can stand in the new one.
-        before = before[: len(after) + _COMPARED]
-        for block in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
-            if block.size >= _KEPT:
-                yield head + block.b, block.size, head + block.a
+    if after:
+        for start, length, source in _matching(before[: len(after) + _COMPARED], after):
+            yield head + start, length, head + source
     if tail:
         yield len(new) - tail, tail, len(old) - tail
+
+
+def _matching(before: str, after: str) -> Iterator[tuple[int, int, int]]:
+    """Yield the same of a changed part: compared by characters, or by words or lines where it is long."""
+    longest = len(after)
+    units = _LETTERS if longest <= _COMPARED else _WORDS if longest <= 10 * _COMPARED else _LINES
+    old, new = (units.findall(text) for text in (before, after))
+    starts = [list(accumulate(map(len, parts), initial=0)) for parts in (old, new)]
+    for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks():
+        source, start = starts[0][block.a], starts[1][block.b]
+        length = starts[1][block.b + block.size] - start
+        if length >= _KEPT:
+            yield start, length, source
 
 
 def in_marks(prefix: Prefix, opening: str, closing: str) -> Prefix:

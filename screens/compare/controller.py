@@ -163,8 +163,12 @@ class CompareController:
         self.name_panes()
         self.changed()
 
-    async def send(self, text: str) -> None:
+    async def send(self, text: str, *, instead_of: int | None = None) -> None:
         """Ask all panes. The question is shown after it is saved.
+
+        Args:
+            text: The question.
+            instead_of: The turn of a question that it is another version of; None: it follows the last answers.
 
         Raises:
             UsageError: An answer is still arriving, or the text is empty.
@@ -181,15 +185,18 @@ class CompareController:
                 client=self._connections(),
                 verifier=self._verifier,
             )
-        await self.session.send(text)
+        await self.session.send(text, instead_of=instead_of)
         self.voted = self.seen = False
         self.panes.hide_diff()
         for pane in range(len(self.refs)):
             stream = self.stream(pane)
+            if instead_of is not None:
+                stream.clear()
+                self.draw_turns(pane, self.session.path[:-1])
             if self.settings.blind:
                 stream.clear()  # earlier answers would reveal the model
             stream.add_user(text)
-            self._expect(pane)
+            self.expect(pane)
         self.name_panes()
         self.changed()
 
@@ -204,7 +211,7 @@ class CompareController:
         self.session.settings = self.settings
         self.session.regenerate(pane)
         self.stream(pane).drop_last_assistant()
-        self._expect(pane)
+        self.expect(pane)
         self.changed()
 
     def failed_pane(self) -> int | None:
@@ -273,6 +280,8 @@ class CompareController:
             name = f"model {letter}" if self.hidden else pane_title(ref.label, self.settings, pane)
             if self.settings.blind and self.seen:
                 name = f"{letter} was {name}"
+            version = self.session.version(pane) if self.session is not None else None
+            name += f" · {version}" if version is not None and version.count > 1 else ""
             stream.set_title(f"{place + 1} {name}")
             stream.set_status(
                 state.line(_OPENING.get(ref.source, "connecting"), stream.size.width - 4, hidden=self.hidden)
@@ -288,12 +297,17 @@ class CompareController:
             self.name_panes()
             return
         for pane in range(len(self.refs)):
-            stream = self.stream(pane)
-            stream.clear()
-            for turn in session.path[-1:] if self.hidden else session.path:
-                stream.add_user(session.question(turn))
-                draw_answer(stream, session.answer(pane, turn), hidden=self.hidden)
+            self.stream(pane).clear()
+            self.draw_turns(pane, session.path[-1:] if self.hidden else session.path)
         self.name_panes()
+
+    def draw_turns(self, pane: int, turns: Sequence[int]) -> None:
+        """Draw some turns in a pane."""
+        stream, session = self.stream(pane), self.session
+        assert session is not None  # noqa: S101 - only panes of a session are drawn
+        for turn in turns:
+            stream.add_user(session.question(turn))
+            draw_answer(stream, session.answer(pane, turn), hidden=self.hidden)
 
     def _settle(self, pane: int) -> None:
         assert self.session is not None  # noqa: S101 - only panes of a session are busy
@@ -319,7 +333,7 @@ class CompareController:
             draw_failure(self.stream(pane), sentence, error.hint, hidden=self.hidden)
             self.changed()
 
-    def _expect(self, pane: int) -> None:
+    def expect(self, pane: int) -> None:
         self.states[pane] = PaneState()
         self.states[pane].enter("opening")
         self.stream(pane).begin_assistant()
@@ -371,6 +385,8 @@ class CompareController:
                     stream.finish()
                 state.message = message
                 state.enter("ended")
+                if len(message.spans) > 1:
+                    self._settle(event.pane)  # with a note of who wrote what
                 self.name_panes()
                 self.changed()
 

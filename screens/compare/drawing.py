@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from o1lab.chat.prefixes import described
 from o1lab.serve.registry import ModelRef
 from o1lab.widgets.stream_pane import StreamPane
 from store.conversations import Message
@@ -24,6 +25,8 @@ def draw_answer(stream: StreamPane, message: Message | None, *, hidden: bool) ->
     if message is None:
         return
     draw_notes(stream, message.settings.get("notes", ()), hidden=hidden)
+    if len(message.spans) > 1:
+        draw_notes(stream, [f"written by {described(message.spans)}"], hidden=hidden)
     if message.content or message.thought:
         stream.add_assistant(message.content, message.thought, message.thought_tokens)
     if message.state == "failed":

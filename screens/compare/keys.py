@@ -25,6 +25,13 @@ KEYS: list[BindingType] = [
     Binding("minus", "none_good", "None good", key_display="-", tooltip="Vote that no answer is good"),
     Binding("u", "undo", "Undo vote", show=False, tooltip="Withdraw your vote on this turn"),
     Binding("r", "regenerate", "Again", tooltip="Ask this model the last question again"),
+    Binding("ctrl+e", "edit_answer", "Edit and go on", key_display="^e",
+            tooltip="Cut or change this answer, and let a model go on from there"),
+    Binding("less_than_sign", "version(-1)", "Version before", key_display="<", show=False,
+            tooltip="Show the version of this answer before, or of the question"),
+    Binding("greater_than_sign", "version(1)", "Next version", key_display=">", show=False,
+            tooltip="Show the next version of this answer, or of the question"),
+    Binding("H", "run('tree')", "Branches", tooltip="All branches of this conversation"),
     Binding("s", "stop", "Stop", tooltip="Stop this answer; what has arrived is kept"),
     Binding("Z", "stop_all", "Stop all", tooltip="Stop all answers; what has arrived is kept"),
     Binding("ctrl+r", "retry", "Retry", tooltip="Ask again where an answer failed"),
@@ -70,6 +77,13 @@ def _has_chains(controller: CompareController) -> bool:
     return selected is not None and selected.ref.run_id is not None and not controller.hidden
 
 
+def _has_versions(controller: CompareController) -> bool:
+    session = controller.session
+    if session is None or not controller.refs or controller.busy:
+        return False
+    return session.version(controller.current_pane).count > 1 or session.version(None).count > 1
+
+
 POSSIBLE: dict[object, Callable[[CompareController], bool]] = {
     "tie": lambda it: it.votable,
     "none_good": lambda it: it.votable,
@@ -78,6 +92,9 @@ POSSIBLE: dict[object, Callable[[CompareController], bool]] = {
     "stop_all": lambda it: it.busy,
     "retry": lambda it: it.failed_pane() is not None,
     "regenerate": lambda it: it.turn > 0 and not it.states[it.current_pane].busy,
+    "edit_answer": lambda it: it.selected() is not None and not it.hidden and not it.busy,
+    "version": _has_versions,
+    "tree": lambda it: it.turn > 0 and not it.busy and not it.hidden,
     "add_trace": lambda it: it.selected() is not None,
     "chains": _has_chains,
     "show_prompt": lambda it: not it.hidden,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, cast
@@ -13,6 +13,7 @@ from textual.binding import Binding as AnyBinding
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
+from textual.widgets.text_area import EditResult
 
 from o1lab.text import visible
 from o1lab.widgets.dialogs import Choice, PickDialog, PromptDialog, among
@@ -32,7 +33,9 @@ class PromptInput(PlainArea):
         # ctrl+z suspends the app
         Binding("ctrl+underscore", "undo", "Undo", id="undo_typing", show=False, tooltip="Undo the last change"),
         Binding("ctrl+j", "break_line", "New line", key_display="^j", tooltip="Begin a new line of the prompt"),
-    ]
+        Binding("ctrl+b", "ask_instead", "Ask instead", key_display="^b",
+                tooltip="Ask this instead of the earlier prompt, on a branch of its own"),
+    ]  # fmt: skip
 
     @dataclass
     class Sent(Message):
@@ -40,6 +43,8 @@ class PromptInput(PlainArea):
 
         prompt: PromptInput
         text: str
+        instead_of: int | None = None
+        """The turn of the earlier question that it is asked instead of."""
 
         @property
         def control(self) -> PromptInput:
@@ -50,11 +55,62 @@ class PromptInput(PlainArea):
             text, placeholder=placeholder, id=id, soft_wrap=True, show_line_numbers=False, compact=True,
             highlight_cursor_line=False,
         )  # fmt: skip
+        self.earlier: Callable[[], Sequence[tuple[int, str]]] = list
+        """Returns turn and text of the earlier questions, the latest last; the up key goes through them."""
+        self.recalled: int | None = None
+        """The turn of the question that was called back and is being changed."""
+        self._typed = ""
 
     def write(self, text: str) -> None:
         """Replace the text and put the cursor at its end."""
         self.text = text
         self.move_cursor(self.document.end)
+
+    def clear(self) -> EditResult:
+        self.recalled = None
+        return super().clear()
+
+    # Earlier questions.
+
+    def recall_turn(self, turn: int) -> None:
+        """Write an earlier question, to be asked in other words."""
+        found = next((text for known, text in self.earlier() if known == turn), None)
+        if found is not None:
+            if self.recalled is None:
+                self._typed = self.text
+            self.recalled = turn
+            self.write(found)
+            self.refresh_bindings()
+
+    def _recall(self, steps: int) -> bool:
+        """Write the question before or after the one that is called back; returns whether there is one."""
+        turns = [turn for turn, _ in self.earlier()]
+        at = turns.index(self.recalled) if self.recalled in turns else len(turns)
+        if not 0 <= at + steps <= len(turns) or (steps > 0 and self.recalled is None):
+            return False
+        if at + steps < len(turns):
+            self.recall_turn(turns[at + steps])
+        else:
+            self.recalled = None
+            self.write(self._typed)
+            self.refresh_bindings()
+        return True
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        if select or not self.cursor_at_first_line or not self._recall(-1):
+            super().action_cursor_up(select)
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        if select or not self.cursor_at_last_line or not self._recall(1):
+            super().action_cursor_down(select)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "ask_instead":
+            return self.recalled is not None
+        return super().check_action(action, parameters)
+
+    def action_ask_instead(self) -> None:
+        self.post_message(self.Sent(self, self.text, self.recalled))
 
     async def _on_key(self, event: events.Key) -> None:
         """Handle enter and ctrl+j here: as priority bindings they would run before letters typed earlier."""

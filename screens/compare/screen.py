@@ -26,6 +26,7 @@ from screens.base.context import LabContext
 from screens.base.screen import LabScreen, reported, task
 from screens.compare.actions import ConversationActions
 from screens.compare.answers import AnswerActions
+from screens.compare.branches import Branching
 from screens.compare.controller import CompareController
 from screens.compare.dialogs import ModelsDialog, default_models, model_choices
 from screens.compare.keys import KEYS, POSSIBLE
@@ -58,12 +59,15 @@ class CompareScreen(LabScreen):
         self.actions = actions = ConversationActions(self, self.controller, self.prompt)
         answers = AnswerActions(self, self.controller, self.prompt)
         self.pairs = PairsMaker(self)
+        self.branching = Branching(self, self.controller, self.prompt)
+        self.prompt.earlier = self.earlier_questions
         self.dialogs: dict[str, Action] = {
             "settings": actions.change_settings,
             "pane_settings": actions.change_pane,
             "double": actions.double,
             "blind": actions.toggle_blind,
             "conversations": actions.open_saved,
+            "tree": self.branching.tree,
             "chains": actions.show_chains,
             "show_prompt": actions.show_prompt,
             "tally": actions.show_tally,
@@ -134,6 +138,8 @@ class CompareScreen(LabScreen):
             numbers = " ".join(str(n + 1) for n in range(len(self.controller.refs)))
             writing = "esc, then " if self.prompt.has_focus else ""
             parts.append(f"{writing}{numbers} vote · 0 tie · - none good")
+        if self.prompt.recalled is not None:
+            parts.append("an earlier prompt: enter asks it next · ctrl+b asks it instead, on a branch")
         if not parts and not self.controller.turn:
             parts.append("esc, then & models · L prompt sets · o settings · ctrl+o saved conversations")
         left = " · ".join(parts)
@@ -233,23 +239,39 @@ class CompareScreen(LabScreen):
     # Asking.
 
     def on_prompt_input_sent(self, event: PromptInput.Sent) -> None:
-        self.ask(event.text)
+        self.ask(event.text, event.instead_of)
 
     def action_send(self) -> None:
         self.ask(self.prompt.text)
 
     @task(group="ask")
-    async def ask(self, text: str) -> None:
+    async def ask(self, text: str, instead_of: int | None = None) -> None:
         """Send a question to all panes; the prompt is cleared once the question is saved."""
         if not text.strip():
             return
         prompts = self.prompt_sets.current
         if prompts is not None and text == prompts.prompt and self.controller.turn and not self.controller.busy:
             await self.controller.begin(self.controller.refs)
-        await self.controller.send(text)
+        await self.controller.send(text, instead_of=instead_of)
         if self.prompt.text == text:
             self.prompt.clear()
         self.refresh_notices()
+
+    def earlier_questions(self) -> list[tuple[int, str]]:
+        """Return turn and text of the questions on the branch that is shown."""
+        session = self.controller.session
+        return [(turn, session.question(turn)) for turn in session.path] if session is not None else []
+
+    def action_edit_answer(self) -> None:
+        self.branching.edit_current()
+
+    @task(exclusive=True, group="walk")
+    async def action_version(self, steps: int) -> None:
+        """Show another version of the current pane's answer, or of the question."""
+        await self.branching.step(steps)
+
+    def on_text_area_changed(self) -> None:
+        self.draw_hint()
 
     def action_regenerate(self) -> None:
         self.answer_again(self.controller.current_pane)

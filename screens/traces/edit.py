@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from pathlib import Path
-
-from textual.app import SuspendNotSupported
 
 from o1lab.chains.verify import VerifierPool
-from o1lab.errors import LabError
-from o1lab.ingest.edit import add_edited, run_editor
+from o1lab.ingest.edit import add_edited
+from screens.base.editor import edit_draft, write_draft
 from screens.base.screen import LabScreen
 from screens.traces.annotate import Annotator
 from store import traces
 from store.connection import Store
-from store.records import TraceRow, decode, encode
+from store.records import TraceRow
 
 
 async def edit_chain(screen: LabScreen, annotator: Annotator, trace_id: str) -> TraceRow | None:
@@ -34,15 +30,7 @@ async def edit_chain(screen: LabScreen, annotator: Annotator, trace_id: str) -> 
     try:
         raw = (await screen.read(traces.text, trace_id)).raw
         draft = await screen.in_thread(write_draft, trace_id, raw)
-        try:
-            with screen.app.suspend():
-                run_editor(draft)
-        except SuspendNotSupported:
-            annotator.say("An editor cannot be started from this terminal.")
-            return None
-        finally:
-            screen.refresh(repaint=True, layout=True)
-        edited = await screen.in_thread(read_draft, draft, raw)
+        edited = await edit_draft(screen, draft, raw)
         if edited is None:
             await screen.in_thread(shutil.rmtree, draft.parent)
             annotator.say("The text is unchanged, so nothing was recorded.")
@@ -57,32 +45,6 @@ async def edit_chain(screen: LabScreen, annotator: Annotator, trace_id: str) -> 
     await screen.in_thread(shutil.rmtree, draft.parent)
     annotator.say(f"saved: edited into {row.id[:8]}, {row.verdict}, by {context.annotator}")
     return row
-
-
-def write_draft(trace_id: str, raw: str) -> Path:
-    """Write a chain to a new file, byte for byte."""
-    path = Path(tempfile.mkdtemp(prefix="o1lab-edit-")) / f"{trace_id[:8]}.txt"
-    path.write_bytes(encode(raw))
-    return path
-
-
-def read_draft(path: Path, raw: str) -> str | None:
-    """Return the edited text, None if it is the same as ``raw``.
-
-    Editors end a file with a newline, which is removed if ``raw`` had none.
-
-    Raises:
-        LabError: The file cannot be read or is not UTF-8.
-    """
-    try:
-        edited = decode(path.read_bytes())
-    except OSError as error:
-        raise LabError(f"The edited text cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise LabError("The edited text is not UTF-8, so nothing was recorded.", "Save it as UTF-8.") from error
-    if edited.endswith("\n") and not raw.endswith("\n"):
-        edited = edited.removesuffix("\n")
-    return None if edited == raw else edited
 
 
 def save(store: Store, parent_id: str, edited: str, annotator: str) -> TraceRow:

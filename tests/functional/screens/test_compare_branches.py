@@ -1,0 +1,169 @@
+"""Branches in Compare: an answer is cut or changed and a model goes on, versions are walked, prompts asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import OptionList
+
+from o1lab.paths import Lab
+from screens.compare.branches import TreeDialog
+from screens.compare.edit_dialog import EditDialog
+from screens.compare.screen import CompareScreen
+from store import conversations, open_store
+from tests.support.compare_lab import answered, ask, comparing, lab_with, shown, text_of, until
+from tests.support.fault_server import FaultServer
+
+QUESTION = "What is 964 + 494?"
+SOLVER = ("solver",)
+
+
+@pytest.fixture
+def hosted() -> Iterator[FaultServer]:
+    with FaultServer() as server:
+        yield server
+
+
+@pytest.fixture
+def lab(tmp_path: Path, hosted: FaultServer) -> Lab:
+    return lab_with(tmp_path / "lab", {"hosted": hosted})
+
+
+def saved(lab: Lab, *, branches: bool = True) -> list[conversations.Message]:
+    store = open_store(lab.database)
+    try:
+        (record,) = conversations.page(store.db)
+        return conversations.messages(store.db, record.id, branches=branches)
+    finally:
+        store.close()
+
+
+async def opened(pilot: Pilot[int], screen: CompareScreen) -> EditDialog:
+    screen.panes.focus_current()
+    await pilot.press("ctrl+e")
+    await until(pilot, lambda: isinstance(pilot.app.screen, EditDialog), "the dialog")
+    dialog = pilot.app.screen
+    assert isinstance(dialog, EditDialog)
+    await until(pilot, lambda: len(dialog.models) > 1, "the models of the lab")
+    return dialog
+
+
+async def test_a_changed_carry_changes_what_follows_and_both_answers_are_versions(lab: Lab) -> None:
+    async with comparing(lab, SOLVER) as (pilot, screen):
+        await ask(pilot, screen, QUESTION)
+        await answered(pilot, screen)
+        first = saved(lab)[-1]
+        assert first.raw is not None and "\\boxed{1458}" in first.content
+        dialog = await opened(pilot, screen)
+        at = dialog.text.index("Tens")
+        dialog.put_cursor(at)
+        await pilot.press(*"Hm")
+        assert "changed" in shown(pilot) and "are left out" in shown(pilot)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: pilot.app.screen is screen, "the screen")
+        await answered(pilot, screen)
+        (question, before, after) = saved(lab)
+        assert (question.pane, before.shown, after.shown) == (None, False, True)
+        assert after.raw is not None and after.raw.startswith(first.raw[:at] + "Hm")
+        assert [(span.kind, span.name) for span in after.spans] == [
+            ("model", "solver"), ("person", screen.context.annotator), ("model", "solver"),
+        ]  # fmt: skip
+        assert "2/2" in shown(pilot) and "written by solver 0" in text_of(screen, 0)
+        await pilot.press("<")
+        await until(pilot, lambda: "1/2" in shown(pilot), "the first version")
+        assert "Hm" not in text_of(screen, 0)
+        assert [one.id for one in saved(lab, branches=False)] == [question.id, before.id]
+        await pilot.press(">")
+        await until(pilot, lambda: "2/2" in shown(pilot), "the second version")
+
+
+async def test_a_hosted_model_is_refused_with_the_text_kept(lab: Lab) -> None:
+    async with comparing(lab, SOLVER) as (pilot, screen):
+        await ask(pilot, screen, QUESTION)
+        await answered(pilot, screen)
+        dialog = await opened(pilot, screen)
+        dialog.put_cursor(20)
+        await pilot.press(*"mine", "tab")
+        models = dialog.query_one(OptionList)
+        assert models.has_focus
+        models.highlighted = next(at for at, ref in enumerate(dialog.models) if ref.id == "hosted")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "cannot continue" in str(dialog.query_one("#said").render()), "the refusal")
+        assert dialog.text[20:24] == "mine" and len(saved(lab)) == 2
+        await pilot.press("escape")
+        await until(pilot, lambda: "Throw away" in shown(pilot), "the question")
+        await pilot.press("n")
+        await until(pilot, lambda: pilot.app.screen is dialog, "the dialog again")
+        assert dialog.text[20:24] == "mine"
+
+
+async def test_a_cut_inside_a_command_moves_to_its_start_and_says_so(lab: Lab) -> None:
+    async with comparing(lab, SOLVER) as (pilot, screen):
+        await ask(pilot, screen, QUESTION)
+        await answered(pilot, screen)
+        dialog = await opened(pilot, screen)
+        at = dialog.text.index("\\boxed")
+        dialog.put_cursor(at + 3)
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: "LaTeX command \\boxed" in str(dialog.query_one("#said").render()), "the sentence")
+        assert dialog.at == at
+        await pilot.press("ctrl+up")
+        assert dialog.at < at
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: pilot.app.screen is screen, "the screen")
+        await answered(pilot, screen)
+        first, continued = (one for one in saved(lab) if one.pane is not None)
+        assert (continued.raw or "").startswith((first.raw or "")[: at - 1]) and "\\boxed{1458}" in continued.content
+
+
+async def test_an_earlier_prompt_is_called_back_and_asked_instead(lab: Lab) -> None:
+    async with comparing(lab, SOLVER) as (pilot, screen):
+        for question in (QUESTION, "What is 100 + 200?"):
+            await ask(pilot, screen, question)
+            await answered(pilot, screen)
+        screen.prompt.focus()
+        await pilot.press(*"draft", "up", "up")
+        assert screen.prompt.text == QUESTION
+        await pilot.press("up")
+        assert screen.prompt.text == QUESTION, "there is none before the first"
+        await pilot.press("down", "down")
+        assert (screen.prompt.text, screen.prompt.recalled) == ("draft", None)
+        await pilot.press("up", "up")
+        assert "ctrl+b asks it instead" in shown(pilot)
+        screen.prompt.text = "What is 111 + 222?"
+        await pilot.press("ctrl+b")
+        await until(pilot, lambda: screen.controller.turn == 3, "the new question")
+        await answered(pilot, screen)
+        assert "What is 100 + 200?" not in text_of(screen, 0) and "\\boxed{333}" in text_of(screen, 0)
+        assert screen.prompt.text == ""
+        screen.panes.focus_current()
+        await pilot.press("<")
+        await until(pilot, lambda: "\\boxed{300}" in text_of(screen, 0), "the other branch to its end")
+        await pilot.press("H")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TreeDialog), "the tree")
+        await until(pilot, lambda: "111 + 222" in shown(pilot), "its lines")
+        await pilot.press(*"boxed{333", "enter")
+        await until(pilot, lambda: "\\boxed{333}" in text_of(screen, 0), "the branch of that answer")
+
+
+async def test_editing_an_answer_of_an_earlier_turn_begins_a_branch_there(lab: Lab) -> None:
+    async with comparing(lab, SOLVER) as (pilot, screen):
+        for question in (QUESTION, "What is 100 + 200?"):
+            await ask(pilot, screen, question)
+            await answered(pilot, screen)
+        screen.panes.focus_current()
+        await pilot.press("H")
+        await until(pilot, lambda: "boxed{1458}" in shown(pilot), "the tree")
+        await pilot.press(*"boxed{1458", "ctrl+e")
+        await until(pilot, lambda: isinstance(pilot.app.screen, EditDialog), "the dialog")
+        dialog = pilot.app.screen
+        assert isinstance(dialog, EditDialog)
+        dialog.put_cursor(dialog.text.index("Tens"))
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: pilot.app.screen is screen, "the screen")
+        await answered(pilot, screen)
+        assert screen.controller.turn == 1 and "100 + 200" not in text_of(screen, 0)
+        assert len([one for one in saved(lab) if one.pane is None]) == 2, "the second question stays on its branch"
