@@ -115,7 +115,7 @@ async def test_one_pane_failing_leaves_the_other_alone_and_can_be_retried(
         assert text_of(screen, 0) == f"> {QUESTION}\n{''.join(ANSWER)}"
         assert len(left.requests) == 2
         assert len(right.requests) == 1
-    assert [m.state for m in saved(lab) if m.pane == 0] == ["replaced", "complete"]
+    assert [(m.state, m.shown) for m in saved(lab) if m.pane == 0] == [("failed", False), ("complete", True)]
 
 
 async def test_a_pane_that_hangs_is_stopped_alone(lab: Lab, left: FaultServer) -> None:
@@ -181,8 +181,8 @@ async def test_regenerating_replaces_an_answer(lab: Lab, left: FaultServer, righ
         await answered(pilot, screen)
         assert text_of(screen, 0) == f"> {QUESTION}\nAnother one."
         assert len(right.requests) == 1
-    assert [(m.state, m.content) for m in saved(lab) if m.pane == 0] == [
-        ("replaced", "".join(ANSWER)),
+    assert [(m.shown, m.content) for m in saved(lab) if m.pane == 0] == [
+        (False, "".join(ANSWER)),
         ("complete", "Another one."),
     ]
 
