@@ -272,7 +272,7 @@ def test_conversations_of_earlier_versions_are_trees_with_one_branch(tmp_path: P
     ]
     with old.db.conn:
         old.db.conn.execute(
-            "INSERT INTO conversations(id, title, settings, created_at, updated_at) VALUES ('c', 't', '{}', '2025', '2025')"
+            "INSERT INTO conversations(id, title, settings, created_at, updated_at) VALUES ('c', 't', '{}', '', '')"
         )
         for identity, turn, pane, state, text, settings in rows:
             role = "user" if pane is None else "assistant"
