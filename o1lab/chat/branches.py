@@ -13,6 +13,7 @@ from o1lab.inference.events import Answer
 from o1lab.inference.thoughts import ThoughtSplitter
 from store import Store, branches, conversations
 from store.conversations import Message
+from store.records import new_id
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,29 @@ class BranchedHistory:
             raise UsageError("There is no such question.", "Write a prompt first.")
 
     # Saving.
+
+    async def put_turn(self, question: str, answer: Prefix, *, panes: int) -> None:
+        """Save a question that follows the last answers, and one answer in each pane, without asking a model.
+
+        Args:
+            question: the question.
+            answer: the answer with its writers; it may have think marks.
+            panes: the number of panes.
+        """
+        follows = branches.shown(self.history, self.turn)
+        asked = Message(
+            new_id(), self.record.id, self._newest + 1, None, "user", "complete", question,
+            parent=self.turn, follows=follows,
+        )  # fmt: skip
+        await self._save(asked)
+        thought, content = parts(answer.text)
+        for pane in range(panes):
+            await self._save(
+                Message(
+                    new_id(), self.record.id, asked.turn, pane, "assistant", "complete", content, thought=thought,
+                    raw=answer.text, spans=answer.spans, settings={"finish_reason": "stop"},
+                )
+            )  # fmt: skip
 
     async def _save(self, *messages: Message, tokens: branches.Tokens | None = None) -> None:
         """Save messages; a new question becomes the last one, and an answer is shown instead of the one before it."""

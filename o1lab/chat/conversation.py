@@ -201,7 +201,7 @@ class ConversationSession(BranchedHistory):
             UsageError: an answer is still arriving, there is no such question, or the model cannot continue a text.
         """
         at = self.turn if turn is None else turn
-        if self.busy:
+        if self.answering(pane) or (self.busy and at != self.turn):
             raise UsageError("An answer is still in progress.", "Stop it first, or wait for its end.")
         self.may_branch(at)
         if why := cannot_continue(ref):

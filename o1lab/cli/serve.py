@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,10 +19,12 @@ from o1lab.cli.output import current_lab, emit, lab_if_any, say, wants_json
 from o1lab.errors import NotFoundError, O1LabError, RefusedError, UsageError, signal_status
 
 if TYPE_CHECKING:
+    from o1lab.chat.chains import BegunChain
     from o1lab.config import ChatConfig, Config
     from o1lab.inference.events import Sampling
     from o1lab.paths import Lab
     from o1lab.serve.registry import ModelRef
+    from store import Store
 
 
 verbs = Verbs()
@@ -121,7 +124,6 @@ def web(
 
 @verbs.command("chat", interactive=True)
 def chat(
-    prompt: Annotated[str, typer.Argument(help="The prompt; - reads standard input.")],
     model: Annotated[
         list[str],
         typer.Option(
@@ -131,6 +133,18 @@ def chat(
             autocompletion=completing("endpoint", "base", "checkpoint"),
         ),
     ],
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="The prompt; - reads standard input. With --continue-from: text to append first."),
+    ] = None,
+    continue_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRACE[:MOVE]",
+            help="Go on from a recorded chain: from its end, or from the end of a move (0: from before the thought).",
+            autocompletion=completing("trace"),
+        ),
+    ] = None,
     system: Annotated[
         str | None,
         typer.Option(help="System prompt; by default that of the student's run. An empty one sends none."),
@@ -156,19 +170,25 @@ def chat(
 
     Ctrl-C, SIGTERM and the end of the terminal save what was received. [chat] of o1lab.toml sets the time limits.
 
+    With --continue-from, the models go on from a chain of the lab, which the conversation keeps as their first version.
+
     Example: o1lab chat -m solver -m 7f3a/100 "What is 964 + 494?"
+
+    Example: o1lab chat -m 7f3a/100 --continue-from 3f9c:4 "Wait, the carry is 0."
     """
     from o1lab.config import ChatConfig, load_config
     from o1lab.inference.events import Sampling
     from o1lab.settings import validate
 
     lab = current_lab()
-    text = sys.stdin.read() if prompt == "-" else prompt
+    if prompt is None and continue_from is None:
+        raise UsageError("There is no prompt.", "Write one, or name a chain with --continue-from.")
+    text = sys.stdin.read() if prompt == "-" else prompt or ""
     sampling = Sampling(temperature, top_p, max_tokens, seed)
     given = {"first_token_timeout_s": first_token_timeout, "silence_timeout_s": silence_timeout}
     limits = load_config(lab).chat
     limits = validate(ChatConfig, limits.model_dump() | {k: v for k, v in given.items() if v is not None}, verb="chat")
-    return asyncio.run(_chat(lab, model, text, system, sampling, limits))
+    return asyncio.run(_chat(lab, model, text, system, sampling, limits, continue_from))
 
 
 async def _chat(
@@ -178,6 +198,7 @@ async def _chat(
     system: str | None,
     sampling: Sampling,
     limits: ChatConfig,
+    continue_from: str | None,
 ) -> int:
     from o1lab.chat.conversation import ConversationSession
     from o1lab.chat.panes import TITLE_LENGTH, AnswerVerifier, Settings
@@ -189,8 +210,9 @@ async def _chat(
     from o1lab.text import one_line
 
     refs = [find_model(lab, name) for name in names]
-    printer = Printer([ref.label for ref in refs], quiet=wants_json())
     store = open_lab(lab)
+    begun = _begun(store, refs, continue_from, prompt) if continue_from is not None else None
+    printer = Printer([ref.label for ref in refs], quiet=wants_json())
     verifier, interrupted = AnswerVerifier(store), False
     received = _cancel_on_signals()
     try:
@@ -203,7 +225,7 @@ async def _chat(
                 Settings(system, sampling),
                 opener=lambda ref: open_model(ref, manager),
                 listener=printer,
-                title=one_line(prompt, TITLE_LENGTH),
+                title=one_line(begun.chain.question if begun else prompt, TITLE_LENGTH),
                 client=client,
                 verifier=verifier,
             )
@@ -211,7 +233,7 @@ async def _chat(
                 if system is None and (own := session.system_of(pane)):
                     say(f"{ref.label} is asked with the system prompt of its run: {one_line(own, 60)}")
             try:
-                await session.send(prompt)
+                await (begun.start(session) if begun else session.send(prompt))
                 await session.wait()
             except asyncio.CancelledError:
                 interrupted = True
@@ -220,7 +242,8 @@ async def _chat(
             for notice in manager.shared:
                 say(notice)
             answers = [
-                _answer_keys(ref.id, session.answer(pane)) | {"system": session.system_of(pane)}
+                _answer_keys(ref.id, session.answer(pane), continued=begun is not None)
+                | {"system": session.system_of(pane)}
                 for pane, ref in enumerate(refs)
             ]
     finally:
@@ -229,20 +252,40 @@ async def _chat(
     with contextlib.suppress(*((OSError,) if interrupted else ())):  # the terminal may be closed
         if interrupted:
             say(f"Interrupted; what was received is saved in conversation {session.record.id}.")
-        emit({"conversation": session.record.id, "prompt": prompt, "answers": answers}, text="")
+        data = {"conversation": session.record.id, "prompt": prompt, "answers": answers}
+        emit(data | (begun.facts() if begun else {}), text="")
     if interrupted:
         return signal_status(received[0] if received else signal.SIGINT)
     return 1 if any(answer["state"] != "complete" for answer in answers) else 0
 
 
-def _answer_keys(model: str, message: Any) -> dict[str, Any]:
+def _begun(store: Store, refs: list[ModelRef], name: str, appended: str) -> BegunChain:
+    """Return the part of a recorded chain from which the models go on."""
+    from o1lab.chat import chains, prefixes
+    from o1lab.chat.answering import cannot_continue
+    from o1lab.paths import annotator
+
+    if whys := [why for ref in refs if (why := cannot_continue(ref))]:
+        raise UsageError(whys[0], "Choose a base, a checkpoint, the solver, or a server of `o1lab serve`.")
+    chain, move = chains.find_chain(store, name)
+    prefix, inside = chain.up_to(move)
+    if inside:
+        say(f"The cut was inside {inside}; it is at its start now.")
+    if appended:
+        prefix = prefixes.changed(prefix, prefix.text + appended, annotator())
+    return chains.BegunChain(chain, prefix, refs, move)
+
+
+def _answer_keys(model: str, message: Any, *, continued: bool = False) -> dict[str, Any]:
     names = ["state", "thought", "content", "error", "verdict", "prompt_tokens", "output_tokens"]
     names += ["thought_tokens", "ttft_s", "seconds"]
     keys = {name: getattr(message, name, None) for name in names}
     keys["answer"] = keys.pop("content")
     finish = message.settings.get("finish_reason") if message is not None else None
     notes = message.settings.get("notes", []) if message is not None else []
-    return {"model": model, **keys, "finish_reason": finish, "notes": notes}
+    spans = [asdict(span) for span in message.spans] if continued and message is not None else []
+    more = {"raw": message.raw, "spans": spans} if continued and message is not None else {}
+    return {"model": model, **keys, "finish_reason": finish, "notes": notes, **more}
 
 
 def _cancel_on_signals() -> list[int]:

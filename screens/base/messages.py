@@ -80,6 +80,18 @@ class OpenCompare(Visit):
 
 
 @dataclass
+class ContinueChain(Visit):
+    """Open a recorded chain with the cursor at an offset of its raw text, or at its end: a model goes on from there."""
+
+    mode = "compare"
+    trace_id: str
+    at: int | None = None
+
+    def arrive(self, screen: Any) -> None:
+        screen.continue_chain(self.trace_id, self.at)
+
+
+@dataclass
 class OpenEvaluation(Visit):
     """Show one evaluation; without an id open the form for one, of ``model`` if given."""
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from o1lab.chat import prefixes
+from o1lab.chat.chains import open_chain, read_chain
 from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.prefixes import Prefix
 from o1lab.chat.votes import last_vote
@@ -142,6 +143,30 @@ class Branching:
                 go=go,
             )
         )
+
+    async def continue_chain(self, trace_id: str, at: int | None) -> None:
+        """Open a recorded chain: a model goes on from the cursor, in a new conversation.
+
+        Args:
+            trace_id: The trace.
+            at: The offset in its raw text at which the cursor stands first; None for the end.
+        """
+        chain = await self.screen.in_thread(read_chain, self.screen.context.store, trace_id)
+
+        async def more() -> tuple[Prefix, list[ModelRef]]:
+            known = await self.screen.in_thread(list_models, self.screen.context.lab, self.screen.context.config)
+            return chain.whole, known
+
+        async def go(prefix: Prefix, ref: ModelRef) -> None:
+            await self.controller.begin([ref])
+            session = await self.controller.created(chain.question)
+            await open_chain(session, chain)
+            self.controller.settings = session.settings
+            await self.go_on(0, prefix, ref)
+
+        refs, me = self.controller.refs, self.screen.context.annotator
+        first = refs[-1].id if refs else ""
+        self.screen.app.push_screen(EditDialog(chain.whole, refs, first, person=me, more=more, go=go, at=at))
 
     async def go_on(self, pane: int, prefix: Prefix, ref: ModelRef, *, turn: int | None = None) -> None:
         """Save a beginning as another version of an answer, and show how a model goes on from it."""

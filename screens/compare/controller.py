@@ -163,6 +163,21 @@ class CompareController:
         self.name_panes()
         self.changed()
 
+    async def created(self, question: str) -> ConversationSession:
+        """Return the conversation; it is created with its first question."""
+        if self.session is None:
+            self.session = await ConversationSession.begin(
+                self.context.store,
+                self.refs,
+                self.settings,
+                opener=self._open,
+                listener=self._on_event,
+                title=one_line(question, TITLE_LENGTH),
+                client=self._connections(),
+                verifier=self._verifier,
+            )
+        return self.session
+
     async def send(self, text: str, *, instead_of: int | None = None) -> None:
         """Ask all panes. The question is shown after it is saved.
 
@@ -174,25 +189,15 @@ class CompareController:
             UsageError: An answer is still arriving, or the text is empty.
             StoreError: The question could not be saved; nothing was asked.
         """
-        if self.session is None:
-            self.session = await ConversationSession.begin(
-                self.context.store,
-                self.refs,
-                self.settings,
-                opener=self._open,
-                listener=self._on_event,
-                title=one_line(text, TITLE_LENGTH),
-                client=self._connections(),
-                verifier=self._verifier,
-            )
-        await self.session.send(text, instead_of=instead_of)
+        session = await self.created(text)
+        await session.send(text, instead_of=instead_of)
         self.voted = self.seen = False
         self.panes.hide_diff()
         for pane in range(len(self.refs)):
             stream = self.stream(pane)
             if instead_of is not None:
                 stream.clear()
-                self.draw_turns(pane, self.session.path[:-1])
+                self.draw_turns(pane, session.path[:-1])
             if self.settings.blind:
                 stream.clear()  # earlier answers would reveal the model
             stream.add_user(text)

@@ -65,7 +65,15 @@ class EditDialog(Dialog[bool]):
     ]  # fmt: skip
 
     def __init__(
-        self, prefix: Prefix, models: Sequence[ModelRef], chosen: str, *, person: str, more: More, go: Go
+        self,
+        prefix: Prefix,
+        models: Sequence[ModelRef],
+        chosen: str,
+        *,
+        person: str,
+        more: More,
+        go: Go,
+        at: int | None = None,
     ) -> None:
         """Create the dialog.
 
@@ -76,6 +84,7 @@ class EditDialog(Dialog[bool]):
             person: Who changes the text.
             more: Reads the answer with its tokens, and all models of the lab.
             go: Called with the beginning and the model; the text is saved when it returns.
+            at: Where the cursor stands at first; None for the end.
         """
         super().__init__("Go on from the cursor", "ctrl+r go on · ctrl+e $EDITOR · tab models · esc back")
         self.prefix = prefix
@@ -84,6 +93,7 @@ class EditDialog(Dialog[bool]):
         self._chosen = chosen
         self._more = more
         self._go = go
+        self._at = at
         self._drafts: list[Path] = []
         self._said = ""
 
@@ -100,9 +110,8 @@ class EditDialog(Dialog[bool]):
 
     def on_mount(self) -> None:
         self.list_models(self.models)
-        area = self.query_one(AnswerArea)
-        area.move_cursor(area.document.end)
-        area.focus()
+        self.put_cursor(len(self.text) if self._at is None else min(self._at, len(self.text)))
+        self.query_one(AnswerArea).focus()
         self.draw_place()
         self.read_more()
 

@@ -262,6 +262,11 @@ class CompareScreen(LabScreen):
         session = self.controller.session
         return [(turn, session.question(turn)) for turn in session.path] if session is not None else []
 
+    @task(exclusive=True, group="dialog")
+    async def continue_chain(self, trace_id: str, at: int | None) -> None:
+        """Open a recorded chain, so that a model goes on from inside it. Called for another screen."""
+        await self.branching.continue_chain(trace_id, at)
+
     def action_edit_answer(self) -> None:
         self.branching.edit_current()
 

@@ -35,6 +35,8 @@ from store.sqlite import Database
 
 CHAIN_BINDINGS: list[BindingType] = [
     Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
+    Binding("ctrl+e", "edit_answer", "Edit and go on", key_display="^e", show=False,
+            tooltip="Cut or change this chain in Compare, and let a model go on from there"),
     Binding("c", "side_by_side", "Side by side", tooltip="Read the chains of this problem side by side"),
     Binding("percent_sign", "lens", "Lens", key_display="%", show=False,
             tooltip="Show how likely models find each token of the chain"),

@@ -16,12 +16,13 @@ from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.paged_table import PagedTable
 from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, task
+from screens.base.screen import task
 from screens.filtering.filter_bar import SAVED_BINDINGS, FilterBar
 from screens.traces.actions import Written
 from screens.traces.annotate import ANNOTATED, DECISION_BINDINGS, REMARK_BINDINGS, STEP_BINDINGS, Annotator
 from screens.traces.annotators import ADJUDICATION_BINDINGS, choose_queue
 from screens.traces.edit import edit_chain
+from screens.traces.elsewhere import OpensElsewhere
 from screens.traces.panes import CHAIN_BINDINGS, ChainPane, TracePanes
 from screens.traces.reading import Chain, progress_of
 from screens.traces.sets import SET_BINDINGS, SetActions
@@ -36,7 +37,7 @@ from store.filters import TraceQuery
 POLL_S, PLACEHOLDER = 2.0, "filter and search: / then for example  verdict:wrong reflect>=2 wait"
 
 
-class TracesScreen(LabScreen):
+class TracesScreen(OpensElsewhere):
     """The screen: a ``FilterBar``, the ``TracePanes`` with the list and the current chain, and an ``Annotator``."""
 
     TITLE = "TRACES"
@@ -228,21 +229,6 @@ class TracesScreen(LabScreen):
         if self.shown is not None:
             screen = SideBySideScreen(self.context, self.annotator.writer, self.shown.row)
             self.app.push_screen(screen, self._came_back)
-
-    def action_lens(self) -> None:
-        """Show how likely models find each token of the chain under the cursor."""
-        from screens.traces.lens import LensScreen
-
-        if self.shown is not None:
-            self.app.push_screen(LensScreen(self.context, self.shown.row.id))
-
-    @task(exclusive=True, group="tree")
-    async def action_tree(self) -> None:
-        """Show the search tree that the chain under the cursor was made from."""
-        from screens.traces.tree import show_tree
-
-        if (trace_id := self.target()) is not None:
-            await show_tree(self, trace_id)
 
     def _came_back(self, _: None) -> None:
         self._outdated = True

@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from o1lab.chains import parse
 from o1lab.config import init_lab
+from o1lab.paths import Lab
+from store import conversations, open_store, problems, traces
+from store.records import NewProblem, NewTrace
 from tests.functional.cli.test_serving import ASK, O1LAB, PATIENCE_S
 from tests.support.fault_server import FaultServer
 
@@ -101,3 +105,63 @@ def test_the_limits_of_chat_are_settings(tmp_path: Path) -> None:
         command += ["--first-token-timeout", "0.2"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, "did not answer in time" in done.stdout) == (1, True)
+
+
+def chain_in(lab: Lab) -> str:
+    """Add a chain of another model, with other think marks and a wrong carry, and return its id."""
+    store = open_store(lab.database)
+    raw = (
+        "<|begin_of_thought|>\nOnes: 4 + 4 = 8.\n\nWait, let me check the tens.\n\n"
+        "Tens: 6 + 9 = 15, carry 0.\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\\boxed{1358}\n<|end_of_solution|>"
+    )
+    parsed = parse.parse(raw)
+    problem = NewProblem(ASK[0]["content"], "test", key="sum")
+    made = NewTrace(
+        problem.id, "sky", raw, parsed.thought or (0, 0), parsed.solution or (0, 0), True, parsed.format, "test",
+        key="sum", outside=parsed.outside,
+    )  # fmt: skip
+    with store.db.atomic():
+        problems.add(store.db, [problem])
+        traces.add(store.db, [(made, problem.statement)])
+    store.close()
+    return made.id
+
+
+def test_a_model_goes_on_from_a_move_of_a_chain(tmp_path: Path) -> None:
+    lab = init_lab(tmp_path / "lab")
+    trace = chain_in(lab)
+    env = os.environ | {"O1LAB_CACHE": str(tmp_path)}
+    command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "solver", "--json", "--continue-from"]
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *args], capture_output=True, text=True, timeout=PATIENCE_S, env=env)
+
+    done = run(f"{trace[:8]}:1", "Hm. ")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    (answer,) = said["answers"]
+    assert said["continues"] == {"trace": trace, "move": 1, "characters": len(answer["raw"].split("Hm. ")[0]) + 4 + 13}
+    assert answer["raw"].startswith("<think>\nOnes: 4 + 4 = 8.\n\nHm. ") and answer["raw"].count("<think>") == 1
+    assert "begin_of_thought" not in answer["raw"] and "\\boxed{1458}" in answer["answer"]
+    assert "think marks" in answer["notes"][0]
+    assert [span["kind"] for span in answer["spans"]] == ["model", "person", "model"]
+    assert (answer["spans"][0]["name"], answer["spans"][-1]["name"]) == ("sky", "solver")
+    store = open_store(lab.database)
+    history = conversations.messages(store.db, said["conversation"], branches=True)
+    assert [(one.pane, one.shown) for one in history] == [(None, True), (0, False), (0, True)]
+    assert history[1].raw == traces.text(store.db, trace).raw, "the chain itself is the first version"
+    store.close()
+    wrong = run(f"{trace[:8]}:99")
+    assert wrong.returncode != 0 and "3 moves" in wrong.stdout + wrong.stderr
+
+
+def test_a_hosted_model_does_not_go_on_from_a_chain(tmp_path: Path) -> None:
+    lab = init_lab(tmp_path / "lab")
+    trace = chain_in(lab)
+    with FaultServer() as server:
+        lab.config.write_text(f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n')
+        command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", "one", "--continue-from", trace]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert done.returncode != 0 and "cannot continue a text" in done.stderr and not server.requests
+        none = subprocess.run([*O1LAB, "--lab", str(lab.root), "chat", "-m", "one"], capture_output=True, text=True)
+        assert "There is no prompt" in none.stderr

@@ -9,12 +9,16 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
+from o1lab.chains import parse
 from o1lab.paths import Lab
+from screens.base.context import open_context
 from screens.compare.branches import TreeDialog
 from screens.compare.edit_dialog import EditDialog
 from screens.compare.screen import CompareScreen
-from store import conversations, open_store
-from tests.support.compare_lab import answered, ask, comparing, lab_with, shown, text_of, until
+from screens.traces.screen import TracesScreen
+from store import conversations, open_store, problems, traces
+from store.records import NewProblem, NewTrace
+from tests.support.compare_lab import Recording, answered, ask, comparing, lab_with, shown, text_of, until
 from tests.support.fault_server import FaultServer
 
 QUESTION = "What is 964 + 494?"
@@ -167,3 +171,44 @@ async def test_editing_an_answer_of_an_earlier_turn_begins_a_branch_there(lab: L
         await answered(pilot, screen)
         assert screen.controller.turn == 1 and "100 + 200" not in text_of(screen, 0)
         assert len([one for one in saved(lab) if one.pane is None]) == 2, "the second question stays on its branch"
+
+
+async def test_a_chain_of_the_traces_is_opened_and_a_model_goes_on(tmp_path: Path) -> None:
+    lab = lab_with(tmp_path / "lab", {})
+    store = open_store(lab.database)
+    raw = "<think>\nOnes: 4 + 4 = 8.\n\nWait, let me check the tens.\n\nTens: 6 + 9 = 15.\n</think>\n\n\\boxed{1358}"
+    problem = NewProblem(QUESTION, "test", key="sum")
+    parsed = parse.parse(raw)
+    made = NewTrace(
+        problem.id, "sky", raw, parsed.thought or (0, 0), parsed.solution or (0, 0), True, parsed.format, "test",
+        key="sum",
+    )  # fmt: skip
+    with store.db.atomic():
+        problems.add(store.db, [problem])
+        traces.add(store.db, [(made, QUESTION)])
+    store.close()
+    app = Recording(open_context(lab), mode="traces")
+    async with app.run_test(size=(100, 30)) as pilot:
+        reading = app.screen
+        assert isinstance(reading, TracesScreen)
+        await until(pilot, lambda: reading.shown is not None, "the chain")
+        await pilot.press("tab", "]")
+        await pilot.press("ctrl+e")
+        await until(pilot, lambda: isinstance(app.screen, EditDialog), "the dialog in Compare")
+        dialog = app.screen
+        assert isinstance(dialog, EditDialog)
+        await until(pilot, lambda: "solver" in [ref.id for ref in dialog.models], "the models")
+        assert raw[: dialog.at].endswith(("8.\n\n", "tens.\n\n"))
+        models = dialog.query_one(OptionList)
+        models.highlighted = [ref.id for ref in dialog.models].index("solver")
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen), "Compare")
+        screen = app.screen
+        assert isinstance(screen, CompareScreen)
+        await answered(pilot, screen)
+        assert "2/2" in shown(pilot) and "\\boxed{1458}" in text_of(screen, 0)
+        await pilot.press("escape", "<")
+        await until(pilot, lambda: "\\boxed{1358}" in text_of(screen, 0), "the chain itself")
+    (question, chain, continued) = saved(lab)
+    assert (question.content, chain.raw) == (QUESTION, raw)
+    assert [span.name for span in continued.spans] == ["sky", "solver"]
