@@ -197,6 +197,7 @@ async def test_a_chain_of_the_traces_is_opened_and_a_model_goes_on(tmp_path: Pat
         await until(pilot, lambda: isinstance(app.screen, EditDialog), "the dialog in Compare")
         dialog = app.screen
         assert isinstance(dialog, EditDialog)
+        await until(pilot, lambda: dialog.is_mounted and dialog.at > 0, "the cursor")
         await until(pilot, lambda: "solver" in [ref.id for ref in dialog.models], "the models")
         assert raw[: dialog.at].endswith(("8.\n\n", "tens.\n\n"))
         models = dialog.query_one(OptionList)
