@@ -18,7 +18,7 @@ from o1lab.serve.registry import ModelRef, find_model, open_model
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
-from screens.compare.drawing import Selected, draw_answer, draw_failure, draw_notes
+from screens.compare.drawing import Selected, draw_answer, draw_failure, draw_notes, draw_turns
 from screens.compare.panes import Panes
 from screens.compare.status import PaneState, mark
 from screens.compare.titles import own_settings, pane_title
@@ -197,7 +197,7 @@ class CompareController:
             stream = self.stream(pane)
             if instead_of is not None:
                 stream.clear()
-                self.draw_turns(pane, session.path[:-1])
+                draw_turns(stream, session, pane, session.path[:-1], hidden=self.hidden)
             if self.settings.blind:
                 stream.clear()  # earlier answers would reveal the model
             stream.add_user(text)
@@ -302,17 +302,10 @@ class CompareController:
             self.name_panes()
             return
         for pane in range(len(self.refs)):
-            self.stream(pane).clear()
-            self.draw_turns(pane, session.path[-1:] if self.hidden else session.path)
+            stream = self.stream(pane)
+            stream.clear()
+            draw_turns(stream, session, pane, session.path[-1:] if self.hidden else session.path, hidden=self.hidden)
         self.name_panes()
-
-    def draw_turns(self, pane: int, turns: Sequence[int]) -> None:
-        """Draw some turns in a pane."""
-        stream, session = self.stream(pane), self.session
-        assert session is not None  # noqa: S101 - only panes of a session are drawn
-        for turn in turns:
-            stream.add_user(session.question(turn))
-            draw_answer(stream, session.answer(pane, turn), hidden=self.hidden)
 
     def _settle(self, pane: int) -> None:
         assert self.session is not None  # noqa: S101 - only panes of a session are busy

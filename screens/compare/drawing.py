@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from o1lab.chat.branches import BranchedHistory
 from o1lab.chat.prefixes import described
 from o1lab.serve.registry import ModelRef
 from o1lab.widgets.stream_pane import StreamPane
@@ -18,6 +19,13 @@ class Selected:
     ref: ModelRef
     question: str
     message: Message
+
+
+def draw_turns(stream: StreamPane, session: BranchedHistory, pane: int, turns: Sequence[int], *, hidden: bool) -> None:
+    """Draw the questions of some turns, and the answers of a pane."""
+    for turn in turns:
+        stream.add_user(session.question(turn))
+        draw_answer(stream, session.answer(pane, turn), hidden=hidden)
 
 
 def draw_answer(stream: StreamPane, message: Message | None, *, hidden: bool) -> None:
