@@ -144,7 +144,7 @@ class Making:
             verdict=verdict,
             prompt_tokens=done.prompt_tokens if done else None,
             output_tokens=done.completion_tokens if done else None,
-            thought_tokens=done.thought_tokens if done else None,
+            thought_tokens=done.thought_tokens if done and prefix is None else None,  # else of its end alone
             ttft_s=growing.ttft_s,
             seconds=done.seconds if done else None,
             settings={**settings, **known},

@@ -18,7 +18,7 @@ from textual.widgets.option_list import Option
 from o1lab.chains import parse
 from o1lab.chains.moves import segment
 from o1lab.chat.answering import cannot_continue
-from o1lab.chat.prefixes import Prefix, changed, snapped
+from o1lab.chat.prefixes import Prefix, changed, cut, snapped
 from o1lab.errors import O1LabError
 from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line
@@ -52,7 +52,7 @@ class EditDialog(Dialog[bool]):
     DEFAULT_CSS = """
     EditDialog {
         .dialog { height: 95%; max-width: 100%; }
-        AnswerArea { height: 1fr; min-height: 3; border: none; padding: 0; }
+        AnswerArea, AnswerArea:focus { height: 1fr; min-height: 3; border: none; padding: 0; }
         OptionList { height: auto; max-height: 5; border: none; padding: 0; background: $surface; }
         OptionList:focus { background: $boost; }
         #models { text-style: bold; }
@@ -101,7 +101,7 @@ class EditDialog(Dialog[bool]):
         yield AnswerArea(self.prefix.text, soft_wrap=True, show_line_numbers=False, id="answer")
         yield Static("", classes="hint", id="place", markup=False)
         yield Static("", classes="warning", id="said", markup=False)
-        yield Static("The model that goes on (enter: go on)", id="models", markup=False)
+        yield Static("", id="models", markup=False)
         yield OptionList(id="model")
 
     def _line(self, ref: ModelRef) -> Text:
@@ -211,6 +211,10 @@ class EditDialog(Dialog[bool]):
             area.text = edited
             self.put_cursor(max(kept, min(len(edited), len(edited) - len(before) + self.at)))
 
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        name = one_line(self.models[event.option_index].label, 60)
+        self.query_one("#models", Static).update(f"The model that goes on: {name} (tab: choose another)")
+
     def on_option_list_option_selected(self) -> None:
         self.action_go()
 
@@ -233,7 +237,7 @@ class EditDialog(Dialog[bool]):
                 self.say(f"{why} Choose another one: tab goes to the models. Your text stays here.")
                 return
             screen = next(one for one in reversed(self.app.screen_stack) if isinstance(one, LabScreen))
-            prefix = await screen.in_thread(changed, self.prefix, text[:at], self.person)
+            prefix = await screen.in_thread(begun, self.prefix, text, at, self.person)
             if not prefix.text.strip():
                 self.say("Nothing is before the cursor: put it into the text.")
                 return
@@ -261,6 +265,20 @@ class EditDialog(Dialog[bool]):
         for draft in self._drafts:
             shutil.rmtree(draft.parent, ignore_errors=True)
         self._drafts.clear()
+
+
+def begun(original: Prefix, text: str, at: int, person: str) -> Prefix:
+    """Return the text before the cursor as a beginning.
+
+    The whole text is compared, since what stands after the cursor says what was inserted before it.
+
+    Args:
+        original: The answer before the change.
+        text: The whole text after it.
+        at: The offset of the cursor.
+        person: Who changed it.
+    """
+    return cut(original if original.text.startswith(text[:at]) else changed(original, text, person), at)
 
 
 def boundaries(text: str) -> list[int]:
