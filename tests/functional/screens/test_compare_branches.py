@@ -10,13 +10,15 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from o1lab.chains import parse
+from o1lab.chat.prefixes import Prefix, written_by
 from o1lab.paths import Lab
 from screens.base.context import open_context
 from screens.compare.branches import TreeDialog
-from screens.compare.edit_dialog import EditDialog
+from screens.compare.edit_dialog import EditDialog, begun
 from screens.compare.screen import CompareScreen
 from screens.traces.screen import TracesScreen
 from store import conversations, open_store, problems, traces
+from store.conversations import Span
 from store.records import NewProblem, NewTrace
 from tests.support.compare_lab import Recording, answered, ask, comparing, lab_with, shown, text_of, until
 from tests.support.fault_server import FaultServer
@@ -213,3 +215,11 @@ async def test_a_chain_of_the_traces_is_opened_and_a_model_goes_on(tmp_path: Pat
     (question, chain, continued) = saved(lab)
     assert (question.content, chain.raw) == (QUESTION, raw)
     assert [span.name for span in continued.spans] == ["sky", "solver"]
+
+
+def test_what_is_inserted_is_the_persons_also_where_the_same_words_follow() -> None:
+    text = "Tens: 6 + 9 = 15.\nWait, the tens carry 1.\n"
+    at = text.index("Wait")
+    inserted = "Tens: 15, carry 1. "
+    made = begun(Prefix(text, written_by(text, "m")), text[:at] + inserted + text[at:], at + len(inserted), "anna")
+    assert made.spans == (Span(0, at, "model", "m"), Span(at, at + len(inserted), "person", "anna"))
