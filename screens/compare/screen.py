@@ -138,6 +138,9 @@ class CompareScreen(LabScreen):
             numbers = " ".join(str(n + 1) for n in range(len(self.controller.refs)))
             writing = "esc, then " if self.prompt.has_focus else ""
             parts.append(f"{writing}{numbers} vote · 0 tie · - none good")
+        session = self.controller.session
+        if session is not None and (version := session.version(None)).count > 1:
+            parts.append(f"prompt {version}: H shows the branches")
         if self.prompt.recalled is not None:
             parts.append("an earlier prompt: enter asks it next · ctrl+b asks it instead, on a branch")
         if not parts and not self.controller.turn:
