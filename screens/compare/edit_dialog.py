@@ -206,10 +206,10 @@ class EditDialog(Dialog[bool]):
             self.say(words_of(error))
             return
         if edited is not None:
-            area = self.query_one(AnswerArea)
-            kept = next((at for at, (a, b) in enumerate(zip(before, edited, strict=False)) if a != b), len(edited))
-            area.text = edited
-            self.put_cursor(max(kept, min(len(edited), len(edited) - len(before) + self.at)))
+            self.query_one(AnswerArea).text = edited
+            shorter = min(len(before), len(edited))
+            after = next((n for n in range(shorter) if before[-1 - n] != edited[-1 - n]), shorter)
+            self.put_cursor(len(edited) - after)  # behind the last change
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         name = one_line(self.models[event.option_index].label, 60)
