@@ -127,7 +127,7 @@ def test_labels_and_corrected_kinds(snap_compare: Any, tmp_path: Path, size: tup
     moves = moves_of(traces.text(context.store.db, trace))
     annotate = annotations.annotate
     annotate(context.store.db, trace, "span", "gap", annotator="tester", span=(moves[1].start, moves[2].end))
-    annotate(context.store.db, trace, "move", "verify", annotator="ben", span=moves[3][1:])
+    annotate(context.store.db, trace, "move", "verify", annotator="ben", span=moves[2][1:])
 
     async def before(pilot: Pilot[int]) -> None:
         screen = await _settled(pilot)
