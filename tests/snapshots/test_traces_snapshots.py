@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from o1lab.app import LabApp
 from o1lab.chains.tree_walk import TreeRules
 from o1lab.distill.search import search_problems
+from o1lab.ingest.labelling import label_pending, labeller_of
 from o1lab.ingest.measuring import measure_pending, moves_of
 from o1lab.ingest.trees import walk_trees
 from screens.traces.dialogs import BulkDialog
@@ -150,6 +151,7 @@ def test_search_tree(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -
         context.store, [trees.get(context.store.db, made.trees[0])], TreeRules(), count=lambda tree, raw: None
     )
     measure_pending(context.store)
+    label_pending(context.store, labeller_of(context.lab))  # now, so that the list does not change during the test
 
     async def before(pilot: Pilot[int]) -> None:
         screen = await _settled(pilot)
