@@ -18,7 +18,8 @@ import torch
 
 from o1lab.lens.scoring import TOP
 from o1lab.models.base import resolve_base
-from o1lab.serve.engine import Engine, Job
+from o1lab.serve.engine import Engine
+from o1lab.serve.prefill import Job
 from o1lab.serve.weights import Weights, load_weights
 
 

@@ -7,6 +7,8 @@ prefilled one chunk per step, so that a long prompt does not delay the rows that
 
 PEFT mixes the adapters of plain linear layers and embeddings in one forward pass. For other adapters (fused experts,
 modules trained in full) each step makes one forward pass per adapter instead.
+
+Requests whose prompts begin alike share what the model has read (:mod:`o1lab.serve.prefix`).
 """
 
 from __future__ import annotations
@@ -16,85 +18,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
 
-from o1lab.serve.kv import append_rows, join_rows, new_cache, padded_mask, select_rows, take_rows
-from o1lab.serve.sampling import OVERFLOWED, TokenScore, draw, token_scores
+from o1lab.serve.kv import append_rows, join_rows, padded_mask, select_rows, take_rows
+from o1lab.serve.prefill import BASE, Job, Prefill, Row, next_jobs
+from o1lab.serve.prefix import KeptPrefix
+from o1lab.serve.sampling import OVERFLOWED, draw, token_scores
 
 T = TypeVar("T")
-BASE = "__base__"
-"""PEFT's adapter name for a row without adapter."""
-
-
-@dataclass
-class Job:
-    """A request for one answer. Callbacks run in the engine's thread and must not block.
-
-    Attributes:
-        prompt: the token ids, at least one.
-        max_tokens: the maximum number of tokens of the answer; 0 only reads the prompt.
-        on_token: called with each token id except the end-of-turn token, and its score.
-        on_end: called with ``stop``, ``length``, ``cancelled`` or ``error``, and the message of an error.
-        on_prompt: called with the scores of the prompt's tokens from ``score_from`` on, before the first token.
-        top: the number of alternatives in a score; None for no scores.
-        score_from: the first token of the prompt that is scored, from 1; None scores none.
-        end_tokens: end its turn in addition to the engine's.
-    """
-
-    prompt: list[int]
-    max_tokens: int
-    on_token: Callable[[int, TokenScore | None], None]
-    on_end: Callable[[str, str], None]
-    on_prompt: Callable[[list[TokenScore]], None] = lambda _scores: None
-    top: int | None = None
-    score_from: int | None = None
-    adapter: str = BASE
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
-    end_tokens: frozenset[int] = frozenset()
-    cancelled: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass
-class _Row:
-    job: Job
-    length: int
-    last: int = 0
-    made: int = 0
-    generator: torch.Generator = field(default_factory=torch.Generator)
-
-    def __post_init__(self) -> None:
-        if self.job.seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(self.job.seed)
-
-
-@dataclass
-class _Prefill:
-    """New rows in prefill: ``ids`` and ``mask`` are [rows, columns], padded on the left; ``scores`` are by row."""
-
-    rows: list[_Row]
-    ids: torch.Tensor
-    mask: torch.Tensor
-    cache: Any
-    scores: list[list[TokenScore]]
-    done: int = 0
-
-    def add_scores(self, logits: torch.Tensor, start: int) -> None:
-        """Score the tokens that ``logits`` [rows, columns, vocabulary], whose first column is ``start``, predict."""
-        end = min(start + logits.shape[1], self.ids.shape[1] - 1)
-        for i, row in enumerate(self.rows):
-            if row.job.score_from is None:
-                continue
-            first = max(start, self.ids.shape[1] - row.length + row.job.score_from - 1)
-            if first < end:
-                predicted = logits[i, first - start : end - start]
-                self.scores[i] += token_scores(predicted, self.ids[i, first + 1 : end + 1], row.job.top or 0)
+KEPT_S = 60.0
+"""Seconds without work after which a prompt that was read is forgotten."""
 
 
 class Engine:
@@ -114,8 +49,9 @@ class Engine:
         self._chunk_tokens = chunk_tokens
         self._inbox: queue.SimpleQueue[Job | Callable[[], None] | None] = queue.SimpleQueue()
         self._waiting: deque[Job] = deque()
-        self._prefill: _Prefill | None = None
-        self._rows: list[_Row] = []
+        self._prefill: Prefill | None = None
+        self._kept: KeptPrefix | None = None
+        self._rows: list[Row] = []
         self._cache: Any = None
         self._mask = torch.zeros(0, 0, dtype=torch.long)
         self._mixes = True
@@ -149,7 +85,7 @@ class Engine:
             model: the model.
             mixes: whether its adapters can be mixed in one forward pass.
         """
-        self.model, self._mixes, self._active = model, mixes, ""
+        self.model, self._mixes, self._active, self._kept = model, mixes, "", None
         if mixes and hasattr(model, "peft_config"):
             model.base_model.enable_adapter_layers()  # a pass for the base alone may have disabled them
 
@@ -188,7 +124,11 @@ class Engine:
         """Process everything in the inbox; wait for an item if there is no work."""
         idle = not (self._rows or self._waiting or self._prefill)
         while idle or not self._inbox.empty():
-            item = self._inbox.get()
+            try:
+                item = self._inbox.get(timeout=KEPT_S if idle and self._kept else None)
+            except queue.Empty:
+                self._kept = None
+                continue
             idle = False
             if item is None:
                 self._closing = True
@@ -201,32 +141,19 @@ class Engine:
         """Start the next prefill with the waiting jobs that fit, first come, first served."""
         if self._prefill is not None:
             return
-        rows: list[_Row] = []
-        widest = 0
-        while self._waiting and len(self._rows) + len(rows) < self._max_rows:
-            job = self._waiting[0]
-            widest = max(widest, len(job.prompt))
-            # Rows of very different lengths waste padding: a job that would add too much waits for the next prefill.
-            if rows and widest * (len(rows) + 1) > max(16 * self._chunk_tokens, widest):
-                break
-            self._waiting.popleft()
+        jobs, fork = next_jobs(self._waiting, self._max_rows - len(self._rows), self._chunk_tokens, self._kept)
+        rows: list[Row] = []
+        for job in jobs:
             if job.cancelled.is_set():
                 job.on_end("cancelled", "")
             elif job.adapter != BASE and job.adapter not in getattr(self.model, "peft_config", ()):
                 job.on_end("error", "This adapter was removed before the answer began.")
             else:
-                rows.append(_Row(job, len(job.prompt)))
-        if not rows:
-            return
-        width = max(row.length for row in rows)
-        ids = torch.zeros(len(rows), width, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, width - row.length :] = torch.tensor(row.job.prompt)
-            mask[i, width - row.length :] = 1
-        self._prefill = _Prefill(rows, ids, mask, new_cache(), [[] for _ in rows])
+                rows.append(Row(job, len(job.prompt)))
+        if rows:
+            self._prefill = Prefill.of(rows, self._kept if fork else None)
 
-    def _prefill_chunk(self, prefill: _Prefill) -> None:
+    def _prefill_chunk(self, prefill: Prefill) -> None:
         if all(row.job.cancelled.is_set() for row in prefill.rows):
             self._prefill = None
             for row in prefill.rows:
@@ -250,6 +177,7 @@ class Engine:
         if end < prefill.ids.shape[1]:
             return
         self._prefill = None
+        self._kept = prefill.to_keep(self._kept) or self._kept
         for row, scores in zip(prefill.rows, prefill.scores, strict=True):
             if row.job.score_from is not None:
                 row.job.on_prompt(scores)
@@ -284,7 +212,7 @@ class Engine:
         mask: torch.Tensor,
         positions: torch.Tensor,
         cache: Any,
-        rows: list[_Row],
+        rows: list[Row],
         *,
         keep: int = 1,
     ) -> torch.Tensor:
@@ -333,11 +261,11 @@ class Engine:
             self.model.base_model.enable_adapter_layers()
             self.model.base_model.set_adapter([adapter], inference_mode=True)
 
-    def _advance(self, rows: list[_Row], logits: torch.Tensor) -> None:
+    def _advance(self, rows: list[Row], logits: torch.Tensor) -> None:
         """Append the next token to each of ``rows``; finished rows leave the batch."""
         greedy = logits.argmax(-1).tolist()
         finite = torch.isfinite(logits).all(-1).tolist()
-        ended: list[tuple[_Row, str, str]] = []
+        ended: list[tuple[Row, str, str]] = []
         for i, row in enumerate(rows):
             job = row.job
             if job.cancelled.is_set():
@@ -363,7 +291,7 @@ class Engine:
             for row, reason, sentence in ended:
                 row.job.on_end(reason, sentence)
 
-    def _leave(self, leaving: list[_Row]) -> None:
+    def _leave(self, leaving: list[Row]) -> None:
         gone = {id(row) for row in leaving}
         stay = [i for i, row in enumerate(self._rows) if id(row) not in gone]
         self._rows = [self._rows[i] for i in stay]
@@ -381,7 +309,7 @@ class Engine:
         if self._closing:
             jobs += self._waiting
             self._waiting.clear()
-        self._rows, self._prefill, self._cache = [], None, None
+        self._rows, self._prefill, self._cache, self._kept = [], None, None, None
         self._mask = torch.zeros(0, 0, dtype=torch.long)
         for job in jobs:
             job.on_end("error", sentence)

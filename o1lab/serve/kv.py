@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,15 +65,25 @@ def select_rows(cache: Cache, rows: list[int], first_column: int) -> None:
         layer.put(layer.keys[rows][:, :, first_column:], layer.values[rows][:, :, first_column:])
 
 
-def take_rows(cache: Cache, rows: list[int]) -> Cache:
-    """Return a cache with copies of ``rows``; empty if ``cache`` is."""
+def take_rows(cache: Cache, rows: list[int], first_column: int = 0) -> Cache:
+    """Return a cache with copies of ``rows``, with their columns from ``first_column`` on; empty if ``cache`` is."""
     taken = new_cache()
     for layer in cache.layers:
-        copied = RoomyLayer()
-        copied.lazy_initialization(layer.keys, layer.values)
-        copied.put(layer.keys[rows], layer.values[rows])
-        taken.layers.append(copied)
+        _add_layer(taken, layer.keys[rows][:, :, first_column:], layer.values[rows][:, :, first_column:])
     return taken
+
+
+def fork_rows(cache: Cache, lengths: Sequence[int]) -> Cache:
+    """Return a cache with a row for each of ``lengths``: so many columns from the start of the only row of ``cache``,
+    padded on the left."""
+    forked, width = new_cache(), max(lengths)
+    if not width:
+        return forked
+    for layer in cache.layers:
+        keys, values = layer.keys[:, :, :width], layer.values[:, :, :width]
+        rows = [(_padded(keys[:, :, :one], width), _padded(values[:, :, :one], width)) for one in lengths]
+        _add_layer(forked, torch.cat([one for one, _ in rows]), torch.cat([one for _, one in rows]))
+    return forked
 
 
 def join_rows(cache: Cache, parts: list[Cache], groups: list[list[int]]) -> None:
@@ -82,14 +93,21 @@ def join_rows(cache: Cache, parts: list[Cache], groups: list[list[int]]) -> None
         keys = torch.cat([layer.keys for layer in layers])[order]
         values = torch.cat([layer.values for layer in layers])[order]
         if index == len(cache.layers):
-            cache.layers.append(RoomyLayer())
-            cache.layers[index].lazy_initialization(keys, values)
-        cache.layers[index].put(keys, values)
+            _add_layer(cache, keys, values)
+        else:
+            cache.layers[index].put(keys, values)
 
 
 def padded_mask(mask: torch.Tensor, width: int) -> torch.Tensor:
     """Return ``mask`` ([rows, columns], 1 for tokens) with zeros added on the left, up to ``width`` columns."""
     return torch.nn.functional.pad(mask, (width - mask.shape[1], 0))
+
+
+def _add_layer(cache: Cache, keys: torch.Tensor, values: torch.Tensor) -> None:
+    layer = RoomyLayer()
+    layer.lazy_initialization(keys, values)
+    layer.put(keys, values)
+    cache.layers.append(layer)
 
 
 def _padded(states: torch.Tensor, width: int) -> torch.Tensor:

@@ -12,7 +12,8 @@ from o1lab.errors import RefusedError
 from o1lab.models.prefixes import prefix_ids
 from o1lab.models.prompts import RESERVED, PromptOptions, encode, open_thought, placed_tokens, render
 from o1lab.serve.answer_text import AnswerText
-from o1lab.serve.engine import Engine, Job
+from o1lab.serve.engine import Engine
+from o1lab.serve.prefill import Job
 from o1lab.serve.protocol import (
     Answer,
     ApiError,

@@ -13,7 +13,8 @@ from o1lab.errors import LabError, NotFoundError, RefusedError
 from o1lab.models.adapters import misfit, mixes
 from o1lab.models.library_errors import explained
 from o1lab.serve.dtype import faster_on_cpu
-from o1lab.serve.engine import BASE, Engine
+from o1lab.serve.engine import Engine
+from o1lab.serve.prefill import BASE
 
 
 @dataclass

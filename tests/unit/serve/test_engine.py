@@ -12,8 +12,9 @@ pytest.importorskip("torch", reason="the embedded engine needs the train extra")
 
 import torch
 
-from o1lab.serve.engine import BASE, Engine, Job
+from o1lab.serve.engine import Engine
 from o1lab.serve.kv import RoomyLayer
+from o1lab.serve.prefill import BASE, Job
 from o1lab.serve.sampling import TokenScore, draw
 from o1lab.serve.weights import Weights, add_adapter, load_weights, remove_adapter
 from tests.support.serving_models import make_adapter, make_model

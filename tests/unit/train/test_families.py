@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM
 
 from o1lab.errors import RefusedError
 from o1lab.models.adapters import adapted, bare_model, misfit, mixes, target_names, trainable_parameters
-from o1lab.serve.engine import BASE, Engine, Job
+from o1lab.serve.engine import Engine
+from o1lab.serve.prefill import BASE, Job
 from o1lab.serve.weights import Weights, add_adapter, load_weights, remove_adapter
 from o1lab.train.launch import TrainingRow
 from o1lab.train.run_directory import RunDir

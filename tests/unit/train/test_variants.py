@@ -22,7 +22,8 @@ from o1lab.errors import RefusedError
 from o1lab.models.adapters import adapted, bare_model, misfit, mixes
 from o1lab.models.checkpoints import kind_of
 from o1lab.models.merging import merge
-from o1lab.serve.engine import Engine, Job
+from o1lab.serve.engine import Engine
+from o1lab.serve.prefill import Job
 from o1lab.serve.weights import Weights, add_adapter, load_weights
 from o1lab.train import started, tensors, worker
 from o1lab.train.metrics_reader import Metrics
