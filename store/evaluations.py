@@ -222,7 +222,7 @@ def remove(db: Database, evaluation_id: str) -> None:
     with db.atomic():
         for table in ("ratings", "sample_labels", "scores", "sample_moves", "sample_texts"):
             db.conn.execute(f"DELETE FROM {table} {of_samples}", [evaluation_id])
-        for table in ("calibration_samples", "samples", "evaluation_items"):
+        for table in ("calibration_samples", "forced_evaluations", "samples", "evaluation_items"):
             db.conn.execute(f"DELETE FROM {table} WHERE evaluation_id = ?", [evaluation_id])
         db.conn.execute("DELETE FROM evaluations WHERE id = ?", [evaluation_id])
 

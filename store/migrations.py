@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 
+from store.chain_schemas import FORCED, ROLLOUTS
 from store.early_schemas import DISTILLATION, EVALUATION, LIST_INDEXES
 from store.first_schema import FIRST
 from store.sqlite import Database, Migrations
@@ -413,3 +414,7 @@ def _suitability_of_scored(db: Database) -> None:
     for row_id, losses, packed in db.conn.execute("SELECT id, losses, tokens FROM token_scores").fetchall():
         found = mean_loss(json.loads(losses)), rank_surprisal_ratio(json.loads(zlib.decompress(packed)))
         db.conn.execute("UPDATE token_scores SET nll = ?, rsr = ? WHERE id = ?", (*found, row_id))
+
+
+_register("0023_forced_answers", FORCED)
+_register("0024_rollouts", ROLLOUTS)

@@ -164,3 +164,13 @@ def count_cut_at(db: Database, evaluation_id: str, tokens: int) -> int:
         "output_tokens > ?)"
     )
     return int(db.execute(query, [evaluation_id, tokens]).fetchone()[0])
+
+
+def seqs(db: Database, evaluation_id: str) -> list[int]:
+    """Return the seqs of all samples, in order of items and samples."""
+    rows = db.execute(
+        "SELECT s.seq FROM samples s JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item "
+        "WHERE s.evaluation_id = ? ORDER BY i.position, s.sample",
+        [evaluation_id],
+    )
+    return [row[0] for row in rows]

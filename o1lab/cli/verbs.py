@@ -16,7 +16,9 @@ from typer.core import TyperGroup
 
 from o1lab import __version__
 from o1lab.cli import (
+    anchors,
     compare,
+    converge,
     datasets,
     distill,
     filters,
@@ -101,7 +103,7 @@ def top(
 
 for module in (
     lab, models, importing, problems, traces, moves, filters, trees, datasets, distill, train, evaluation, serve,
-    compare, tti, report, lens, suitability, lesson, reproduce, waiting, manual,
+    compare, tti, report, lens, suitability, lesson, reproduce, waiting, manual, converge, anchors,
 ):  # fmt: skip
     app.add_typer(module.verbs)
 

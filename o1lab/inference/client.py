@@ -84,7 +84,13 @@ class CompletionClient:
         await self._transport.close()
 
     async def call(
-        self, key: CallKey, messages: Sequence[Message], role: Role = "teacher", on_attempt: OnAttempt | None = None
+        self,
+        key: CallKey,
+        messages: Sequence[Message],
+        role: Role = "teacher",
+        on_attempt: OnAttempt | None = None,
+        *,
+        max_tokens: int | None = None,
     ) -> Response:
         """Make a call; retry until there is a complete response or a retry cannot help.
 
@@ -93,6 +99,7 @@ class CompletionClient:
             messages: the messages to send.
             role: the model to ask.
             on_attempt: called with every attempt.
+            max_tokens: the limit of this call; None for that of the settings.
 
         Returns:
             The complete response, or else the longest.
@@ -101,8 +108,11 @@ class CompletionClient:
             RunStopped: no more calls may be made. All attempts are in the journal.
         """
         model, context, best, tries, slowed = self._models[role], self._context, None, 0, 0
+        settings = (
+            self._settings if max_tokens is None else self._settings.model_copy(update={"max_tokens": max_tokens})
+        )
         for attempt in count(1):
-            response, error = await self._attempt(model, role, key, messages, attempt)
+            response, error = await self._attempt(role, key, messages, attempt, settings)
             if on_attempt is not None:
                 on_attempt(response)
             if best is None or response.state == "done" or _length(response) > _length(best):
@@ -126,10 +136,10 @@ class CompletionClient:
         raise AssertionError  # count() does not end
 
     async def _attempt(
-        self, model: ModelClient, role: Role, key: CallKey, messages: Sequence[Message], attempt: int
+        self, role: Role, key: CallKey, messages: Sequence[Message], attempt: int, settings: RequestSettings
     ) -> tuple[Response, RequestError | None]:
         """Make one attempt within the budget and the rates, and journal it: the response, and its error if any."""
-        context, settings = self._context, self._settings
+        model, context = self._models[role], self._context
         prompt = sum(rough_tokens(message["content"]) for message in messages)
         most = most_tokens(messages)
         worst, worst_usd = most + settings.max_tokens, model.price.of(most, settings.max_tokens)
@@ -142,7 +152,7 @@ class CompletionClient:
             asked_at, began = now(), time.perf_counter()
             context.progress.in_flight += 1
             try:
-                reply = await self._send(model, key, messages)
+                reply = await self._send(model, key, messages, settings)
             finally:
                 context.progress.in_flight -= 1
             response = replace(
@@ -161,9 +171,11 @@ class CompletionClient:
             context.budget.settle(worst, worst_usd)
         return response, reply.error
 
-    async def _send(self, model: ModelClient, key: CallKey, messages: Sequence[Message]) -> Reply:
+    async def _send(
+        self, model: ModelClient, key: CallKey, messages: Sequence[Message], settings: RequestSettings
+    ) -> Reply:
         """Send the request; what this server refuses is left out for the rest of the job."""
-        request = model.wanted(self._settings, key.sample, messages)
+        request = model.wanted(settings, key.sample, messages)
         if self._streams:
             request |= {"stream": True, "stream_options": {"include_usage": True}}
         reader = ReplyReader(model.target)

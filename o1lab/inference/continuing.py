@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import openai
 
+from o1lab.errors import RefusedError
 from o1lab.inference.calls import RequestError
 from o1lab.models.prefixes import after_prompt
 from o1lab.serve.endpoints import ModelAddress
@@ -50,12 +51,28 @@ async def continuation(
         return "/chat/completions", {**body, "continue_final_message": True}
     if target.continues == "tokens":
         return "/completions", await _as_tokens(client, target, body)
-    raise CannotContinueError(
-        RequestError.of(
-            "no_continuing",
-            f"{target.model} answers messages and cannot continue a text that has begun.",
-            "Ask a base, a checkpoint, the solver, or a server that you started with `o1lab serve`.",
-        )
+    raise CannotContinueError(RequestError.of("no_continuing", *_refusal(target.model)))
+
+
+def require_continuing(target: ModelAddress, name: str) -> None:
+    """Check that a server continues a response that has begun.
+
+    Args:
+        target: the model.
+        name: its name in the lab.
+
+    Raises:
+        RefusedError: it cannot (code ``no_continuing``).
+    """
+    if not target.continues:
+        raise RefusedError(*_refusal(name), code="no_continuing")
+
+
+def _refusal(name: str) -> tuple[str, str]:
+    """Return why a model cannot continue, and what to do."""
+    return (
+        f"{name} answers messages and cannot continue a text that has begun.",
+        "Ask a base, a checkpoint (RUN/STEP), the solver, or a server that you started with `o1lab serve`.",
     )
 
 

@@ -54,7 +54,9 @@ def respond(prompt: str) -> SolverReply:
 def resume(prompt: str, written: str) -> str:
     """Return how the solver goes on with a response that somebody else has begun.
 
-    It keeps the columns that are right, from the ones on, writes the rest of the addition and checks the sum.
+    It keeps the columns that are right, from the ones on, writes the rest of the addition and checks the sum. After a
+    thought that is closed, it gives the answer that this thought has found: the sum once all columns are right, before
+    that the last sum that is written, or the digits of the columns that are right.
 
     Args:
         prompt: the question.
@@ -68,9 +70,12 @@ def resume(prompt: str, written: str) -> str:
         return OUTSIDE
     a, b = operands
     columns = list(zip(_digits(a), _digits(b), strict=True))
-    if "</think>" in written:
-        space = "" if written.endswith("\n") else "\n\n"
-        return space + rf"\boxed{{{a + b}}}"
+    thought, closed, begun = written.partition("</think>")
+    if closed:
+        answer = f"{_answer_of(columns, thought)}}}"
+        if begun.endswith(r"\boxed{"):
+            return answer
+        return ("" if written.endswith("\n") else "\n\n") + rf"\boxed{{{answer}"
     sums, is_wrong = _right_columns(columns, written)
     lines: list[str] = []
     if is_wrong:
@@ -87,7 +92,17 @@ def resume(prompt: str, written: str) -> str:
     return f"{opened}{space}" + "\n".join(lines) + f"\n</think>\n\n\\boxed{{{total}}}"
 
 
+_STATED = re.compile(r"^So (\d+)\.", re.MULTILINE)
 _COLUMN = re.compile(r"(Ones|Tens|Hundreds): (\d) \+ (\d) = (\d+)(?:, plus 1 = (\d+))?(?=[,.\n])")
+
+
+def _answer_of(columns: list[tuple[int, int]], thought: str) -> str:
+    """Return the sum that a thought has found so far; a question mark if it has no column yet."""
+    sums, _ = _right_columns(columns, thought + "\n")
+    if len(sums) == len(columns):
+        return str(_joined(sums))
+    stated = _STATED.findall(thought)
+    return stated[-1] if stated else "".join(str(one % 10) for one in reversed(sums)) or "?"
 
 
 def _right_columns(columns: list[tuple[int, int]], written: str) -> tuple[list[int], bool]:

@@ -79,7 +79,7 @@ class Solver:
         thought = "".join(piece.text for piece in pieces[: min(allowed, thought_pieces)])
         yield End(
             "stop" if allowed == len(pieces) else "length",
-            self._count(question),
+            self._count(question + (prefix or "")),
             self._count(sent),
             self._count(thought),
         )

@@ -24,6 +24,7 @@ from o1lab.widgets.rendered import rendered_text
 from o1lab.widgets.text_pane import TallText
 from screens.base.screen import LabScreen, reported, task
 from screens.base.split import Split
+from screens.traces.converging import CONVERGENCE_BINDINGS, AnswersLine
 from screens.traces.reading import Chain, read_chain
 from screens.traces.text import origin, question_of, remarks, title
 from screens.traces.trace_list import TraceList
@@ -48,7 +49,9 @@ CHAIN_BINDINGS: list[BindingType] = [
 
 
 class ChainPane(Vertical):
-    """Reads and shows a chain."""
+    """Reads and shows a chain, and below it where models have its answer."""
+
+    BINDINGS = CONVERGENCE_BINDINGS
 
     class Shown(Message):
         """The pane shows another chain, no chain, or the same chain with its current annotations."""
@@ -65,11 +68,36 @@ class ChainPane(Vertical):
         with VerticalScroll(id="statement", can_focus=False):
             yield TallText(id="statement-text", markup=False)
         yield ChainReader(labelling=True, correcting=True, id="reader")
+        yield AnswersLine()
         yield Static(id="remarks", markup=False)
 
     @property
     def reader(self) -> ChainReader:
         return self.query_one(ChainReader)
+
+    @property
+    def answers(self) -> AnswersLine:
+        return self.query_one(AnswersLine)
+
+    def action_converge(self) -> None:
+        """Let a model answer after each move of the chain."""
+        self.answers.choose()
+
+    def action_anchors(self) -> None:
+        """Show which sentences of the chain change its answer."""
+        from screens.traces.anchors import AnchorsScreen
+
+        if self.shown is not None:
+            self.app.push_screen(AnchorsScreen(cast(LabScreen, self.screen).context, self.shown.row.id))
+
+    def action_stop(self) -> None:
+        """Stop the model that answers."""
+        self.answers.stop()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "stop":
+            return bool(self.answers.running)
+        return super().check_action(action, parameters)
 
     @task(exclusive=True, group="chain")
     async def read(self, trace_id: str) -> None:
@@ -87,6 +115,7 @@ class ChainPane(Vertical):
         self.query_one("#title", Static).update(title(chain.row, chain.text) if chain else "")
         self.query_one("#origin", Static).update(origin(chain.row, chain.text, chain.fit) if chain else "")
         self._show_remarks()
+        self.answers.follow(self._wanted)
         if chain and before and before.row.id == chain.row.id:
             self.reader.remark(chain.document)
         else:

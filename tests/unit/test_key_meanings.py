@@ -88,6 +88,8 @@ MEANINGS = {
     "O": ("the run it is from", "run"),
     "H": ("the tree: how it was searched, or of the branches", "tree close_tree run_tree"),
     "percent_sign": ("how likely its tokens are", "lens"),
+    "semicolon": ("where its answer is", "converge"),
+    "colon": ("which sentences matter", "anchors"),
     "b": ("the batch: the runs of a group, the prompts of a set", "group run_rounds"),
     "v": ("view the answers", "answers"),
     "f": ("fold or show the thought", "thought"),

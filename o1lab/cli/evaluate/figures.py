@@ -116,6 +116,9 @@ def _figures(found: Figures) -> Iterator[str]:
         yield f"by weight  {percent(heavy.value)}{_between(heavy.interval)}  {points}"
     yield from _tokens(found)
     yield from _curves(found)
+    for spent in found.convergence:
+        yield ""
+        yield from spent.lines()
     yield from _parts("variant", found.by_variant)
     yield from _shifts(found)
     yield from _parts("category", found.by_category)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from o1lab.evaluate.items import Item
+from o1lab.evaluate.run.budget_forcing import Forcing
 from o1lab.inference.calls import Message, Response
+from o1lab.inference.limits import rough_tokens
 from o1lab.inference.thoughts import split
 from o1lab.jobs.progress import Usage
 from store.evaluations import State, Turn
@@ -17,9 +20,12 @@ FORCE = "Stop here and give your final answer now, in the form that was asked fo
 
 
 class Ask(Protocol):
-    """Make one call of the conversation, or return its journalled response; ``forced`` asks for the final answer."""
+    """Make one call of the conversation, or return its journalled response.
 
-    async def __call__(self, turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response: ...
+    ``call`` is its number in the conversation; ``limit`` replaces the limit of tokens.
+    """
+
+    async def __call__(self, call: int, messages: Sequence[Message], *, limit: int | None = None) -> Response: ...
 
 
 @dataclass
@@ -28,6 +34,7 @@ class SampleState:
 
     Attributes:
         system: the system message of the conversation; empty for none.
+        waits: how often its thoughts were made to go on.
     """
 
     item: Item
@@ -40,6 +47,7 @@ class SampleState:
     state: State = "complete"
     reason: str = ""
     forced: bool = False
+    waits: int = 0
 
     def take(self, message: str, response: Response) -> None:
         """Add a turn: the user's message and its response."""
@@ -52,7 +60,14 @@ class SampleState:
         self.state, self.reason = "failed", reason
 
 
-async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
+async def run_sample(
+    sample: SampleState,
+    ask: Ask,
+    *,
+    last_word: int | None = None,
+    forcing: Forcing | None = None,
+    size: Callable[[str], int] = rough_tokens,
+) -> None:
     """Run the conversation of a sample turn by turn.
 
     The history contains earlier answers without their thoughts, as chat templates do.
@@ -60,25 +75,40 @@ async def run_sample(sample: SampleState, ask: Ask, *, force: bool) -> None:
     Args:
         sample: the sample; its turns and state are filled in.
         ask: makes the calls.
-        force: if the last turn is cut off, ask for the final answer, which becomes the answer of the sample.
+        last_word: if the last turn is cut off, ask for the final answer in this many tokens; it becomes the answer of
+            the sample.
+        forcing: makes thoughts longer or shorter.
+        size: counts the tokens of a text.
 
     Raises:
         RunStopped: no more calls may be made.
     """
     history: list[Message] = [{"role": "system", "content": sample.system}] if sample.system else []
-    for turn, message in enumerate(sample.item.turns):
+    calls = itertools.count()
+
+    async def ask_next(messages: Sequence[Message], limit: int) -> Response:
+        return await ask(next(calls), messages, limit=limit)
+
+    for message in sample.item.turns:
         history.append({"role": "user", "content": message})
-        sample.take(message, await ask(turn, history))
+        if forcing is None:
+            response = await ask(next(calls), history)
+        else:
+            response, waits, closed = await forcing.respond(history, ask_next, size)
+            sample.waits += waits
+            sample.forced = sample.forced or closed
+        sample.take(message, response)
         if sample.state != "complete":
             break
         history.append({"role": "assistant", "content": sample.turns[-1].answer})
     last = sample.turns[-1]
     written = "\n\n".join(part for part in (last.thought, last.answer) if part)
-    if not (force and sample.state == "incomplete" and len(sample.turns) == len(sample.item.turns) and written):
+    is_last = len(sample.turns) == len(sample.item.turns)
+    if last_word is None or sample.state != "incomplete" or not is_last or not written:
         return
     # Without thought marks: a chat template would drop the text between them.
     history += [{"role": "assistant", "content": written}, {"role": "user", "content": FORCE}]
-    response = await ask(len(sample.item.turns), history, forced=True)
+    response = await ask(next(calls), history, limit=last_word)
     state, reason = classify(response)
     if state == "failed" and (response.fault is None or not response.fault.retryable):
         sample.responses.append(response)  # the sample stays incomplete

@@ -14,7 +14,8 @@ class CacheKeys:
     """Cache keys of the samples of one evaluation. Samples with the same key are interchangeable.
 
     A key covers everything that affects a response: the model's revision and chat template, the messages of all turns,
-    the sampling settings (with the token limits of responses and of forced answers), the seed and the sample's number.
+    the sampling settings (with budget forcing, and the token limits of responses and of forced answers), the seed and
+    the sample's number.
     Without a seed only greedy responses are reusable.
     """
 
@@ -25,6 +26,8 @@ class CacheKeys:
             identity.revision, identity.template, settings.temperature, settings.top_p, settings.max_tokens,
             settings.reasoning_effort, settings.seed, settings.force_answer,
         ]  # fmt: skip
+        if settings.forcing is not None:  # others keep the keys of earlier versions
+            self._head += [settings.budget_forcing, settings.wait, settings.max_thought_tokens]
 
     def system(self, item: Item) -> str:
         """Return the system message of an item: that of the settings, else its own, else that of the student's run."""

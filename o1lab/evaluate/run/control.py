@@ -22,6 +22,7 @@ from o1lab.evaluate.suites.loading import load_items
 from o1lab.evaluate.suites.suite import Suite, find_suite, suite_folders
 from o1lab.files import write_json
 from o1lab.inference import journal
+from o1lab.inference.continuing import require_continuing
 from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
 from o1lab.jobs import manage, spawn
@@ -44,7 +45,8 @@ CHANGEABLE = (
 )  # fmt: skip
 """Settings that may change when an evaluation is resumed: they affect how calls are made, not their results.
 ``max_tokens`` may change if the stored samples would be the same with the new limit."""
-_OF_THE_SUITE = ("temperature", "top_p", "max_tokens", "samples", "seed")
+_FORCING = ("budget_forcing", "wait", "max_thought_tokens")
+_OF_THE_SUITE = ("temperature", "top_p", "max_tokens", "samples", "seed", *_FORCING)
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "force_answer")
 
 EvalInfo = JobInfo[EvalStatus, EvaluationSettings]
@@ -74,12 +76,15 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     Raises:
         NotFoundError: there is no such suite, model or judge.
         UsageError: the suite's items or scorer are not valid, or the budget cannot be checked.
+        RefusedError: budget forcing is wanted of an endpoint, which cannot continue a thought.
         LabError: the items are missing, the variable of a key is empty, or the directory cannot be written.
     """
     suite = find_suite(lab, settings.suite)
     ref = find_model(lab, settings.model, load_config(lab))
     if ref.endpoint is not None:
-        endpoint_address(ref.endpoint)
+        address = endpoint_address(ref.endpoint)
+        if settings.forcing is not None:
+            require_continuing(address, ref.id)
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
     settings = _resolved(lab, settings, suite, ref, judge)
     check_priced(settings, [one for one in (ref, judge) if one is not None])
@@ -281,7 +286,8 @@ def _sampling(values: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
     """Return what the samples were drawn with, without what is left to the server or the suite."""
     given = values["system"]
     asked = identity.system_prompt or None if given is None else given
-    found = {name: values[name] for name in _SAMPLING} | {"system": asked}
+    forcing = _FORCING if values["budget_forcing"] or values["max_thought_tokens"] is not None else ()
+    found = {name: values[name] for name in (*_SAMPLING, *forcing)} | {"system": asked}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -65,6 +65,7 @@ def estimate(lab: Lab, store: Store, settings: EvaluationSettings) -> Estimate:
         known = sample_list.cached(store.db, [key for _, key in wanted]) if keys.reusable else {}
     asked = [item for item, key in wanted if key not in known]
     calls = sum(len(item.turns) for item in asked)
+    calls *= 1 + settings.budget_forcing + (settings.max_thought_tokens is not None)
     most = calls * settings.max_tokens + len(asked) * (settings.force_answer or 0)
     price = price_of(model)
     return Estimate(

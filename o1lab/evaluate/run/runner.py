@@ -26,8 +26,9 @@ from o1lab.evaluate.run.work_queue import Ask, Progress, Task, read_progress, to
 from o1lab.inference.backend import CallContext
 from o1lab.inference.calls import CallKey, Message, Response, digest
 from o1lab.inference.client import CompletionClient
+from o1lab.inference.continuing import require_continuing
 from o1lab.inference.journal import Journal, JournalError
-from o1lab.inference.limits import Budget
+from o1lab.inference.limits import Budget, rough_tokens
 from o1lab.inference.models import ModelClient, check_priced, open_model_client
 from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.pipeline import Feed, Reader, run_concurrently
@@ -244,7 +245,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         Raises:
             LabError: the model has changed since the evaluation began, or cannot be opened.
         """
-        settings, forced = self.settings, self.settings.force_answer
+        settings = self.settings
         ref = find_model(self.lab, settings.model, load_config(self.lab))
         now = await self._read(identify, self.lab, ref)
         if (now.revision, now.template) != (identity.revision, identity.template):
@@ -257,22 +258,20 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         self.priced = model.price.known
         shared = context(await stack.enter_async_context(Journal(self.folder.journal)))
 
-        async def client(max_tokens: int) -> CompletionClient:
-            limited = settings.model_copy(update={"max_tokens": max_tokens})
-            return await stack.enter_async_context(CompletionClient(limited, {"teacher": model}, shared))
-
-        plain = await client(settings.max_tokens)
-        final = await client(forced) if forced else plain
+        if settings.forcing is not None:
+            require_continuing(model.target, ref.id)
+        client = await stack.enter_async_context(CompletionClient(settings, {"teacher": model}, shared))
+        size = await self._read(tokenizer_count, identity.folder) or rough_tokens
 
         async def converse(one: SampleState) -> None:
-            async def ask(turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response:
-                key = CallKey(one.item.id, one.sample, turn)
+            async def ask(call: int, messages: Sequence[Message], *, limit: int | None = None) -> Response:
+                key = CallKey(one.item.id, one.sample, call)
                 known = so_far.index.find(key)
                 if known is not None and known.asked == digest("teacher", messages):
                     return known
-                return await (final if forced else plain).call(key, messages, on_attempt=one.usage.add)
+                return await client.call(key, messages, on_attempt=one.usage.add, max_tokens=limit)
 
-            await run_sample(one, ask, force=forced is not None)
+            await run_sample(one, ask, last_word=settings.force_answer, forcing=settings.forcing, size=size)
 
         return _OpenModel(model, converse)
 
@@ -304,6 +303,8 @@ def as_sample(one: SampleState, count: Callable[[str], int] | None, model: Model
         meta["system"] = one.system
     if one.forced:
         meta["forced"] = True
+    if one.waits:
+        meta["waits"] = one.waits
     return NewSample(
         one.item.id, one.sample, one.state, tuple(one.turns), one.key, one.reason,
         input_tokens=tokens.input, output_tokens=tokens.output, thought_tokens=tokens.thought,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from o1lab.evaluate.run.budget_forcing import Forcing
 from o1lab.inference.settings import TO_SERVER, RequestSettings
 from o1lab.settings import NONE, Display
 
@@ -49,7 +50,29 @@ class EvaluationSettings(RequestSettings):
     force_answer: Annotated[int | None, Display(empty="never", metavar="N")] = Field(
         default=None, ge=1, description="Ask a truncated response for its final answer, in at most N more tokens."
     )
+    budget_forcing: Annotated[int, Display(default=_OF_SUITE, metavar="N")] = Field(
+        default=0, ge=0, description="Make a thought that ends go on N times, with the word of --wait."
+    )
+    wait: Annotated[str, Display(default=_OF_SUITE, verbatim=True)] = Field(
+        default="Wait", min_length=1, description="The word that makes a thought go on."
+    )
+    max_thought_tokens: Annotated[int | None, Display(empty="never", default=_OF_SUITE, metavar="N")] = Field(
+        default=None, ge=1, description="Close a thought after N tokens, so that the model has to answer."
+    )
     reuse: bool = Field(default=True, description="Reuse samples of earlier evaluations with the same settings.")
+
+    @property
+    def forcing(self) -> Forcing | None:
+        """How thoughts are made longer or shorter; None if they are not."""
+        if not self.budget_forcing and self.max_thought_tokens is None:
+            return None
+        return Forcing(self.budget_forcing, self.wait, self.max_thought_tokens, self.max_tokens)
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        if self.max_thought_tokens is not None and self.max_thought_tokens >= self.max_tokens:
+            raise ValueError("max_thought_tokens leaves no room for the answer: it must be below max_tokens")
+        return self
 
     def doubt(self) -> str:
         """Return a warning about settings that rarely make sense together, or an empty text."""

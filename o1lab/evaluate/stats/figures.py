@@ -9,6 +9,7 @@ from typing import Any
 
 from o1lab.evaluate.stats import budgets, majority, metrics, variants
 from o1lab.evaluate.stats.budgets import BudgetPoint
+from o1lab.evaluate.stats.convergence import Spent, of_evaluation
 from o1lab.evaluate.stats.majority import MajorityPoint
 from o1lab.evaluate.stats.metrics import Mean, Metric, Rate, Tokens, headline, rounded
 from o1lab.evaluate.stats.paired import check_scorer
@@ -63,6 +64,7 @@ class Figures:
     shifts: tuple[Shift, ...]
     refusals: Refusals | None
     weighted: Weighted | None
+    convergence: tuple[Spent, ...]
 
     @property
     def force_answer(self) -> int | None:
@@ -94,6 +96,7 @@ class Figures:
             "shifts": [shift.as_json() for shift in self.shifts],
             "refusals": self.refusals and self.refusals.as_json(),
             "weighted": self.weighted and self.weighted.as_json(),
+            "convergence": [one.as_json() for one in self.convergence],
         }
 
 
@@ -133,6 +136,7 @@ def figures(db: Database, evaluation: Evaluation, scorer: str | None = None) -> 
         shifts=variants.shifts(results, items),
         refusals=variants.refusals(results, items),
         weighted=variants.weighted(results, items),
+        convergence=of_evaluation(db, evaluation),
     )
 
 

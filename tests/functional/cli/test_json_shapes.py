@@ -445,6 +445,8 @@ def record_errors(o1lab: Recorder, folder: Path) -> None:
     o1lab("distill", what="no teacher")
     o1lab("lens", "--where", "chars>0", "--model", "solver", what="no scores")
     o1lab("suitability", "chars>0", "--model", "solver", what="no scores")
+    o1lab("converge", what="nothing named")
+    o1lab("anchors", "0000", what="not found")
     o1lab("eval run", "sums", "--model", "nobody", what="no model")
     o1lab("traces ls", in_lab=False, what="no lab")
 

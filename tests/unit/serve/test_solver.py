@@ -149,7 +149,6 @@ def test_outside_its_family_it_says_what_it_is(question: str) -> None:
             "<think>\nOnes: 4 + 4 = 8.\nTens: 6 + 9 = 15, write 5, drop 1.\nHundreds: 9 + 4 = 13.\n",
             "Wait, the hundreds are wrong",
         ),
-        ("<think>\nOnes: 4 + 4 = 8.\n</think>", "\n\n\\boxed{1458}"),
         ("Hello", "<think>\n\nWait, once more.\nOnes:"),
     ],
 )
@@ -159,6 +158,21 @@ def test_it_goes_on_with_what_somebody_else_has_written(written: str, begins: st
     assert rest.endswith("\\boxed{1458}") and (written + rest).count("<think>") == 1 == (written + rest).count(
         "</think>"
     )
+
+
+@pytest.mark.parametrize(
+    ("thought", "answer"),
+    [
+        ("", "?"),
+        ("Ones: 4 + 4 = 8.\nTens: 6 + 9 = 15, write 5, carry 1.", "58"),
+        ("Ones: 4 + 4 = 8.\nTens: 6 + 9 = 15, write 5, drop 1.\nHundreds: 9 + 4 = 13.\nSo 1358.", "1358"),
+        ("Ones: 4 + 4 = 8.\nTens: 6 + 9 = 15, write 5, carry 1.\nHundreds: 9 + 4 = 13, plus 1 = 14.", "1458"),
+    ],
+)
+def test_after_a_closed_thought_it_answers_what_the_thought_has_found(thought: str, answer: str) -> None:
+    closed = f"<think>\n{thought}\n</think>"
+    assert resume("What is 964 + 494?", closed) == f"\n\n\\boxed{{{answer}}}"
+    assert resume("What is 964 + 494?", closed + "\n\nThe answer is \\boxed{") == f"{answer}}}"
 
 
 def test_every_cut_of_its_own_chains_leads_to_the_right_answer() -> None:

@@ -138,12 +138,12 @@ def of_evaluation(chosen: Recipe, item: Item | None = None, **settings: Any) -> 
     item = item or Item("i", QUESTION, (QUESTION,))
     sent: list[Message] = []
 
-    async def ask(turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response:
+    async def ask(call: int, messages: Sequence[Message], *, limit: int | None = None) -> Response:
         sent.extend(messages)
-        return Response(CallKey("i", 0, turn), "complete", answer="5", finish_reason="stop")
+        return Response(CallKey("i", 0, call), "complete", answer="5", finish_reason="stop")
 
     sample = SampleState(item, 0, keys.key(item, 0), keys.system(item))
-    asyncio.run(run_sample(sample, ask, force=False))
+    asyncio.run(run_sample(sample, ask, last_word=None))
     return sent
 
 

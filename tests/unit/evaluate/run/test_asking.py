@@ -44,11 +44,11 @@ class Script:
 
     def __init__(self, *responses: Response) -> None:
         self.responses = list(responses)
-        self.asked: list[tuple[list[Message], bool]] = []
+        self.asked: list[tuple[list[Message], int | None]] = []
 
-    async def __call__(self, turn: int, messages: Sequence[Message], *, forced: bool = False) -> Response:
-        assert turn == len(self.asked)
-        self.asked.append((list(messages), forced))
+    async def __call__(self, call: int, messages: Sequence[Message], *, limit: int | None = None) -> Response:
+        assert call == len(self.asked)
+        self.asked.append((list(messages), limit))
         return self.responses.pop(0)
 
 
@@ -59,7 +59,7 @@ def said(answer: str, **values: object) -> Response:
 async def test_a_turn_that_is_cut_off_ends_the_conversation() -> None:
     one, ask = held("a", "b"), Script(said("half of", finish_reason="length"))
     await run_sample(
-        one, ask, force=True
+        one, ask, last_word=9
     )  # another turn would have followed: its last word would answer another question
     assert (one.state, one.reason, len(ask.asked), one.forced) == ("incomplete", "length", 1, False)
 
@@ -68,16 +68,16 @@ async def test_a_last_word_that_cannot_be_had_leaves_the_sample_as_it_was() -> N
     cut = said("half of", finish_reason="length")
     full = Response(KEY, "failed", fault=RequestError("context_length", "Too long."))
     one, ask = held("a"), Script(cut, full)
-    await run_sample(one, ask, force=True)
+    await run_sample(one, ask, last_word=9)
     assert (one.state, one.reason) == ("incomplete", "length; the request for a final answer failed: context_length")
     assert len(one.turns) == 1 and not one.forced
     away = Response(KEY, "failed", fault=RequestError("server", "Away.", retryable=True))
     one, ask = held("a"), Script(cut, away)
-    await run_sample(one, ask, force=True)
+    await run_sample(one, ask, last_word=9)
     assert one.state == "failed"  # so it is asked again when the evaluation goes on
     nothing = Response(KEY, "failed", fault=RequestError("length", "All of it was thought."))
     one, ask = held("a"), Script(nothing)
-    await run_sample(one, ask, force=True)
+    await run_sample(one, ask, last_word=9)
     assert one.state == "incomplete" and len(ask.asked) == 1  # there is nothing to go on from
 
 

@@ -1,0 +1,98 @@
+"""Budget forcing: longer thoughts by words that go on with them, shorter ones by ending them.
+
+Muennighoff et al. (2025), "s1: Simple test-time scaling" (arXiv:2501.19393), section 3.1. When a thought ends, its
+closing mark is left out and a word such as "Wait" is appended, so that the model thinks on; a thought that reaches a
+limit is closed, and the model has to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from o1lab.chains.parse import join
+from o1lab.inference.calls import LIMITS, Message, Response
+from o1lab.inference.limits import rough_tokens
+from o1lab.inference.thoughts import split
+
+
+class AskNext(Protocol):
+    """Make the next call of a conversation, with at most ``limit`` tokens."""
+
+    async def __call__(self, messages: Sequence[Message], limit: int) -> Response: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Forcing:
+    """How thoughts are made longer or shorter.
+
+    Attributes:
+        waits: how often a thought that ends goes on.
+        wait: the word that is appended to it.
+        most: the tokens after which a thought is closed; None for no limit.
+        max_tokens: the limit of the whole response.
+    """
+
+    waits: int
+    wait: str
+    most: int | None
+    max_tokens: int
+
+    async def respond(
+        self, history: Sequence[Message], ask: AskNext, size: Callable[[str], int] = rough_tokens
+    ) -> tuple[Response, int, bool]:
+        """Return the response to a conversation, how often its thought went on, and whether it was closed.
+
+        A response without a thought is returned as it is. After an error, what was written before it is lost: the
+        sample is asked again.
+
+        Args:
+            history: the conversation, which ends with the user's message.
+            ask: makes the calls.
+            size: counts the tokens of a text.
+
+        Raises:
+            RunStopped: no more calls may be made.
+        """
+        calls = [await ask(history, self.most or self.max_tokens)]
+        thought, answer = split(calls[0])
+        if not thought or calls[0].fault is not None:
+            return calls[0], 0, False
+
+        async def go_on(prefix: str, limit: int) -> tuple[str, str]:
+            calls.append(await ask([*history, {"role": "assistant", "content": prefix}], limit))
+            return split(replace(calls[-1], thought="", answer=prefix + calls[-1].answer))
+
+        waited, closed = 0, False
+        while waited < self.waits and calls[-1].whole:
+            room = (self.most or self.max_tokens) - size(thought)
+            if room <= 0:
+                break
+            thought, answer = await go_on(f"<think>\n{thought.rstrip()}\n{self.wait}", room)
+            waited += 1
+        room = self.max_tokens - size(thought) - size(answer)
+        if self.most is not None and calls[-1].finish_reason.lower() in LIMITS and room > 0:
+            closed = not answer
+            thought, answer = await go_on(join(thought, answer, closed=True), room)
+        if len(calls) == 1:
+            return calls[0], 0, False
+        return self._joined(calls, thought, answer), waited, closed
+
+    @staticmethod
+    def _joined(calls: Sequence[Response], thought: str, answer: str) -> Response:
+        """Return all calls as one response. Its tokens are counted again: answers that were dropped are not among
+        them."""
+        return replace(
+            calls[-1],
+            key=calls[0].key,
+            thought="",
+            answer=join(thought, answer),
+            input_tokens=calls[0].input_tokens,
+            output_tokens=rough_tokens(thought) + rough_tokens(answer),
+            thought_tokens=None,
+            estimated=True,
+            cost_usd=sum(one.cost_usd for one in calls),
+            seconds=sum(one.seconds for one in calls),
+            asked_at=calls[0].asked_at,
+        )

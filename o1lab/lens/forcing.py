@@ -1,0 +1,186 @@
+"""Let models answer after each part of a chain, and judge the answers: see :mod:`o1lab.lens.convergence`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import groupby
+
+from o1lab.chains.verify import VerifierPool
+from o1lab.errors import RefusedError
+from o1lab.inference.calls import LIMITS
+from o1lab.inference.chat_client import ChatClient
+from o1lab.inference.continuing import require_continuing
+from o1lab.inference.events import Sampling
+from o1lab.ingest.measuring import moves_of
+from o1lab.ingest.verifying import verify_pairs
+from o1lab.lens.convergence import MAX_TOKENS, STOPS, Chain, Convergence, Manner, converged
+from o1lab.lens.going_on import Asking, as_they_come
+from o1lab.lens.scoring import Failure, model_key
+from o1lab.paths import Lab
+from o1lab.serve.manager import ServerManager
+from o1lab.serve.registry import ModelRef, open_model
+from store import forced_answers, traces
+from store.connection import Store
+from store.forced_answers import ForcedAnswer
+from store.sqlite import Database
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedPass:
+    """What a pass over some chains did.
+
+    Attributes:
+        model: what identifies the model.
+        asked: the number of answers that were asked for.
+        known: the number of those that were stored before.
+        failures: the chains without all answers, and why.
+    """
+
+    model: str
+    asked: int
+    known: int
+    failures: tuple[Failure, ...]
+
+
+def chain_of(db: Database, trace_id: str) -> Chain:
+    """Return a trace as a chain to be cut.
+
+    Raises:
+        MissingError: there is no such trace.
+        RefusedError: it has no thought.
+    """
+    text = traces.text(db, trace_id)
+    if not text.thought.strip():
+        raise RefusedError(
+            f"Trace {text.trace_id[:12]} has no thought that could be cut.",
+            "Choose one with a thought.",
+            code="no_thought",
+        )
+    asked = text.context or ({"role": "user", "content": text.statement},)
+    golds = (text.gold,) if text.gold and text.gold.strip() else ()
+    messages = tuple({"role": str(one["role"]), "content": str(one["content"])} for one in asked)
+    return Chain(text.trace_id, messages, text.thought, text.solution, tuple(moves_of(text)), golds)
+
+
+async def force_answers(
+    lab: Lab,
+    store: Store,
+    chains: Sequence[Chain],
+    ref: ModelRef,
+    manager: ServerManager,
+    *,
+    opener: str | None = None,
+    max_tokens: int = MAX_TOKENS,
+    again: bool = False,
+    on_answer: Callable[[int, int], None] = lambda _done, _total: None,
+) -> ForcedPass:
+    """Let a model answer at each cut of some chains. Each answer is stored when it arrives; stored ones are not asked
+    for again, so a pass that was stopped goes on where it was.
+
+    The longest part of a chain is sent first and the others after it: a server that keeps prefixes reads the chain
+    once.
+
+    Args:
+        lab: the lab.
+        store: its database.
+        chains: the chains.
+        ref: the model.
+        manager: runs its server.
+        opener: begins the answer; by default what fits each chain, see :meth:`Manner.of`.
+        max_tokens: the limit of an answer.
+        again: whether stored answers are asked for again.
+        on_answer: called with the number of answers that have arrived and of all.
+
+    Raises:
+        RefusedError: the model cannot continue a text (code ``no_continuing``).
+        LabError: it cannot be opened, or every request to it would fail.
+    """
+    key = await asyncio.to_thread(model_key, lab, ref)
+    manners = [Manner.of(one, opener, max_tokens) for one in chains]
+    kept = await asyncio.to_thread(lambda: forced_answers.of_chains(store.db, [one.key for one in chains]))
+    todo: list[tuple[Chain, Manner, list[int]]] = []
+    for chain, manner in zip(chains, manners, strict=True):
+        stored = {one.position for one in kept[chain.key] if (one.model, one.how) == (key, manner.how)}
+        todo.append((chain, manner, [cut for cut in chain.cuts if again or cut not in stored]))
+    total = sum(len(cuts) for _, _, cuts in todo)
+    known = sum(len(chain.cuts) for chain in chains) - total
+    if not total:
+        return ForcedPass(key, 0, known, ())
+    address = await open_model(ref, manager)
+    require_continuing(address, ref.id)
+    failures: list[Failure] = []
+    done = 0
+    async with ChatClient() as client:
+        asking = Asking(client, address, ref)
+
+        async def answer(chain: Chain, manner: Manner, cut: int) -> ForcedAnswer:
+            sampling = Sampling(max_tokens=manner.max_tokens, stop=STOPS)
+            reply = await asking.go_on(chain, manner.prefix(chain, cut), sampling)
+            text = manner.answer(reply.raw, whole=reply.finish_reason.lower() not in LIMITS)
+            return ForcedAnswer(chain.key, key, manner.how, cut, ref.id, reply.prompt_tokens, reply.raw, text)
+
+        for chain, manner, cuts in todo:
+            waiting = sorted(cuts, reverse=True)
+            try:
+                for batch in (waiting[:1], waiting[1:]):
+                    async with aclosing(as_they_come([answer(chain, manner, cut) for cut in batch])) as answers:
+                        async for some in answers:
+                            await asyncio.to_thread(_store, store, some)
+                            done += len(some)
+                            on_answer(done, total)
+            except RefusedError as error:
+                failures.append(Failure(chain.name, ref.id, error.message))
+    return ForcedPass(key, done, known, tuple(failures))
+
+
+def _store(store: Store, answers: Sequence[ForcedAnswer]) -> None:
+    forced_answers.add(store.db, answers)
+
+
+def judged(
+    db: Database, chains: Sequence[Chain], *, model: str | None = None, hows: Sequence[str] | None = None
+) -> list[list[Convergence]]:
+    """Return the convergence of chains by each model that has answered at all places, the latest first.
+
+    Answers are verified against the gold answers, or against the chain's own. Blocks while it verifies: call it in a
+    thread.
+
+    Args:
+        db: the lab's database.
+        chains: the chains.
+        model: what identifies the only model that is wanted.
+        hows: for each chain the only manner that is wanted.
+    """
+    kept = forced_answers.of_chains(db, [one.key for one in chains])
+    groups: list[tuple[int, Chain, list[ForcedAnswer]]] = []
+    for at, chain in enumerate(chains):
+        cuts = set(chain.cuts)
+        for (its_model, its_how), answers in groupby(kept[chain.key], key=lambda one: (one.model, one.how)):
+            if model in (None, its_model) and (hows is None or its_how == hows[at]):
+                groups.append((at, chain, [one for one in answers if one.position in cuts]))
+    pairs = list(
+        dict.fromkeys(
+            (gold, one.answer)
+            for _, chain, some in groups
+            for one in some
+            if one.answer is not None
+            for gold in chain.targets
+        )
+    )
+    with VerifierPool() as pool:
+        verdicts = dict(zip(pairs, verify_pairs(db, pool, pairs), strict=True))
+    found: list[list[tuple[str, Convergence]]] = [[] for _ in chains]
+    for at, chain, some in groups:
+        targets = chain.targets
+        right: list[bool | None] = [
+            any(one.answer is not None and verdicts[gold, one.answer].status == "correct" for gold in targets)
+            if targets
+            else None
+            for one in some
+        ]
+        if (one_found := converged(chain, some, right)) is not None:
+            found[at].append((max(one.created_at for one in some), one_found))
+    return [[one for _, one in sorted(some, key=lambda pair: pair[0], reverse=True)] for some in found]
