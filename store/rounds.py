@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from store import conversations
+from store.conversations import Message
 from store.sqlite import Database
 
 
 def answers(db: Database, round_id: str) -> list[tuple[str, int, str]]:
-    """Return (conversation, pane, state) of each saved answer of a round."""
+    """Return (conversation, pane, state) of each answer to the prompts of a round, of the versions that are shown."""
     rows = db.execute(
         """SELECT m.conversation_id, m.pane, m.state FROM messages m JOIN conversations c ON c.id = m.conversation_id
-           WHERE c.round = ? AND m.pane IS NOT NULL AND m.state != 'replaced' AND m.turn = 1""",
+           WHERE c.round = ? AND m.pane IS NOT NULL AND m.turn = 1 AND m.shown""",
         [round_id],
     )
     return [(str(one), int(pane), str(state)) for one, pane, state in rows]
 
 
+def save_answer(db: Database, message: Message) -> None:
+    """Save an answer to the prompt of a round; it is shown instead of other versions, which failed."""
+    with db.atomic():
+        db.conn.execute(
+            "UPDATE messages SET shown = 0 WHERE conversation_id = ? AND turn = ? AND pane = ?",
+            (message.conversation_id, message.turn, message.pane),
+        )
+        conversations.save_message(db, message)
+
+
 def complete(db: Database, round_id: str) -> list[str]:
-    """Return the ids of the conversations of a round with at least two answers that did not fail."""
+    """Return the ids of the conversations of a round that can be voted on.
+
+    At least two panes answered the prompt, none failed, and each shows an answer of one writer.
+    """
     rows = db.execute(
         """SELECT c.id FROM conversations c JOIN messages m ON m.conversation_id = c.id
-           WHERE c.round = ? AND m.turn = 1 AND m.pane IS NOT NULL AND m.state = 'complete'
+           WHERE c.round = ? AND m.turn = 1 AND m.pane IS NOT NULL AND m.shown AND m.state = 'complete'
+               AND json_array_length(m.spans) <= 1
            GROUP BY c.id
-           HAVING count(*) > 1 AND count(*) = (SELECT count(*) FROM panes p WHERE p.conversation_id = c.id)
+           HAVING count(DISTINCT m.pane) > 1
+               AND count(DISTINCT m.pane) = (SELECT count(*) FROM panes p WHERE p.conversation_id = c.id)
            ORDER BY c.id""",
         [round_id],
     )
@@ -29,9 +46,16 @@ def complete(db: Database, round_id: str) -> list[str]:
 
 
 def forget(db: Database, round_id: str) -> None:
-    """Delete the conversations of a round; those that were voted on stay."""
-    unvoted = "SELECT id FROM conversations WHERE round = ? AND id NOT IN (SELECT conversation_id FROM votes)"
+    """Delete the conversations of a round. Those that were voted on, or that a person went on with, stay."""
+    untouched = """SELECT c.id FROM conversations c WHERE c.round = ?
+        AND c.id NOT IN (SELECT conversation_id FROM votes)
+        AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.conversation_id = c.id AND (m.turn > 1 OR NOT m.shown))"""
     with db.atomic():
-        for table in ("messages", "panes"):
-            db.conn.execute(f"DELETE FROM {table} WHERE conversation_id IN ({unvoted})", [round_id])
-        db.conn.execute(f"DELETE FROM conversations WHERE id IN ({unvoted})", [round_id])
+        ids = [str(one) for (one,) in db.execute(untouched, [round_id])]
+        for statement in (
+            "DELETE FROM message_tokens WHERE message_id IN (SELECT id FROM messages WHERE conversation_id = ?)",
+            "DELETE FROM messages WHERE conversation_id = ?",
+            "DELETE FROM panes WHERE conversation_id = ?",
+            "DELETE FROM conversations WHERE id = ?",
+        ):
+            db.conn.executemany(statement, [(one,) for one in ids])

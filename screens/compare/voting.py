@@ -288,12 +288,13 @@ def read_paper(db: Database, round_id: str, annotator: str, at: int | None) -> t
     """Read the prompt at a position, or the first one without a vote; None if there is none."""
     pile = read_pile(db, round_id, annotator)
     place = pile.next_at if at is None else at
-    if place is None:
+    if place is None or not pile.order:
         return pile, None, len(pile.order)
+    place = min(place, len(pile.order) - 1)  # a prompt may have left the round meanwhile
     identity = pile.order[place]
     record = conversations.get(db, identity)
-    messages = [one for one in conversations.messages(db, identity) if one.turn == 1]
-    answers = [one for one in messages if one.pane is not None]
+    messages = [one for one in conversations.messages(db, identity, branches=True) if one.turn == 1]
+    answers = [one for one in messages if one.pane is not None and one.shown]
     random.Random(f"{identity}:{annotator}").shuffle(answers)  # noqa: S311 - an order, no secret
     models = {pane.position: pane.model for pane in record.panes}
     question = next((one.content for one in messages if one.pane is None), "")

@@ -133,7 +133,7 @@ def _prepare(lab: Lab, folder: RoundFolder, changes: Mapping[str, Any]) -> None:
 
 
 def _forget(lab: Lab, folder: RoundFolder) -> tuple[str, ...]:
-    """Delete the round's conversations; those that were voted on stay, with their votes."""
+    """Delete the round's conversations; those that were voted on, or that a person went on with, stay."""
     with closing(open_lab(lab)) as store, store.explained():
         rounds.forget(store.db, folder.id)
     return ()

@@ -256,7 +256,7 @@ def save(
                     f"{identity}-q", identity, 1, None, "user", "complete", one.prompt, settings=together
                 )
                 conversations.save_message(db, question)
-            conversations.save_message(db, message)
+            rounds.save_answer(db, message)
 
 
 def conversation_settings(settings: RoundSettings) -> dict[str, Any]:

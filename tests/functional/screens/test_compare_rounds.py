@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.widgets.dialogs import ConfirmDialog
 from screens.compare.rounds import RoundsScreen
-from screens.compare.voting import VotingScreen
-from store import conversations
+from screens.compare.voting import VotingScreen, ballot_of, read_paper
+from store import branches, conversations
 from tests.support.compare_lab import comparing, lab_with, shown, text_of, until
 from tests.support.fault_server import FaultServer
 
@@ -153,3 +154,23 @@ async def test_a_round_without_answers_says_so(lab: Lab) -> None:
         await pilot.press("1", "u", "p", "escape")
         await until(pilot, lambda: pilot.app.screen is not voting, "the way back")
     assert votes_in(lab) == []
+
+
+async def test_a_prompt_that_was_asked_in_other_words_is_voted_on_by_the_answers_that_are_shown(lab: Lab) -> None:
+    folder = await asked(lab)
+    with closing(open_lab(lab)) as store:
+        for number, prompt in enumerate(PROMPTS):
+            identity = folder.conversation_id(number)
+            (_, first, _) = conversations.messages(store.db, identity)
+            version = replace(first, id=f"{identity}-again", content="Once more.")
+            branches.save(store.db, [replace(first, shown=False), version], head=None)
+            other = conversations.Message(
+                f"{identity}-other", identity, 2, None, "user", "complete", f"Tell me: {prompt}", parent=0
+            )
+            branches.save(store.db, [other], head=None)
+        pile, paper, _ = read_paper(store.db, folder.id, "ann", 0)
+        assert len(pile.order) == 3 and paper is not None
+        assert paper.question in PROMPTS
+        assert {one.content for one in paper.answers} == {"Once more.", "From the right."}
+        assert set(ballot_of(paper, None, "tie", "ann", blind=True).candidates) == {"left", "right"}
+        assert read_paper(store.db, folder.id, "ann", 9)[2] == 2, "the last one, if prompts left the round meanwhile"

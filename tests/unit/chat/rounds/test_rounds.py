@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from o1lab.inference.events import Sampling
 from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.serve.registry import find_model
-from store import conversations, problems, rounds
-from store.conversations import Message
+from store import branches, conversations, problems, rounds
+from store.conversations import Message, Span
 from store.records import NewProblem
 from tests.support.compare_lab import lab_with
 from tests.support.fault_server import ANSWER, FaultServer
@@ -119,6 +120,52 @@ async def test_removing_a_round_keeps_what_was_voted_on(lab: Lab) -> None:
         assert [one.id for one in conversations.page(store.db)] == [kept]
         assert len(conversations.messages(store.db, kept)) == 3
     assert not folder.path.exists()
+
+
+async def test_removing_a_round_keeps_what_a_person_went_on_with_and_deletes_the_tokens_of_the_rest(lab: Lab) -> None:
+    folder = begun(lab)
+    await drive(lab, folder)
+    asked, again, untouched = (folder.conversation_id(number) for number in range(3))
+    with closing(open_lab(lab)) as store:
+        question = Message("later", asked, 2, None, "user", "complete", "And why?")
+        branches.save(store.db, [question], head=None)
+        for one in (again, untouched):
+            (_, first, _) = conversations.messages(store.db, one)
+            tokens = branches.Tokens("left", (1, 2), (1, 2))
+            branches.save(store.db, [first], head=None, tokens=tokens)
+            if one == again:
+                version = replace(first, id="again", content="Another answer.")
+                branches.save(store.db, [replace(first, shown=False), version], head=None, tokens=tokens)
+    ROUNDS.remove(lab, ROUNDS.find(lab, folder.id))
+    with closing(open_lab(lab)) as store:
+        assert {one.id for one in conversations.page(store.db)} == {asked, again}
+        assert conversations.messages(store.db, asked)[-1].content == "And why?"
+        assert store.db.execute("SELECT count(*) FROM message_tokens").fetchone() == (2,)
+    assert not folder.path.exists()
+
+
+async def test_the_answers_of_a_round_are_the_versions_that_are_shown(lab: Lab, server: FaultServer) -> None:
+    server.mode = "500"
+    folder = begun(lab, attempts=1)
+    await drive(lab, folder)
+    one, two, _ = (folder.conversation_id(number) for number in range(3))
+    with closing(open_lab(lab)) as store:
+        for conversation in (one, two):  # a person asks one pane again: in one conversation that fails too
+            first = next(m for m in conversations.messages(store.db, conversation) if m.pane == 0)
+            state = "failed" if conversation == one else "complete"
+            version = replace(first, id=f"{conversation}-again", state=state, content="A person's.")
+            branches.save(store.db, [replace(first, shown=False), version], head=None)
+    server.mode = "ok"
+    status = await drive(lab, folder)
+    assert (status.state, status.done, status.failed) == ("finished", 6, 0)
+    shown = saved(lab, folder)
+    assert [len(messages) for messages in shown] == [3, 3, 3]
+    assert [messages[1].content for messages in shown] == ["".join(ANSWER), "A person's.", "".join(ANSWER)]
+    with closing(open_lab(lab)) as store:
+        assert rounds.complete(store.db, folder.id) == sorted(folder.conversation_id(number) for number in range(3))
+        mixed = replace(shown[1][1], spans=(Span(0, 2, "person", "ann"), Span(2, 11, "model", "left")))
+        conversations.save_message(store.db, mixed)
+        assert two not in rounds.complete(store.db, folder.id), "an answer of several writers gets no votes"
 
 
 def test_a_round_needs_two_contestants_that_differ(lab: Lab) -> None:
