@@ -368,9 +368,16 @@ for _name, _script in (
 
 @migrations(name="0022_suitability_of_scored")
 def _suitability_of_scored(db: Database) -> None:
-    """Fill in the figures of the traces that were scored before they were kept."""
-    for row_id, losses, packed in db.conn.execute("SELECT id, losses, tokens FROM token_scores").fetchall():
-        found = mean_loss(json.loads(losses)), rank_surprisal_ratio(json.loads(zlib.decompress(packed)))
+    """Fill in the figures of the traces that were scored before they were kept; damaged scores get none.
+
+    Two migrations have the number 0022. The name identifies a migration, so neither can be renamed.
+    """
+    for (row_id,) in db.conn.execute("SELECT id FROM token_scores").fetchall():
+        losses, packed = db.conn.execute("SELECT losses, tokens FROM token_scores WHERE id = ?", (row_id,)).fetchone()
+        try:
+            found = mean_loss(json.loads(losses)), rank_surprisal_ratio(json.loads(zlib.decompress(packed)))
+        except (ValueError, KeyError, TypeError, zlib.error):
+            continue
         db.conn.execute("UPDATE token_scores SET nll = ?, rsr = ? WHERE id = ?", (*found, row_id))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,21 @@ def test_traces_that_were_scored_before_get_their_figures(store: Store) -> None:
     store.db.conn.execute("UPDATE token_scores SET nll = NULL, rsr = NULL")
     migrations.steps["0022_suitability_of_scored"](store.db)
     assert store.db.execute(everything).fetchall() == before and json.dumps(before).count("null") == 0
+
+
+@pytest.mark.parametrize(
+    ("losses", "tokens"),
+    [("{}", b"damaged"), ("{}", zlib.compress(b"{}")), ("{}", zlib.compress(b"[")), ("[1", zlib.compress(b"[]"))],
+    ids=["not compressed", "no figures", "no JSON", "no losses"],
+)
+def test_damaged_scores_do_not_keep_a_lab_from_opening(store: Store, losses: str, tokens: bytes) -> None:
+    everything = "SELECT id, nll, rsr FROM token_scores ORDER BY id"
+    store.db.conn.commit()
+    (first, *_), *others = store.db.execute(everything).fetchall()
+    try:
+        store.db.conn.execute("UPDATE token_scores SET nll = NULL, rsr = NULL")
+        store.db.conn.execute("UPDATE token_scores SET losses = ?, tokens = ? WHERE id = ?", (losses, tokens, first))
+        migrations.steps["0022_suitability_of_scored"](store.db)
+        assert store.db.execute(everything).fetchall() == [(first, None, None), *others]
+    finally:
+        store.db.conn.rollback()
