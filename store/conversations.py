@@ -80,8 +80,8 @@ class Vote:
     Attributes:
         winner: A model reference, ``tie`` or ``none``.
         candidates: The model references in the order shown.
-        contestants: For each candidate its ``pane`` and what it was asked with: ``system``, ``temperature``, ``top_p``,
-            ``max_tokens``. Empty in votes of earlier versions.
+        contestants: For each candidate its ``pane``, the id of its ``answer``, and what it was asked with: ``system``,
+            ``temperature``, ``top_p``, ``max_tokens``. Empty, or without ``answer``, in votes of earlier versions.
         winner_pane: The pane of the winner, since several panes may have one model.
     """
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from o1lab.chains import parse
 from o1lab.chat import prefixes
 from o1lab.chat.branches import parts
-from o1lab.chat.panes import model_of
+from o1lab.chat.panes import Settings, model_of
 from o1lab.chat.prefixes import Prefix
 from o1lab.errors import NotFoundError
 from o1lab.inference.calls import Message
@@ -43,14 +43,14 @@ class Making:
 
     Args:
         ref: the model that writes it.
-        sampling: what it is asked with.
+        settings: what it is asked with, with the system prompt that is sent.
         begun: what it continues; None for an answer from the start.
     """
 
-    def __init__(self, ref: ModelRef, sampling: Sampling, begun: Begun | None) -> None:
+    def __init__(self, ref: ModelRef, settings: Settings, begun: Begun | None) -> None:
         self.identity = begun.message.id if begun is not None and begun.bare else new_id()
         self.ref = ref
-        self.sampling = sampling
+        self.settings = settings
         self.prefix = begun.prefix if begun is not None else None
         self.growing = Answer()
         self.reader: ReplyReader | None = None
@@ -105,7 +105,6 @@ class Making:
         conversation: str,
         turn: int,
         pane: int,
-        settings: Mapping[str, Any],
         *,
         state: str,
         verdict: str | None = None,
@@ -116,7 +115,6 @@ class Making:
             conversation: the conversation's id.
             turn: the turn of its question.
             pane: the pane that it stands in.
-            settings: what it was asked with.
             state: complete, stopped or failed.
             verdict: the verdict on it, if there is one.
         """
@@ -147,7 +145,7 @@ class Making:
             thought_tokens=done.thought_tokens if done and prefix is None else None,  # else of its end alone
             ttft_s=growing.ttft_s,
             seconds=done.seconds if done else None,
-            settings={**settings, **known},
+            settings={**asdict(self.settings), **known},
             raw=raw,
             spans=prefixes.merged((*(prefix.spans if prefix is not None else ()), *written)),
         )

@@ -71,10 +71,10 @@ def words_of(settings: Mapping[str, Any]) -> str:
 
 
 def asked_with(answer: Message) -> dict[str, Any]:
-    """Return the pane of an answer and what it was asked with, as a vote records it."""
+    """Return an answer's id and pane, and what it was asked with, as a vote records it."""
     settings, sampling = answer.settings, answer.settings.get("sampling") or {}
     asked = {"system": settings.get("system") or ""} | {name: sampling.get(name) for name in FIELDS[:-1]}
-    return {"pane": answer.pane, **asked}
+    return {"pane": answer.pane, "answer": answer.id, **asked}
 
 
 def contestants_of(ballot: Vote) -> list[Contestant]:

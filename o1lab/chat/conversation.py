@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from o1lab.chat.answering import Begun, Making, begun_before, cannot_continue, origin, sampled_again
 from o1lab.chat.branches import BranchedHistory, parts
-from o1lab.chat.contestants import asked_with
 from o1lab.chat.panes import PaneEvent, Saved, Settings, Verifier, model_of, settings_from, verdict_on
 from o1lab.chat.prefixes import Prefix
+from o1lab.chat.votes import ballot_on
 from o1lab.errors import O1LabError, UsageError
 from o1lab.inference.calls import Message, RequestError
 from o1lab.inference.events import Done, Event, Failed
@@ -210,7 +211,8 @@ class ConversationSession(BranchedHistory):
         thought, answer = parts(prefix.text)
         message = conversations.Message(
             new_id(), self.record.id, at, pane, "assistant", "stopped", answer, thought=thought, raw=prefix.text,
-            spans=prefix.spans, settings=asdict(self.settings) | origin(prefix, ref) | {"finish_reason": "stopped"},
+            spans=prefix.spans,
+            settings=asdict(self._asked_with(pane, ref)) | origin(prefix, ref) | {"finish_reason": "stopped"},
         )  # fmt: skip
         self.turn = at
         await self._save(*([replace(before, shown=False)] if before else []), message)
@@ -254,8 +256,12 @@ class ConversationSession(BranchedHistory):
 
     def system_of(self, pane: int) -> str:
         """Return the system prompt that ``pane`` is asked with; empty for none."""
-        own, system = self.refs[pane].prompt.system_prompt, self.settings.of(pane).system
-        return own if system is None else system
+        return self._asked_with(pane, self.refs[pane]).system or ""
+
+    def _asked_with(self, pane: int, ref: ModelRef) -> Settings:
+        """Return the settings of a pane, with the system prompt that ``ref`` is asked with."""
+        settings = self.settings.of(pane)
+        return replace(settings, system=ref.prompt.system_prompt if settings.system is None else settings.system)
 
     async def change(self, settings: Settings) -> None:
         """Keep settings with the conversation; they apply from the next answer on."""
@@ -292,25 +298,13 @@ class ConversationSession(BranchedHistory):
             blind: whether the names were hidden; None for the setting of the conversation.
 
         Raises:
-            UsageError: there are not two answers, or ``winner`` is not one of them.
+            UsageError: there are not two answers, ``winner`` is not one of them, or not all of an answer is by the
+                model of its pane.
         """
         voted = self.turn if turn is None else turn
-        candidates = [p for p in self.order(voted) if self.answer(p, voted) is not None]
-        if len(candidates) < 2 or (isinstance(winner, int) and winner not in candidates):
-            raise UsageError("There are not two answers to vote on.", "Wait until they are complete.")
-        answers = [one for p in candidates if (one := self.answer(p, voted)) is not None]
-        if any(len(one.spans) > 1 for one in answers):
-            raise UsageError("An answer with several writers cannot be voted on.", "Show a version of one model.")
-        ballot = conversations.Vote(
-            self.record.id,
-            voted,
-            self.refs[winner].id if isinstance(winner, int) else winner,
-            tuple(self.refs[p].id for p in candidates),
-            self.settings.blind if blind is None else blind,
-            annotator,
-            tuple(asked_with(one) for one in answers),
-            winner if isinstance(winner, int) else None,
-        )
+        answers = [one for pane in self.order(voted) if (one := self.answer(pane, voted)) is not None]
+        hidden = self.settings.blind if blind is None else blind
+        ballot = ballot_on(self.record, answers, winner, annotator, blind=hidden)
         await asyncio.to_thread(lambda: conversations.vote(self.store.db, ballot))
         return ballot
 
@@ -319,17 +313,19 @@ class ConversationSession(BranchedHistory):
 
     async def _answer(self, pane: int, turn: int, begun: Begun | None) -> None:
         """Open the model of a pane, stream its answer and save it."""
-        sampling = sampled_again(self.settings.of(pane).sampling, self.answer(pane, turn), begun)
-        making = Making(begun.ref if begun else self.refs[pane], sampling, begun)
+        ref = begun.ref if begun else self.refs[pane]
+        settings = self._asked_with(pane, ref)  # they may change before the answer is saved
+        sampling = sampled_again(settings.sampling, self.answer(pane, turn), begun)
+        making, asked = Making(ref, replace(settings, sampling=sampling), begun), self.messages_for(pane, ref)
         growing = making.growing
         end: Done | Failed | None = None
         try:
             target = await self._opener(making.ref)
-            messages = await making.ask(target, self.messages_for(pane, making.ref))
+            messages = await making.ask(target, asked)
             ids = making.prefix.tokens_for(making.ref.id) if making.prefix is not None else None
             kept = time.monotonic()
             async for event in self._client.stream(
-                target, messages, making.sampling, prefix_token_ids=ids, reader=making.reader
+                target, messages, sampling, prefix_token_ids=ids, reader=making.reader
             ):
                 growing.apply(event)
                 if isinstance(event, Done | Failed):
@@ -337,7 +333,8 @@ class ConversationSession(BranchedHistory):
                     continue
                 self._notify(pane, turn, event)
                 if time.monotonic() - kept >= KEEP_EVERY_S:
-                    await self._keep_partial(pane, turn, making)
+                    with contextlib.suppress(StoreError):  # the end of the answer saves it, or says why it cannot
+                        await self._keep_partial(pane, turn, making)
                     kept = time.monotonic()
         except asyncio.CancelledError:
             growing.stopped = True
@@ -363,7 +360,7 @@ class ConversationSession(BranchedHistory):
         """Save what has arrived; the end of the answer overwrites it."""
         before = self.answer(pane, turn)
         if making.growing.answer or making.growing.thought:
-            message = self._message(pane, turn, making, state="stopped")
+            message = making.message(self.record.id, turn, pane, state="stopped")
             older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
             head = self.turn if self.turn != self._newest else None
             await self._write(lambda: branches.save(self.store.db, [*older, message], head=head))
@@ -380,14 +377,10 @@ class ConversationSession(BranchedHistory):
         if self._verifier is not None and growing.done is not None and growing.answer:
             verdict = await verdict_on(self.store, self._verifier, self.question(turn), growing.answer)
         state = "complete" if growing.state == "done" else growing.state
-        message = self._message(pane, turn, making, state=state, verdict=verdict)
+        message = making.message(self.record.id, turn, pane, state=state, verdict=verdict)
         older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
         await self._save(*older, message, tokens=making.tokens())
         return message
-
-    def _message(self, pane: int, turn: int, making: Making, **found: Any) -> conversations.Message:
-        settings = asdict(replace(self.settings.of(pane), sampling=making.sampling)) | {"system": self.system_of(pane)}
-        return making.message(self.record.id, turn, pane, settings, **found)
 
     def _notify(self, pane: int, turn: int, event: Event | Saved) -> None:
         self._listener(PaneEvent(pane, turn, event))

@@ -62,6 +62,11 @@ def written_by(text: str, model: str, *, start: int = 0) -> tuple[Span, ...]:
     return (Span(start, len(text), "model", model),) if len(text) > start else ()
 
 
+def by_others(spans: Sequence[Span], model: str) -> bool:
+    """Return whether anyone but ``model`` wrote a part of a text; not if its writers are not known."""
+    return any((one.kind, one.name) != ("model", model) for one in spans)
+
+
 def cut(prefix: Prefix, at: int) -> Prefix:
     """Return the text before ``at``, with those of its tokens that end there."""
     tokens = prefix.tokens

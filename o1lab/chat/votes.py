@@ -5,10 +5,57 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
+from o1lab.chat.contestants import asked_with
+from o1lab.chat.prefixes import by_others
+from o1lab.errors import UsageError
 from store import Store, conversations
 from store.conversations import Conversation, Message, Vote
 from store.sqlite import Database
+
+
+def ballot_on(
+    conversation: Conversation,
+    answers: Sequence[Message],
+    winner: int | Literal["tie", "none"],
+    annotator: str,
+    *,
+    blind: bool,
+) -> Vote:
+    """Make a vote.
+
+    Args:
+        conversation: the conversation.
+        answers: the answers of one turn, in the order shown.
+        winner: the pane of the preferred answer, ``tie``, or ``none`` if no answer is good.
+        annotator: who votes.
+        blind: whether the names were hidden.
+
+    Raises:
+        UsageError: there are not two answers, ``winner`` is not one of them, or not all of an answer is by the model
+            of its pane.
+    """
+    panes = [one.pane for one in answers]
+    if len(answers) < 2 or (isinstance(winner, int) and winner not in panes):
+        raise UsageError("There are not two answers to vote on.", "Wait until they are complete.")
+    models = {pane.position: pane.model for pane in conversation.panes}
+    candidates = tuple(models[pane] for pane in panes if pane is not None)
+    if any(by_others(one.spans, model) for one, model in zip(answers, candidates, strict=True)):
+        raise UsageError(
+            "An answer that its pane's model did not write alone cannot be voted on.",
+            "Show a version of one model, or ask again.",
+        )
+    return Vote(
+        conversation.id,
+        answers[0].turn,
+        models[winner] if isinstance(winner, int) else winner,
+        candidates,
+        blind,
+        annotator,
+        tuple(asked_with(one) for one in answers),
+        winner if isinstance(winner, int) else None,
+    )
 
 
 def last_vote(store: Store, conversation: str, turn: int, annotator: str) -> Vote | None:
@@ -38,8 +85,8 @@ class Preferences:
 def preferences(db: Database, *, open_votes: bool = False) -> Preferences:
     """Return the pairs of answers that the votes decided, the winner of a turn with each of the others.
 
-    The answers are those that stood there when the vote was given; a later answer to the same question may have
-    replaced them. Where persons contradict each other, the majority of them counts.
+    The answers are the versions that were shown when the vote was given, whatever was asked or shown later. Where
+    persons contradict each other, the majority of them counts.
 
     Args:
         db: the lab's database.
@@ -77,10 +124,15 @@ def preferences(db: Database, *, open_votes: bool = False) -> Preferences:
 
 
 def _decided(conversation: Conversation, answers: Sequence[Message], ballot: Vote) -> list[tuple[str, str]]:
-    """Return (id of the winner, id of another answer) for each other answer of a ballot."""
+    """Return (id of the winner, id of another answer) for each other answer of a ballot.
+
+    Votes of earlier versions do not say which version of an answer was shown: theirs is the latest before them. What
+    was saved later is never what was voted on, also where it replaced an answer under its id.
+    """
+    known = [one["answer"] for one in ballot.contestants if "answer" in one]
     shown: dict[int, Message] = {}
     for one in sorted(answers, key=lambda answer: answer.created_at):
-        if one.created_at <= ballot.created_at and one.pane is not None:
+        if one.created_at <= ballot.created_at and one.pane is not None and (not known or one.id in known):
             shown[one.pane] = one
     models = {pane.position: pane.model for pane in conversation.panes}
     panes = [one.get("pane") for one in ballot.contestants]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,12 +18,15 @@ from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.export import add_to_traces, asked_for, export_markdown
 from o1lab.chat.panes import PaneEvent, Settings
 from o1lab.chat.prefixes import changed, cut
+from o1lab.chat.votes import preferences
 from o1lab.errors import UsageError
 from o1lab.inference.events import Delta, Sampling
+from o1lab.models.prompts import PromptOptions
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.registry import ModelRef
 from store import Store, branches, conversations, open_store, traces
 from store.conversations import Span
+from store.errors import BusyError
 from store.migrations import migrations
 from store.sqlite import Migrations
 from store.writers import writers_of
@@ -34,7 +38,12 @@ PLAIN = Settings(sampling=Sampling(seed=1))
 class Going(FaultServer):
     """Continues a text with ``and on``, as o1lab's servers do; answers other messages as usual."""
 
+    def __init__(self, mode: str = "ok", *, answer: list[str] | None = None) -> None:
+        super().__init__(mode, answer=answer)
+        self.asked = threading.Event()
+
     def words_for(self, body: dict[str, Any]) -> list[str]:
+        self.asked.set()
         return ["and ", "on."] if body["messages"][-1]["role"] == "assistant" else self.answer
 
 
@@ -182,11 +191,29 @@ async def test_an_answer_of_several_writers_is_not_voted_on(store: Store, server
         await ask(session, "one")
         first = session.answer(0)
         await go_on(session, 0, 4, ref=session.refs[1])
-        with pytest.raises(UsageError, match="several writers"):
+        with pytest.raises(UsageError, match="did not write alone"):
             await session.vote(1, "anna")
         assert first is not None
         await session.walk(first)
         assert (await session.vote(1, "anna")).winner == "m1"
+        await go_on(session, 0, 0, ref=session.refs[1])
+        with pytest.raises(UsageError, match="did not write alone"):
+            await session.vote(1, "anna")
+
+
+async def test_a_vote_is_on_the_versions_that_were_shown(store: Store, server: Going) -> None:
+    async with talking(store, server, panes=2) as session:
+        await ask(session, "one")
+        first, other = session.answer(0), session.answer(1)
+        assert first is not None and other is not None
+        session.regenerate(0)
+        await session.wait()
+        await session.walk(first)
+        await session.vote(0, "anna", blind=True)
+        session.regenerate(0)
+        await session.wait()
+    (one,) = preferences(store.db).found
+    assert (one.better.id, one.worse.id) == (first.id, other.id)
 
 
 async def test_the_beginning_is_on_disk_before_the_model_is_asked_and_survives_its_failure(
@@ -225,6 +252,38 @@ async def test_what_arrives_is_on_disk_before_the_end(
         await session.wait()
         assert [(one.state, one.raw) for one in on_disk()] == [("complete", "".join(ANSWER))]
         other.close()
+
+
+async def test_a_busy_database_does_not_end_an_answer(
+    store: Store, server: Going, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation_module, "KEEP_EVERY_S", 0.0)
+
+    async def busy(*_args: object) -> None:
+        raise BusyError("The lab is busy.", "Wait.")
+
+    async with talking(store, server) as session:
+        monkeypatch.setattr(session, "_keep_partial", busy)
+        await ask(session, "one")
+        answer = session.answer(0)
+        assert answer is not None and (answer.state, answer.raw) == ("complete", "".join(ANSWER))
+
+
+async def test_an_answer_is_saved_with_the_system_prompt_that_it_was_asked_with(store: Store, server: Going) -> None:
+    async with talking(store, server) as session:
+        server.mode = "gated"
+        await session.send("one")
+        await asyncio.to_thread(server.asked.wait, 20)
+        await session.change(replace(PLAIN, system="Later.", sampling=Sampling(seed=9)))
+        server.release.set()
+        await session.wait()
+        answer = session.answer(0)
+        assert answer is not None and (answer.settings["system"], answer.settings["sampling"]["seed"]) == ("", 1)
+        await session.change(PLAIN)
+        trained = ModelRef("guest", "student", "guest", "base", prompt=PromptOptions(system_prompt="Think."))
+        continued = await go_on(session, 0, 4, ref=trained)
+        assert server.requests[-1]["messages"][0] == {"role": "system", "content": "Think."}
+        assert continued.settings["system"] == "Think."
 
 
 async def test_a_stopped_answer_keeps_its_text_with_its_marks(store: Store) -> None:
