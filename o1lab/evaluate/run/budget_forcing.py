@@ -44,8 +44,10 @@ class Forcing:
     ) -> tuple[Response, int, bool]:
         """Return the response to a conversation, how often its thought went on, and whether it was closed.
 
-        A response without a thought is returned as it is. After an error, what was written before it is lost: the
-        sample is asked again.
+        A response without a thought is returned as it is; if the limit of the thought has cut it, it goes on up to the
+        limit of the response first. So does a thought of which no mark is known: a chat template may have opened it in
+        the prompt, and a server without a parser of thoughts does not say so. Such a thought is not closed at its
+        limit. After an error, what was written before it is lost: the sample is asked again.
 
         Args:
             history: the conversation, which ends with the user's message.
@@ -57,13 +59,22 @@ class Forcing:
         """
         calls = [await ask(history, self.most or self.max_tokens)]
         thought, answer = split(calls[0])
-        if not thought or calls[0].fault is not None:
+        if calls[0].fault is not None:
             return calls[0], 0, False
 
         async def go_on(prefix: str, limit: int) -> tuple[str, str]:
             calls.append(await ask([*history, {"role": "assistant", "content": prefix}], limit))
             return split(replace(calls[-1], thought="", answer=prefix + calls[-1].answer))
 
+        def is_cut() -> bool:
+            return self.most is not None and calls[-1].finish_reason.lower() in LIMITS
+
+        if not thought:
+            room = self.max_tokens - size(calls[0].answer)
+            if not (is_cut() and calls[0].answer and room > 0):
+                return calls[0], 0, False
+            thought, answer = await go_on(calls[0].answer, room)
+            return self._joined(calls, thought, answer), 0, False
         waited, closed = 0, False
         while waited < self.waits and calls[-1].whole:
             room = (self.most or self.max_tokens) - size(thought)
@@ -72,7 +83,7 @@ class Forcing:
             thought, answer = await go_on(f"<think>\n{thought.rstrip()}\n{self.wait}", room)
             waited += 1
         room = self.max_tokens - size(thought) - size(answer)
-        if self.most is not None and calls[-1].finish_reason.lower() in LIMITS and room > 0:
+        if is_cut() and room > 0:
             closed = not answer
             thought, answer = await go_on(join(thought, answer, closed=True), room)
         if len(calls) == 1:

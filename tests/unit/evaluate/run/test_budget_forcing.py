@@ -64,6 +64,18 @@ async def test_an_answer_that_the_limit_of_the_thought_cuts_goes_on() -> None:
     assert (one.turns[0].answer, one.state, one.forced) == ("The sum is 12", "complete", False)
 
 
+async def test_a_response_without_a_known_thought_goes_on_to_the_limit_of_the_response() -> None:
+    script = Script(said("We add one and", finish_reason="length"), said(" get \\boxed{12}"))
+    one = await run(script, CAPPED)
+    assert [limit for _, limit in script.asked] == [5, 96]
+    assert begun(script, 1) == "We add one and"
+    assert (one.turns[0].answer, one.state, one.forced) == ("We add one and get \\boxed{12}", "complete", False)
+    # The chat template opened the thought: its closing mark shows it.
+    script = Script(said("one two three four five", finish_reason="length"), said(" six\n</think>\n\n12"))
+    one = await run(script, CAPPED)
+    assert (one.turns[0].thought, one.turns[0].answer) == ("one two three four five six", "12")
+
+
 async def test_both_limits_count_the_tokens_of_the_whole_thought() -> None:
     script = Script(
         said("<think>\none two\n</think>\n\n2"),
