@@ -23,7 +23,8 @@ def count(lab: Lab, store: Store, ref: ModelRef) -> dict[str, tuple[int, int]]:
     """Count the answers of a student to problems in all evaluations of the lab, and store the pass rates.
 
     An evaluation counts if it asked the same weights. Its items count if they ask the statement of a problem in one way
-    only: those with variants, such as a push-back, do not. A failed request is no answer; a cut-off one is wrong.
+    only: those with variants, such as a push-back, do not. A cut-off answer is wrong; a
+    failed request, and an answer that no scorer has decided on, do not count.
 
     Returns:
         (right answers, all answers) by problem.
@@ -48,7 +49,8 @@ def _samples(db: Database, evaluation: str, scorer: str) -> Iterable[tuple[str, 
     return db.execute(
         f"""SELECT i.question, {evaluations.OUTCOME}, s.cache_key, s.cached
             FROM {evaluations.JOINED} JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item
-            WHERE s.evaluation_id = ? AND s.state != 'failed' AND i.grp IS NULL AND i.variant IS NULL""",  # noqa: S608 - our own words
+            WHERE s.evaluation_id = ? AND {evaluations.OUTCOME} NOT IN ('failed', 'unscored')
+            AND i.grp IS NULL AND i.variant IS NULL""",  # noqa: S608 - our own words
         [scorer, evaluation],
     )
 

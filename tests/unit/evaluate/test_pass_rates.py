@@ -38,7 +38,7 @@ def store(lab: Lab) -> Store:
 def evaluation(
     store: Store, name: str, revision: str, rows: list[ItemRow], outcomes: str, *, cached: bool = False
 ) -> None:
-    """Add an evaluation: an outcome for each sample, + - c(ut off) f(ailed), all items in turn."""
+    """Add an evaluation: an outcome for each sample, + - c(ut off) f(ailed) ?(unscored), all items in turn."""
     made = Evaluation(
         name, name, "s", 1, "h", "mathematics", "7a1b/100", "student", revision, {}, {}, len(rows), 2, "math@1",
         created_at=name,
@@ -80,6 +80,15 @@ def test_a_reused_answer_counts_once(lab: Lab, store: Store) -> None:
     store.db.execute("DELETE FROM evaluation_items")
     assert pass_rates.count(lab, store, STUDENT) == {}, "counted again, not added up"
     assert suitability.of_traces(store.db, [], "m") == {}
+
+
+def test_an_answer_without_a_score_counts_when_it_has_one(lab: Lab, store: Store) -> None:
+    rows = [ItemRow("1", "What is 7 + 5?")]
+    evaluation(store, "e1", "sha256:w", rows, "?+")
+    problem = problem_id("What is 7 + 5?")
+    assert pass_rates.count(lab, store, STUDENT) == {problem: (1, 1)}
+    evaluation(store, "e2", "sha256:w", rows, "-", cached=True)
+    assert pass_rates.count(lab, store, STUDENT) == {problem: (1, 2)}, "a later evaluation has judged it"
 
 
 def test_the_suite_asks_the_problems_that_have_an_answer(lab: Lab, store: Store) -> None:
