@@ -31,6 +31,17 @@ class Begun(NamedTuple):
     read: str
     moves: Sequence[Move]
 
+    @classmethod
+    def of(cls, raw: str, read: str, moves: Sequence[Move]) -> Begun:
+        """Return the text of a response. Whatever marks it has, a teacher is given those that answers are joined with.
+
+        Args:
+            raw: the whole response.
+            read: the part of it that has the moves: its thought, or else its solution.
+            moves: the moves.
+        """
+        return cls("<think>\n" if parse(raw).thought else "", read, moves)
+
     def until(self, kept: int) -> str:
         """Return the text with the first ``kept`` moves; empty without any.
 
@@ -74,7 +85,7 @@ class Rescue(Method):
     async def _rescue(self, item: SourceItem, begun: str, ask: Ask) -> Draft:
         """Let the teacher continue the response that the student has begun."""
         start, moves = moves_in(begun)
-        text = Begun(begun[:start], begun[start:], moves)
+        text = Begun.of(begun, begun[start:], moves)
         return await self._continue(item, text, boundaries(len(moves)), ask, first_turn=1)
 
     async def _continue(
@@ -144,8 +155,7 @@ class RescueTraces(Rescue):
             return Draft("", complete=False, rejected=SOLVED)
         if verdict.status == "unverifiable" and (answer is not None or not item.gold):
             return Draft("", complete=False, rejected=f"the student's answer cannot be verified: {verdict.reason}")
-        # Whatever marks the trace has, a teacher is given those that its answer is joined with.
-        begun = Begun("<think>\n" if parse(item.raw).thought else "", item.read, item.moves)
+        begun = Begun.of(item.raw, item.read, item.moves)
         draft = await self._continue(item, begun, tries_before(item), ask, first_turn=0)
         return replace(draft, parent_id=item.trace_id)
 

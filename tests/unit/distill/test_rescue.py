@@ -71,6 +71,18 @@ async def test_the_teacher_continues_before_the_last_move_of_the_student(rescue:
     assert messages[0]["content"].startswith("What is 40 + 2?\n")
 
 
+@pytest.mark.parametrize("opening", ["<thought>\n", ""])
+async def test_the_teacher_gets_its_own_marks_whatever_the_student_has(rescue: Rescue, opening: str) -> None:
+    closing = "</thought>" if opening else "</think>"
+    said = WRONG.replace("<think>\n", opening).replace("</think>", closing)
+    ask = answers(said, f"so 42\n{END}")
+    draft = await rescue.respond(item(), 0, ask)
+    begun = "<think>\n" + "".join(MOVES[:3])
+    assert ask.calls[1][2][-1] == {"role": "assistant", "content": begun}
+    assert draft.complete and draft.parts == (("student", begun), ("teacher", f"so 42\n{END}"))
+    assert draft.raw == "".join(text for _, text in draft.parts)
+
+
 async def test_a_wrong_or_cut_off_end_is_tried_again_from_an_earlier_move(rescue: Rescue) -> None:
     ask = answers(WRONG, BAD_END, {"answer": "It goes on and on", "finish_reason": "length"}, f"so 42\n{END}")
     draft = await rescue.respond(item(), 0, ask)
