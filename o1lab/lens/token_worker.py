@@ -1,9 +1,9 @@
 """``python -P -m o1lab.lens.token_worker FOLDER``: encode responses for a server that takes token ids.
 
 Input and output are JSON Lines. A line of input is what :func:`o1lab.lens.asking.request_of` returns, with ``options``
-(see ``PromptOptions``); it is answered with the tokens of question and response, and where those of the response stand,
-or with an error. The first line of output says that the tokenizer is loaded. It is a process of its own because
-transformers imports torch.
+(see ``PromptOptions``) and an ``id``; it is answered with this ``id`` and the tokens of question and response, and
+where those of the response stand, or an error. The first line of output says that the tokenizer is loaded. It is a
+process of its own because transformers imports torch.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def main() -> int:
     def answer(found: dict[str, Any]) -> None:
         print(json.dumps(found), file=out, flush=True)
 
-    def refuse(error: O1LabError) -> None:
-        answer(error.as_json() | {"refused": isinstance(error, RefusedError)})
+    def refused(error: O1LabError) -> dict[str, Any]:
+        return error.as_json() | {"refused": isinstance(error, RefusedError)}
 
     folder = Path(sys.argv[1])
     try:
@@ -52,14 +52,16 @@ def main() -> int:
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
-        refuse(explained(error, f"The tokenizer of {folder} cannot be loaded", "Fetch the model again."))
+        answer(refused(explained(error, f"The tokenizer of {folder} cannot be loaded", "Fetch the model again.")))
         return 1
     answer({"ready": True})
     for line in sys.stdin:
+        job = json.loads(line)
         try:
-            answer(encoded(tokenizer, json.loads(line)))
+            found = encoded(tokenizer, job)
         except O1LabError as error:
-            refuse(error)
+            found = refused(error)
+        answer(found | {"id": job["id"]})
     return 0
 
 

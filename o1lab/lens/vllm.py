@@ -79,9 +79,12 @@ class Encoder:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._lock = asyncio.Lock()
+        self._sent = 0
 
     async def encode(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tokens of a job, see :func:`o1lab.lens.token_worker.encoded`.
+
+        The answer to a job that was cancelled after it was sent still arrives: it is left out.
 
         Raises:
             RefusedError: the response cannot be encoded.
@@ -89,22 +92,40 @@ class Encoder:
         """
         assert self._process.stdin is not None  # noqa: S101 - asked for
         async with self._lock:
+            self._sent += 1
+            own = self._sent
             with suppress(BrokenPipeError, ConnectionResetError):  # it has ended: reading says so
-                self._process.stdin.write(json.dumps(job).encode() + b"\n")
+                self._process.stdin.write(json.dumps({**job, "id": own}).encode() + b"\n")
                 await self._process.stdin.drain()
-            return await self.answer()
+            found = await self._line()
+            while found.pop("id") != own:
+                found = await self._line()
+        return _checked(found)
 
-    async def answer(self) -> dict[str, Any]:
+    async def ready(self) -> None:
+        """Wait until the tokenizer is loaded.
+
+        Raises:
+            LabError: it cannot be loaded, or the process has ended.
+        """
+        _checked(await self._line())
+
+    async def _line(self) -> dict[str, Any]:
         """Return the next line of the process."""
         assert self._process.stdout is not None  # noqa: S101 - asked for
         line = await self._process.stdout.readline()
         if not line:
             raise LabError("The process that encodes texts has ended.", "Start the command again.", code="gone")
         found: dict[str, Any] = await asyncio.to_thread(json.loads, line)
-        if "error" in found:
-            error = found["error"]
-            raise (RefusedError if found["refused"] else LabError)(error["message"], error["hint"], code=error["code"])
         return found
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer of the process, or raise the error that it reports."""
+    if "error" in found:
+        error = found["error"]
+        raise (RefusedError if found["refused"] else LabError)(error["message"], error["hint"], code=error["code"])
+    return found
 
 
 @asynccontextmanager
@@ -124,7 +145,7 @@ async def open_encoder(ref: ModelRef) -> AsyncIterator[Encoder]:
     )  # fmt: skip
     try:
         encoder = Encoder(process)
-        await encoder.answer()
+        await encoder.ready()
         yield encoder
     finally:
         with suppress(ProcessLookupError):

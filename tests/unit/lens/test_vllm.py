@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,34 @@ async def test_the_tokens_are_those_of_training(tiny_base: Path) -> None:
     tokens = training_tokens(tokenizer, options.conversation(REQUEST["messages"]), options, Written("ab", "c"))
     assert (coded["prompt"], coded["completion"]) == (tokens.prompt, tokens.completion) and again == coded
     assert set(coded["part"]) == {"mark", "thought", "solution"} and len(coded["start"]) == len(tokens.completion)
+
+
+SLOW = """
+import json, sys
+jobs = []
+for line in sys.stdin:
+    jobs.append(json.loads(line))
+    print("read", file=sys.stderr, flush=True)
+    if len(jobs) == 2:
+        for job in jobs:
+            print(json.dumps({"id": job.get("id"), "prompt": [job["thought"]]}), flush=True)
+"""
+"""Stands for a slow worker: it answers the first job only when it has read the second."""
+
+
+async def test_a_cancelled_response_does_not_leave_its_tokens_to_the_next_one() -> None:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", SLOW, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdin is not None and process.stderr is not None
+    encoder = Encoder(process)
+    first = asyncio.create_task(encoder.encode({"thought": "first"}))
+    await process.stderr.readline()
+    first.cancel()
+    await asyncio.wait([first])
+    found = await encoder.encode({"thought": "second"})
+    process.stdin.close()
+    await process.wait()
+    assert first.cancelled() and found["prompt"] == ["second"]
 
 
 async def test_a_base_that_cannot_encode(tmp_path: Path) -> None:
