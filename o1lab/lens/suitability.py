@@ -120,10 +120,12 @@ async def local_loss(scorer: Scorer, request: Mapping[str, Any]) -> float | None
         async with limit:
             asked, part, start = window(request, steps, at)
             tokens = await scorer.scores(asked, 0)
+        columns = (tokens[name] for name in ("part", "start", "end", "logprob"))
         values = [
             -logprob
-            for where, begin, logprob in zip(tokens["part"], tokens["start"], tokens["logprob"], strict=True)
-            if where == part and begin >= start
+            for where, begin, end, logprob in zip(*columns, strict=True)
+            if where == part
+            and max(end - 1, begin) >= start  # by its last character: it may begin with the space before
         ]
         return sum(values) / len(values) if values else None
 
@@ -155,13 +157,14 @@ def window(request: Mapping[str, Any], steps: Sequence[Step], at: int) -> tuple[
     """Return the request for a step with the steps before it that the student sees.
 
     Returns:
-        The request, which ends with the step; its part; and where the step begins in the text of this part.
+        The request, which ends with the text of the step, without the white space behind it; its part; and where the
+        step begins in the text of this part.
     """
     step = steps[at]
     before = [one for one in steps[max(at - CONTEXT, 0) : at] if one.part == step.part]
     start = before[0].start if before else step.start
     asked = {**request, "thought": "", "solution": "", "cut_off": step.part}
-    asked[step.part] = str(request[step.part])[start : step.end]
+    asked[step.part] = str(request[step.part])[start : step.end].rstrip()
     if step.part == "solution":
         thought = [one for one in steps[max(at - CONTEXT, 0) : at] if one.part == "thought"]
         asked["thought"] = str(request["thought"])[thought[0].start : thought[-1].end] if thought else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ class Words:
 
     async def scores(self, request: Mapping[str, Any], top: int) -> dict[str, list[Any]]:
         self.asked.append(request)
-        seen, columns = 0, {"part": [], "start": [], "logprob": []}
+        seen, columns = 0, {"part": [], "start": [], "end": [], "logprob": []}
         for part in ("thought", "solution"):
             text = request[part]
             if len(text) > self.longest:
@@ -33,6 +34,7 @@ class Words:
             ]:
                 columns["part"].append(part)
                 columns["start"].append(start)
+                columns["end"].append(start + len(text[start:].split()[0]))
                 columns["logprob"].append(-float(seen + start))
             seen += len(text)
         return columns
@@ -66,8 +68,27 @@ async def test_the_loss_is_the_mean_of_the_means_of_the_sentences() -> None:
     scorer = Words()
     found = await local_loss(scorer, {"messages": [], "thought": "aaaa. bb cc.\n", "solution": "", "cut_off": ""})
     assert found == pytest.approx((0.0 + (6.0 + 9.0) / 2) / 2), "each sentence has the same weight, however long"
-    assert [one["thought"] for one in scorer.asked] == ["aaaa. ", "aaaa. bb cc.\n"]
+    assert [one["thought"] for one in scorer.asked] == ["aaaa.", "aaaa. bb cc."]
     assert await local_loss(scorer, {"messages": [], "thought": "", "solution": " ", "cut_off": ""}) is None
+
+
+class Spaced:
+    """Scores each word with the white space before it, as byte-level tokens have it, by the number of its letters."""
+
+    async def scores(self, request: Mapping[str, Any], top: int) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {"part": [], "start": [], "end": [], "logprob": []}
+        for part in ("thought", "solution"):
+            for found in re.finditer(r"\s*\S+|\s+", request[part]):
+                values = (part, found.start(), found.end(), -float(len(found[0].strip())))
+                for column, value in zip(columns.values(), values, strict=True):
+                    column.append(value)
+        return columns
+
+
+@pytest.mark.parametrize("part", ["thought", "solution"])
+async def test_a_token_that_begins_with_a_space_counts_in_the_sentence_of_its_word(part: str) -> None:
+    request = {"messages": [], "thought": "", "solution": "", "cut_off": "", part: "a bbbb. ccc d.\n\nEeeee. "}
+    assert await local_loss(Spaced(), request) == pytest.approx(((1 + 5) / 2 + (3 + 2) / 2 + 6) / 3)
 
 
 async def test_a_sentence_that_cannot_be_scored_refuses_the_chain() -> None:
