@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 
@@ -44,11 +45,21 @@ def test_a_thought_is_its_sentences(thought: str, found: list[str]) -> None:
 
 
 def test_a_rollout_goes_on_inside_the_thought_and_after_it_only_answers() -> None:
-    assert prefix(CHAIN, 14) == "<think>\nWe carry one. "
+    assert prefix(CHAIN, 0) == "<think>\n"
+    assert prefix(CHAIN, 14) == "<think>\nWe carry one.", "the next token brings its space"
+    assert prefix(CHAIN, 28) == "<think>\nWe carry one. So it is 12.\n\n"
     assert prefix(CHAIN, len(THOUGHT)) == f"<think>\n{THOUGHT}\n</think>\n\n"
-    assert answer_of(CHAIN, 14, "It is 13.\n</think>\n\n\\boxed{13}") == "13"
+    assert answer_of(CHAIN, 14, " It is 13.\n</think>\n\n\\boxed{13}") == "13"
     assert answer_of(CHAIN, 14, "It is 13, or \\boxed{13}") is None, "it was cut off in its thought"
     assert answer_of(CHAIN, len(THOUGHT), "\\boxed{12}") == "12"
+
+
+def test_rollouts_after_other_beginnings_are_another_manner() -> None:
+    one = Drawing()
+    assert json.loads(one.how)[1:] == [one.temperature, one.top_p, one.max_tokens, one.seed]
+    assert one.how != json.dumps([one.temperature, one.top_p, one.max_tokens, one.seed]), (
+        "those with a space at the end"
+    )
 
 
 def test_the_divergence_is_that_of_the_smoothed_shares() -> None:
