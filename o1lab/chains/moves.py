@@ -64,6 +64,19 @@ def pack(moves: Iterable[Move]) -> str:
     return " ".join(f"{move.kind.letter}{move.end}" for move in moves)
 
 
+def place_of_token(starts: Sequence[int], start: int, end: int) -> int:
+    """Return the index of the move that a token belongs to: the one that has its last character.
+
+    Tokens of words begin with the space before them, which belongs to the move before if a move begins mid-line.
+
+    Args:
+        starts: where the moves begin, in order.
+        start: where the token begins.
+        end: where it ends; the same for a token without characters.
+    """
+    return max(bisect_right(starts, max(end - 1, start)) - 1, 0)
+
+
 def unpack(packed: str) -> list[Move]:
     """Decode the text that :func:`pack` returned.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from o1lab.chains.moves import Move
+from o1lab.chains.moves import Move, place_of_token
 from store.token_scores import TokenScores
 
 Place = tuple[str, int, int]
@@ -84,12 +83,12 @@ def losses_by_place(tokens: Sequence[ScoredToken]) -> dict[Place, float]:
 
 
 def losses_by_move(tokens: Sequence[ScoredToken], moves: Sequence[Move], part: str = "thought") -> list[Loss]:
-    """Return the loss of each move; a token belongs to the move in which it begins."""
+    """Return the loss of each move; a token belongs to the move that has its last character."""
     starts = [move.start for move in moves]
     sums: list[list[float]] = [[] for _ in moves]
     for token in tokens:
         if token.part == part and moves:
-            sums[max(bisect_right(starts, token.start) - 1, 0)].append(token.loss)
+            sums[place_of_token(starts, token.start, token.end)].append(token.loss)
     return [Loss(len(values), sum(values) / len(values) if values else 0.0) for values in sums]
 
 

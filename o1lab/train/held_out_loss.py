@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import traceback
-from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from o1lab.chains.moves import MoveKind, segment
+from o1lab.chains.moves import MoveKind, place_of_token, segment
 from o1lab.errors import RefusedError
 from o1lab.models.prompts import Place, Written, placed_tokens
 from o1lab.train.distributed import World
@@ -127,7 +126,7 @@ def _chain(row: TrainingRow, recipe: Recipe, tokenizer: PreTrainedTokenizerBase)
         if place.part not in PARTS:
             return ()
         own = (PARTS.index(place.part),)
-        return (*own, kinds[max(bisect_right(starts, place.start) - 1, 0)]) if place.part == part else own
+        return (*own, kinds[place_of_token(starts, place.start, place.end)]) if place.part == part else own
 
     return _Chain([*tokens.prompt, *tokens.completion], len(tokens.prompt), [columns(place) for place in places])
 

@@ -33,12 +33,20 @@ def test_the_marks_of_the_format_count_in_no_other_part() -> None:
     assert scored_tokens(SCORES)[0].top == (("7 +", -1.0),)
 
 
-def test_a_token_counts_in_the_move_in_which_it_begins() -> None:
+def test_a_token_counts_in_the_move_that_has_its_last_character() -> None:
     tokens = scored_tokens(SCORES)
-    assert losses_by_move(tokens, MOVES) == [Loss(2, 2.25), Loss(1, 0.5), Loss(0, 0.0)]
-    assert losses_by_kind(tokens, MOVES) == {"plan": Loss(2, 2.25), "verify": Loss(1, 0.5)}
+    assert losses_by_move(tokens, MOVES) == [Loss(2, 2.25), Loss(0, 0.0), Loss(1, 0.5)]
+    assert losses_by_kind(tokens, MOVES) == {"plan": Loss(3, pytest.approx(5 / 3))}
     assert losses_by_move(tokens, []) == [] and losses_by_kind(tokens, []) == {}
     assert losses_by_move(tokens, [Move(MoveKind.PLAN, 0, 2)], "solution") == [Loss(1, 2.0)]
+
+
+def test_the_first_word_of_a_move_inside_a_line_counts_in_it_and_an_empty_line_in_the_move_before() -> None:
+    # "11. Wait\n\nSo": the moves begin at "Wait" and at "So".
+    moves = [Move(MoveKind.COMPUTE, 0, 4), Move(MoveKind.REFLECT, 4, 10), Move(MoveKind.CONCLUDE, 10, 12)]
+    places = [("11", 0, 2), (".", 2, 3), (" Wait", 3, 8), ("\n\n", 8, 10), ("", 10, 10), ("So", 10, 12)]
+    tokens = [ScoredToken("thought", start, end, text, 1.0, 1, 0.0, ()) for text, start, end in places]
+    assert [one.tokens for one in losses_by_move(tokens, moves)] == [2, 2, 2]
 
 
 def test_kinds_count_by_their_tokens() -> None:

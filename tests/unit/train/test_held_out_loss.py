@@ -17,6 +17,7 @@ from tests.support.training_lab import prepared, recipe
 
 pytest.importorskip("trl", reason="the train extra is not installed")
 
+from o1lab.train import held_out_loss
 from o1lab.train.held_out_loss import NAMES, PREFIX, HeldOutLoss
 
 LONG = "So I add. 12 + 34 = 46.\n\nWait, let me check: 46 - 34 = 12.\n\nSo the answer is 46."
@@ -66,6 +67,23 @@ def test_the_loss_of_a_part_is_that_of_a_plain_forward(tiny_base: Path) -> None:
     kinds = {name for name in found if name.removeprefix(PREFIX) not in losses}
     assert {f"{PREFIX}{kind}" for kind in ("compute", "verify", "conclude")} <= kinds
     assert kinds <= {PREFIX + name for name in NAMES}
+
+
+def test_a_word_counts_in_the_move_that_it_begins(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from o1lab.chains.moves import segment
+    from o1lab.models.prompts import Place, TrainingTokens
+
+    thought = "12 + 34 = 47. Wait, let me check that."
+    at = thought.index("Wait")
+    moves = segment(thought)
+    assert moves[-1].start == at and moves[0].kind != moves[-1].kind
+    places = [Place("thought", 0, at - 1), Place("thought", at - 1, at + 4), Place("thought", at + 4, len(thought))]
+    monkeypatch.setattr(held_out_loss, "placed_tokens", lambda *_: (TrainingTokens([1], [2, 3, 4]), places))
+    chosen = recipe(tiny_base, eval_rows=1, lens_traces=1, max_length=512)
+    rows = [TrainingRow(name, f"{name}: what is 12 + 34?", thought, "46") for name in ("a", "b")]
+    [chain] = HeldOutLoss(rows, chosen, None, World())._chains
+    kinds = [NAMES[columns[1]] for columns in chain.columns]
+    assert kinds == [str(moves[0].kind), str(moves[-1].kind), str(moves[-1].kind)]
 
 
 def test_several_processes_measure_what_one_does(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
