@@ -121,11 +121,11 @@ async def local_loss(scorer: Scorer, request: Mapping[str, Any]) -> float | None
             asked, part, start = window(request, steps, at)
             tokens = await scorer.scores(asked, 0)
         columns = (tokens[name] for name in ("part", "start", "end", "logprob"))
+        # A token belongs to the step that has its last character: it may begin with the space before the step.
         values = [
             -logprob
             for where, begin, end, logprob in zip(*columns, strict=True)
-            if where == part
-            and max(end - 1, begin) >= start  # by its last character: it may begin with the space before
+            if where == part and max(end - 1, begin) >= start
         ]
         return sum(values) / len(values) if values else None
 
