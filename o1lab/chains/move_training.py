@@ -98,12 +98,24 @@ def left_out(examples: Sequence[Example], groups: Sequence[Hashable], folds: int
         examples: the examples.
         groups: the group of each, such as its problem.
         folds: number of parts that the groups are split into; one is left out at a time.
+
+    Raises:
+        LabError: without one of the parts, the sentences are not of two kinds.
     """
     known = list(dict.fromkeys(groups))
     kinds: list[list[MoveKind]] = [[] for _ in examples]
     for fold in range(folds):
         here = set(known[fold::folds])
         seen = [one for one, group in zip(examples, groups, strict=True) if group not in here]
+        left = {str(kind) for one in seen for kind in one.kinds if kind is not None}
+        if len(left) < 2:
+            rest = f"only the kind {min(left)}" if left else "no kinds"
+            raise LabError(
+                f"Without {len(here):,} of the {len(known):,} problems, the other sentences have {rest}, "
+                "so that nothing can be learned from them.",
+                "Correct and confirm moves of other kinds in more problems.",
+                code="few_corrections",
+            )
         trained = labeller(train(seen, {}))
         for at, (one, group) in enumerate(zip(examples, groups, strict=True)):
             if group in here:

@@ -87,7 +87,8 @@ def moves_train(
     with opened() as store:
         own = examples_of(store.db)
     tagged = [pair for path in files or () for pair in read_tagged(path)]
-    groups, examples = [group for group, _ in own + tagged], [one for _, one in own + tagged]
+    given = [pair for pair in own + tagged if any(pair[1].kinds)]
+    groups, examples = [group for group, _ in given], [one for _, one in given]
     _check_enough(groups, examples)
     say(f"Measuring on problems left out: {len(examples):,} chains …")
     kinds = left_out(examples, groups, min(_FOLDS, len(set(groups))))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from o1lab.chains.measures import read_text
 from o1lab.chains.move_training import TAG_TO_MOVE, Example, example
 from o1lab.chains.moves import Move, MoveKind
-from o1lab.errors import UsageError
+from o1lab.errors import LabError, UsageError
 from o1lab.text import one_line
 from store import annotations as annotation_log
 from store import corrections, traces
@@ -35,14 +35,28 @@ class Corrected(NamedTuple):
 
 
 def every_corrected(db: Database) -> Iterator[Corrected]:
-    """Yield each chain with corrections in force. Spans that lie outside the text are left out."""
+    """Yield each chain with corrections in force. Spans that lie outside the text are left out.
+
+    Raises:
+        LabError: a correction has a kind that this version does not know.
+    """
     for trace_id in corrections.corrected_traces(db):
         row, text = traces.get(db, trace_id), traces.text(db, trace_id)
         shown = read_text(text.thought, text.solution)
         said = corrections.latest(annotation_log.of_trace(db, trace_id))
-        kinds = {span: MoveKind(record.value) for span, record in said.items() if span[1] <= len(shown)}
+        kinds = {span: _kind(trace_id, record.value) for span, record in said.items() if span[1] <= len(shown)}
         if kinds:
             yield Corrected(trace_id, row.problem_id, shown, kinds)
+
+
+def _kind(trace_id: str, name: str) -> MoveKind:
+    try:
+        return MoveKind(name)
+    except ValueError as error:
+        raise LabError(
+            f"A move of trace {trace_id} was corrected to '{one_line(name, 40)}', which is no kind of move.",
+            "Correct this move again in the reader, or use the version of o1lab that wrote it.",
+        ) from error
 
 
 def kind_within(moves: Sequence[Move], span: Span) -> MoveKind:
@@ -80,15 +94,22 @@ def read_tagged(path: Path) -> list[tuple[str, Example]]:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    found.append(_tagged(json.loads(line), number))
+                    found.append(_tagged_in(path, number, line))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", "") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8.", "Save it as UTF-8.") from error
+    return found
+
+
+def _tagged_in(path: Path, number: int, line: str) -> tuple[str, Example]:
+    try:
+        return _tagged(json.loads(line), number)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"Line {len(found) + 1} of {path} is not a tagged chain: {one_line(str(error), 80)}.",
+            f"Line {number} of {path} is not a tagged chain: {one_line(str(error), 80)}.",
             "A row has a thought, and sentences with text and tag, such as plan or plan_generation.",
         ) from error
-    return found
 
 
 def _tagged(row: dict[str, Any], number: int) -> tuple[str, Example]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from o1lab.cli.main import run
+from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from tests.functional.cli.test_curate import Program
 
@@ -128,3 +130,48 @@ def test_what_training_lacks_is_said(
     assert "cannot be read" in fails(str(tmp_path / "none.jsonl"))["message"]
     (tmp_path / "odd.jsonl").write_text('{"thought": "a", "sentences": [{"text": "a", "tag": "odd"}]}\n', "utf-8")
     assert "Line 1 of" in fails(str(tmp_path / "odd.jsonl"))["message"]
+    lines = [
+        ('\n\n{"thought": "a", "sentences": [{"text": "a", "tags": []}]}\n', "Line 3 of"),
+        ("{\n", "Line 1 of"),
+        ("\xff", "is not UTF-8"),
+    ]
+    for text, sentence in lines:
+        (tmp_path / "odd.jsonl").write_bytes(text.encode("latin-1"))
+        assert sentence in fails(str(tmp_path / "odd.jsonl"))["message"]
+
+
+def test_a_part_of_the_problems_with_one_kind_is_said(
+    o1lab: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: object())
+    rows = [
+        json.loads(line)
+        for kind in ("plan", "compute")
+        for line in Path(tagged(tmp_path / "t.jsonl", 6, kind)).read_text("utf-8").splitlines()
+    ]
+    for at, row in enumerate(rows):  # all that is planned is of one problem, all that is computed of the other
+        row["problem_id"] = str(at // 6)
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert run(["--lab", str(o1lab.lab), "moves", "train", str(path), "--json"]) != 0
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "few_corrections"
+    assert "Without 1 of the 2 problems, the other sentences have only the kind compute" in error["message"]
+    for row in rows[6:]:  # chains of which no sentence is found have no kinds
+        row["sentences"] = [{"text": "elsewhere", "tag": "compute"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    assert run(["--lab", str(o1lab.lab), "moves", "train", str(path), "--json"]) != 0
+    assert "30 sentences of 1 problems have a kind" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_correction_of_an_unknown_kind_is_said(
+    o1lab: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: object())
+    [trace, *_] = [item["id"] for item in o1lab("traces", "ls")[1]["items"]]
+    assert o1lab("annotate", trace, "--move", "1:plan")[0] == 0
+    with closing(open_lab(Lab(o1lab.lab))) as store, store.db.atomic():
+        store.db.conn.execute("UPDATE annotations SET value = 'odd' WHERE kind = 'move'")
+    for verb in ("train", "agreement"):
+        assert run(["--lab", str(o1lab.lab), "moves", verb, "--json"]) == 3
+        assert f"A move of trace {trace} was corrected to 'odd'" in capsys.readouterr().out
