@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -88,6 +89,7 @@ class EditDialog(Dialog[bool]):
         """
         super().__init__("Go on from the cursor", "ctrl+r go on · ctrl+e $EDITOR · tab models · esc back")
         self.prefix = prefix
+        self._source = prefix.text  # what was last put into the area, with its line ends
         self.models = list(models)
         self.person = person
         self._chosen = chosen
@@ -141,12 +143,20 @@ class EditDialog(Dialog[bool]):
 
     @property
     def text(self) -> str:
-        return self.query_one(AnswerArea).text
+        """The text with its own line ends; the area's text has one kind for all of them."""
+        return "".join(self._lines)
 
     @property
     def at(self) -> int:
         """The offset of the cursor in the text."""
-        return self._document.get_index_from_location(self.query_one(AnswerArea).cursor_location)
+        lines, (row, column) = self._lines, self.query_one(AnswerArea).cursor_location
+        if row == len(lines) - 1 and column == len(self._document.get_line(row)):
+            return sum(map(len, lines))
+        return sum(map(len, lines[:row])) + column
+
+    @property
+    def _lines(self) -> tuple[str, ...]:
+        return with_line_ends(self._source, tuple(self._document.lines))
 
     @property
     def _document(self) -> Document:
@@ -188,8 +198,12 @@ class EditDialog(Dialog[bool]):
         self.put_cursor(target)
 
     def put_cursor(self, offset: int) -> None:
-        area = self.query_one(AnswerArea)
-        area.move_cursor(self._document.get_location_from_index(offset), center=True)
+        lines, row = self._lines, 0
+        while row < len(lines) - 1 and offset >= len(lines[row]):
+            offset -= len(lines[row])
+            row += 1
+        column = min(offset, len(self._document.get_line(row)))
+        self.query_one(AnswerArea).move_cursor((row, column), center=True)
 
     # Actions.
 
@@ -206,7 +220,7 @@ class EditDialog(Dialog[bool]):
             self.say(words_of(error))
             return
         if edited is not None:
-            self.query_one(AnswerArea).text = edited
+            self._source = self.query_one(AnswerArea).text = edited
             shorter = min(len(before), len(edited))
             after = next((n for n in range(shorter) if before[-1 - n] != edited[-1 - n]), shorter)
             self.put_cursor(len(edited) - after)  # behind the last change
@@ -281,10 +295,39 @@ def begun(original: Prefix, text: str, at: int, person: str) -> Prefix:
     return cut(original if original.text.startswith(text[:at]) else changed(original, text, person), at)
 
 
-def boundaries(text: str) -> list[int]:
+@lru_cache(maxsize=2)  # it is asked for at each movement of the cursor
+def boundaries(text: str) -> tuple[int, ...]:
     """Return the offsets between the moves of a thought, its start and its end included; empty without a thought."""
     thought = parse.parse(text).thought
     if thought is None:
-        return []
+        return ()
     start, end = thought
-    return [*(start + move.start for move in segment(text[start:end])), end]
+    return (*(start + move.start for move in segment(text[start:end])), end)
+
+
+@lru_cache(maxsize=2)
+def with_line_ends(source: str, lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the lines of a changed text with their ends.
+
+    An area splits its text at all line ends that Python knows, such as U+2028 and the form feed, and joins the lines
+    with one kind. Lines before and after the change get their ends in the source back.
+
+    Args:
+        source: The text before the change.
+        lines: The lines after it, without their ends.
+    """
+    old = source.splitlines()
+    ends = [whole[len(line) :] for whole, line in zip(source.splitlines(keepends=True), old, strict=True)]
+    if not source or source.endswith(("\n", "\r")):  # the area has an empty line then
+        old, ends = [*old, ""], [*ends, ""]
+    fewer = min(len(lines), len(old))
+    head = next((n for n in range(fewer) if lines[n] != old[n]), fewer)
+    tail = next((n for n in range(fewer - head) if lines[-1 - n] != old[-1 - n]), fewer - head)
+    usual = next((end for end in ("\n", "\r\n", "\r") if end in ends), "\n")
+    found = [usual] * len(lines)
+    found[:head] = ends[:head]
+    for n in range(2, tail + 2):  # the ends before the lines after the change
+        if len(lines) - n >= head and len(old) - n >= head:
+            found[-n] = ends[-n]
+    found[-1] = ends[-1] if tail or len(lines) == len(old) == head else ""
+    return tuple(line + end for line, end in zip(lines, found, strict=True))

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.document._document import Document
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from o1lab.chains import parse
 from o1lab.chat.prefixes import Prefix, written_by
 from o1lab.paths import Lab
+from o1lab.serve.registry import ModelRef
 from screens.base.context import open_context
 from screens.compare.branches import TreeDialog
-from screens.compare.edit_dialog import EditDialog, begun
+from screens.compare.edit_dialog import EditDialog, begun, boundaries, with_line_ends
 from screens.compare.screen import CompareScreen
 from screens.traces.screen import TracesScreen
 from store import conversations, open_store, problems, traces
@@ -224,3 +226,62 @@ def test_what_is_inserted_is_the_persons_also_where_the_same_words_follow() -> N
     inserted = "Tens: 15, carry 1. "
     made = begun(Prefix(text, written_by(text, "m")), text[:at] + inserted + text[at:], at + len(inserted), "anna")
     assert made.spans == (Span(0, at, "model", "m"), Span(at, at + len(inserted), "person", "anna"))
+
+
+ODD = "<think>\r\nOne.\nTwo.\u2028Three.\x0cFour.\n</think>\x85Five.\u2028"
+
+
+@pytest.mark.parametrize("text", [ODD, ODD + "\n", "a\r\nb\n", "\n", "", "a\r", "a\u2028"])
+def test_lines_of_an_unchanged_text_keep_their_ends(text: str) -> None:
+    lines = with_line_ends(text, tuple(Document(text).lines))
+    assert "".join(lines) == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("Two.", "Two and a half."), ("Two.", "2.\nAnd a half."), ("One.\nTwo.\u2028", "")]
+)
+def test_lines_around_a_change_keep_their_ends(old: str, new: str) -> None:
+    changed = ODD.replace(old, new)
+    lines = with_line_ends(ODD, tuple(Document(changed).lines))
+    assert "".join(lines) == changed
+
+
+async def test_odd_line_ends_are_no_change(lab: Lab) -> None:
+    gone: list[Prefix] = []
+    whole = Prefix(ODD, written_by(ODD, "solver"))
+
+    async def more() -> tuple[Prefix, list[ModelRef]]:
+        return whole, []
+
+    async def go(prefix: Prefix, ref: ModelRef) -> None:
+        gone.append(prefix)
+
+    async with comparing(lab, SOLVER) as (pilot, screen):
+
+        async def shown_dialog() -> EditDialog:
+            dialog = EditDialog(whole, screen.controller.refs, "solver", person="anna", more=more, go=go)
+            pilot.app.push_screen(dialog)
+            await until(pilot, lambda: dialog.is_mounted and dialog.query("#answer"), "the dialog")
+            await pilot.pause()
+            return dialog
+
+        dialog = await shown_dialog()
+        assert (dialog.text, dialog.at) == (ODD, len(ODD))
+        for at in (*boundaries(ODD), ODD.index("Three") + 2):
+            dialog.put_cursor(at)
+            assert dialog.at == at
+        await pilot.press("x", "backspace", "escape")
+        await until(pilot, lambda: pilot.app.screen is screen, "the screen, without a question")
+        dialog = await shown_dialog()
+        dialog.put_cursor(ODD.index("Four"))
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: pilot.app.screen is screen, "the screen again")
+    assert gone == [Prefix(ODD[: ODD.index("Four")], written_by(ODD[: ODD.index("Four")], "solver"))]
+
+
+def test_the_moves_of_a_text_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "<think>\nOnes first.\n\nWait, the tens.\n</think>\n\n3, once"
+    found = boundaries(text)
+    assert found[0] > 0 and text[found[-1] :].startswith("\n</think>")
+    monkeypatch.setattr("screens.compare.edit_dialog.segment", None)
+    assert boundaries(text) == found
