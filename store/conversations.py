@@ -274,6 +274,14 @@ def votes(db: Database, *, conversation_id: str | None = None, round: str | None
     ]
 
 
+def voted_turns(db: Database, conversation_id: str, annotator: str) -> set[int]:
+    """Return the turns that an annotator has voted on, also if the vote was withdrawn."""
+    rows = db.execute(
+        "SELECT DISTINCT turn FROM votes WHERE conversation_id = ? AND annotator = ?", [conversation_id, annotator]
+    )
+    return {turn for (turn,) in rows}
+
+
 def questions(db: Database, turns: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """Return the question of each (conversation, turn)."""
     found = {}

@@ -10,7 +10,7 @@ from typing import Literal
 from o1lab.chat.contestants import asked_with
 from o1lab.chat.prefixes import by_others
 from o1lab.errors import UsageError
-from store import Store, conversations
+from store import Store, branches, conversations
 from store.conversations import Conversation, Message, Vote
 from store.sqlite import Database
 
@@ -63,6 +63,20 @@ def last_vote(store: Store, conversation: str, turn: int, annotator: str) -> Vot
     with store.explained():
         votes = conversations.votes(store.db, conversation_id=conversation)
     return next((one for one in votes if one.turn == turn and one.annotator == annotator), None)
+
+
+def seen_turns(store: Store, conversation: str, history: Sequence[Message], annotator: str) -> set[int]:
+    """Return the turns that a person saw with the names of the models: those voted on, and the turns before them.
+
+    Args:
+        store: the lab's database.
+        conversation: the conversation's id.
+        history: its messages, those of all branches.
+        annotator: the person.
+    """
+    with store.explained():
+        voted = conversations.voted_turns(store.db, conversation, annotator)
+    return {turn for one in voted for turn in branches.path(history, one)}
 
 
 @dataclass(frozen=True)

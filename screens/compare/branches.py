@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -12,7 +11,6 @@ from o1lab.chat import prefixes
 from o1lab.chat.chains import open_chain, read_chain
 from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.prefixes import Prefix
-from o1lab.chat.votes import last_vote
 from o1lab.serve.registry import ModelRef, list_models
 from o1lab.text import one_line
 from o1lab.widgets.dialogs import Choice, ListDialog, among
@@ -79,21 +77,7 @@ class Branching:
         if session is None or self.controller.busy:
             return
         await session.walk(message)
-        await self.shown_again()
-
-    async def shown_again(self) -> None:
-        """Draw the branch that the session shows now."""
-        controller, session = self.controller, self.controller.session
-        if session is None:
-            return
-        for pane, state in enumerate(controller.states):
-            state.message, state.unsaved = session.answer(pane), False
-            state.phase = "ended" if state.message is not None else "idle"
-        me, store = self.screen.context.annotator, self.screen.context.store
-        controller.ballot = await asyncio.to_thread(last_vote, store, session.record.id, session.turn, me)
-        controller.voted = controller.seen = controller.ballot is not None
-        controller.draw()
-        controller.changed()
+        await self.controller.show_branch()
 
     async def tree(self) -> None:
         """Choose a question or an answer of any branch; show it, or edit it and go on from there."""
@@ -175,7 +159,6 @@ class Branching:
             return
         session.settings = controller.settings
         await session.continue_from(pane, prefix, turn=turn, ref=ref)
-        controller.voted = controller.seen = False
         controller.ballot = None
         for at, state in enumerate(controller.states):
             state.message = session.answer(at)

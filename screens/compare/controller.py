@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.panes import TITLE_LENGTH, PaneEvent, Saved, Settings, Verifier
-from o1lab.chat.votes import last_vote
+from o1lab.chat.votes import last_vote, seen_turns
 from o1lab.inference.calls import RequestError
 from o1lab.inference.events import Delta, Done, Failed, Noted, Recast, Started
 from o1lab.serve.endpoints import ModelAddress
@@ -20,16 +20,14 @@ from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
 from screens.compare.drawing import Selected, draw_answer, draw_failure, draw_notes, draw_turns
 from screens.compare.panes import Panes
-from screens.compare.status import PaneState, mark
-from screens.compare.titles import own_settings, pane_title
+from screens.compare.status import PaneState
+from screens.compare.titles import draw_titles, own_settings
 from store import conversations
 
 if TYPE_CHECKING:
     from o1lab.inference.chat_client import ChatClient
 
 log = logging.getLogger("o1lab.screens.compare")
-
-_OPENING = {"solver": "starting", "base": "loading the model", "checkpoint": "loading the model"}
 
 
 class CompareController:
@@ -55,9 +53,8 @@ class CompareController:
         self.settings = Settings()
         self.session: ConversationSession | None = None
         self.states: list[PaneState] = []
-        self.voted = False
-        self.seen = False
-        """Whether the names of the models were shown in this turn, so that a vote is not blind."""
+        self.seen_turns: set[int] = set()
+        """The turns that were shown with the names of the models, so that no vote on them is blind."""
         self.ballot: conversations.Vote | None = None
         """Your vote on this turn."""
         self.changed = changed
@@ -75,8 +72,16 @@ class CompareController:
         return any(state.busy for state in self.states)
 
     @property
+    def voted(self) -> bool:
+        return self.ballot is not None
+
+    @property
+    def seen(self) -> bool:
+        return self.turn in self.seen_turns
+
+    @property
     def hidden(self) -> bool:
-        """Whether names and figures are hidden: blind, and no vote on this turn yet."""
+        """Whether names and figures are hidden: blind, and no vote on this turn until now, not even a withdrawn one."""
         return self.settings.blind and not self.seen and self.turn > 0
 
     @property
@@ -136,20 +141,31 @@ class CompareController:
             client=self._connections(),
             verifier=self._verifier,
         )
+        store, me = self.context.store, self.context.annotator
+        seen = await asyncio.to_thread(seen_turns, store, session.record.id, session.history, me)
         await self.close()
-        self.session, self.refs, self.settings = session, session.refs, session.settings
+        self.session, self.refs, self.settings, self.seen_turns = session, session.refs, session.settings, seen
         await self._set_up()
+        await self.show_branch()
+
+    async def show_branch(self) -> None:
+        """Draw the branch that the session shows now, with your vote on its last turn."""
+        session = self.session
+        if session is None:
+            return
         for pane, state in enumerate(self.states):
-            state.message = session.answer(pane)
+            state.message, state.unsaved = session.answer(pane), False
             state.phase = "ended" if state.message is not None else "idle"
-        store = self.context.store
-        self.ballot = await asyncio.to_thread(last_vote, store, session.record.id, session.turn, self.context.annotator)
-        self.voted = self.seen = self.ballot is not None
+        self.ballot = await self._last_vote(session)
         self.draw()
+        self.changed()
+
+    async def _last_vote(self, session: ConversationSession) -> conversations.Vote | None:
+        store, me = self.context.store, self.context.annotator
+        return await asyncio.to_thread(last_vote, store, session.record.id, session.turn, me)
 
     async def _set_up(self) -> None:
         self.states = [PaneState() for _ in self.refs]
-        self.voted = self.seen = False
         await self.panes.set_count(len(self.refs))
         self.name_panes()
         self.panes.call_after_refresh(self.name_panes)  # when their widths are known
@@ -191,7 +207,7 @@ class CompareController:
         """
         session = await self.created(text)
         await session.send(text, instead_of=instead_of)
-        self.voted = self.seen = False
+        self.ballot = None
         self.panes.hide_diff()
         for pane in range(len(self.refs)):
             stream = self.stream(pane)
@@ -240,30 +256,29 @@ class CompareController:
         Raises:
             UsageError: There are fewer than two answers.
         """
-        if self.session is None:
+        session = self.session
+        if session is None:
             return
         winner: int | Literal["tie", "none"] = self.order[place] if place is not None else "tie" if tie else "none"
-        self.ballot = await self.session.vote(
-            winner, self.context.annotator, blind=self.settings.blind and not self.seen
-        )
-        self.voted = self.seen = True
+        hidden = self.settings.blind and not self.seen
+        self.ballot = await session.vote(winner, self.context.annotator, blind=hidden)
+        self.seen_turns.update(session.path)
         self.draw()
         self.changed()
 
     async def withdraw(self) -> bool:
         """Withdraw your last vote on this turn; return whether there was one. A new vote on the turn is not blind."""
-        session, ballot, me = self.session, self.ballot, self.context.annotator
+        session, ballot = self.session, self.ballot
         if session is None or ballot is None or ballot.turn != session.turn:
             return False
         await asyncio.to_thread(conversations.withdraw, self.context.store.db, ballot.id)
-        self.ballot = await asyncio.to_thread(last_vote, self.context.store, session.record.id, session.turn, me)
-        self.voted = self.ballot is not None
+        self.ballot = await self._last_vote(session)
         self.changed()
         return True
 
     async def close(self) -> None:
         """Stop all panes (partial answers are kept) and leave the conversation."""
-        session, self.session, self.ballot = self.session, None, None
+        session, self.session, self.ballot, self.seen_turns = self.session, None, None, set()
         if session is not None:
             await session.close()
 
@@ -277,23 +292,7 @@ class CompareController:
 
     def name_panes(self) -> None:
         """Update titles and status lines of all panes."""
-        names = []
-        # While panes are added or removed, their number may differ from that of the models.
-        for place, (pane, stream) in enumerate(zip(self.order, self.panes.places, strict=False)):
-            ref, state = self.refs[pane], self.states[pane]
-            letter = chr(ord("A") + place)
-            name = f"model {letter}" if self.hidden else pane_title(ref.label, self.settings, pane)
-            if self.settings.blind and self.seen:
-                name = f"{letter} was {name}"
-            version = self.session.version(pane) if self.session is not None else None
-            name += f" · {version}" if version is not None and version.count > 1 else ""
-            stream.set_title(f"{place + 1} {name}")
-            stream.set_status(
-                state.line(_OPENING.get(ref.source, "connecting"), stream.size.width - 4, hidden=self.hidden)
-            )
-            sign = "…" if state.busy else " " if self.hidden else mark(state.message)
-            names.append((f"{place + 1} {name}", sign))
-        self.panes.name_places(names)
+        draw_titles(self)
 
     def draw(self) -> None:
         """Draw the whole conversation; if names are hidden, only the last turn."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from o1lab.chat.contestants import words_of
 from o1lab.chat.panes import Settings
 from o1lab.serve.registry import ModelRef
+from screens.compare.status import mark
+
+if TYPE_CHECKING:
+    from screens.compare.controller import CompareController
+
+_OPENING = {"solver": "starting", "base": "loading the model", "checkpoint": "loading the model"}
 
 
 def describe(settings: Settings) -> str:
@@ -36,3 +42,22 @@ def own_settings(before: Sequence[ModelRef], settings: Settings, refs: Sequence[
         at = next((number for number, (model, _) in enumerate(left) if model == ref.id), None)
         found.append(left.pop(at)[1] if at is not None else {})
     return found
+
+
+def draw_titles(it: CompareController) -> None:
+    """Draw the titles and status lines of all panes."""
+    names = []
+    # While panes are added or removed, their number may differ from that of the models.
+    for place, (pane, stream) in enumerate(zip(it.order, it.panes.places, strict=False)):
+        ref, state = it.refs[pane], it.states[pane]
+        letter = chr(ord("A") + place)
+        name = f"model {letter}" if it.hidden else pane_title(ref.label, it.settings, pane)
+        if it.settings.blind and it.seen:
+            name = f"{letter} was {name}"
+        version = it.session.version(pane) if it.session is not None else None
+        name += f" · {version}" if version is not None and version.count > 1 else ""
+        stream.set_title(f"{place + 1} {name}")
+        stream.set_status(state.line(_OPENING.get(ref.source, "connecting"), stream.size.width - 4, hidden=it.hidden))
+        sign = "…" if state.busy else " " if it.hidden else mark(state.message)
+        names.append((f"{place + 1} {name}", sign))
+    it.panes.name_places(names)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from o1lab.paths import Lab
 from screens.compare.dialogs import SettingsDialog
+from screens.compare.screen import CompareScreen
 from store import conversations, open_store
 from tests.support.compare_lab import answered, ask, comparing, lab_with, shown, until
 from tests.support.fault_server import FaultServer
@@ -65,6 +67,15 @@ async def test_a_model_is_compared_with_itself(lab: Lab, server: FaultServer) ->
     assert [one["temperature"] for one in ballot.contestants] == [0, 0.7]
 
 
+async def vote(pilot: Pilot[int], screen: CompareScreen, key: str) -> None:
+    """Withdraw the vote on this turn, if there is one, and vote."""
+    if screen.controller.voted:
+        await pilot.press("u")
+        await until(pilot, lambda: not screen.controller.voted, "the vote to be withdrawn")
+    await pilot.press(key)
+    await until(pilot, lambda: screen.controller.voted, "the vote")
+
+
 async def test_a_vote_after_the_names_were_seen_is_not_blind(lab: Lab) -> None:
     async with comparing(lab, ("left",)) as (pilot, screen):
         await screen.controller.begin([*screen.controller.refs, *screen.controller.refs])
@@ -77,9 +88,26 @@ async def test_a_vote_after_the_names_were_seen_is_not_blind(lab: Lab) -> None:
         await pilot.press("u")
         await until(pilot, lambda: not screen.controller.voted, "the vote to be withdrawn")
         assert "A was other: left" in shown(pilot)
-        await pilot.press("2")
-        await until(pilot, lambda: screen.controller.voted, "another vote")
+        await vote(pilot, screen, "2")
+        controller = screen.controller
+        controller.regenerate(0)
+        await answered(pilot, screen)
+        await pilot.press("u")
+        await until(pilot, lambda: not controller.voted, "the vote to be withdrawn")
+        first = next(one for one in controller.session.history if one.pane == 0)
+        await screen.branching.show(first)
+        await vote(pilot, screen, "1")  # another version, in the same place
+        await pilot.press("u")
+        await until(pilot, lambda: not controller.voted, "the vote to be withdrawn")
+        await controller.reopen(controller.session.record.id)
+        assert "A was other: left" in shown(pilot)
+        await vote(pilot, screen, "2")
+        await ask(pilot, screen, "And what is 2 + 2?")
+        await answered(pilot, screen)
+        await pilot.press("escape")
+        assert controller.hidden
+        await vote(pilot, screen, "1")
     store = open_store(lab.database)
-    assert [one.blind for one in conversations.votes(store.db)] == [False]
-    assert store.db.execute("SELECT count(*) FROM votes").fetchone()[0] == 2
+    rows = store.db.execute("SELECT turn, blind FROM votes ORDER BY rowid").fetchall()
+    assert [tuple(row) for row in rows] == [(1, 1), (1, 0), (1, 0), (1, 0), (2, 1)]
     store.close()
