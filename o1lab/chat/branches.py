@@ -117,13 +117,14 @@ class BranchedHistory:
 
     # Saving.
 
-    async def put_turn(self, question: str, answer: Prefix, *, panes: int) -> None:
+    async def put_turn(self, question: str, answer: Prefix, *, panes: int, system: str = "") -> None:
         """Save a question that follows the last answers, and one answer in each pane, without asking a model.
 
         Args:
             question: the question.
             answer: the answer with its writers; it may have think marks.
             panes: the number of panes.
+            system: the system prompt that the answer was asked with; empty for none.
         """
         follows = branches.shown(self.history, self.turn)
         asked = Message(
@@ -136,7 +137,7 @@ class BranchedHistory:
             await self._save(
                 Message(
                     new_id(), self.record.id, asked.turn, pane, "assistant", "complete", content, thought=thought,
-                    raw=answer.text, spans=answer.spans, settings={"finish_reason": "stop"},
+                    raw=answer.text, spans=answer.spans, settings={"system": system, "finish_reason": "stop"},
                 )
             )  # fmt: skip
 

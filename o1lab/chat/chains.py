@@ -25,12 +25,14 @@ class Chain:
     Attributes:
         trace_id: the trace.
         asked: what was asked, the question last.
+        model: the model that wrote it, or the first that did.
         whole: the whole response, with its writers.
         ends: the offset in it at which each move of the thought ends; empty without a thought.
     """
 
     trace_id: str
     asked: tuple[dict[str, str], ...]
+    model: str
     whole: Prefix
     ends: tuple[int, ...]
 
@@ -74,7 +76,8 @@ def read_chain(store: Store, trace_id: str) -> Chain:
     asked = tuple({"role": str(one["role"]), "content": str(one["content"])} for one in text.context)
     start, end = text.thought_span
     ends = tuple(start + move.end for move in moves_of(text)) if end > start and not text.outside else ()
-    return Chain(row.id, asked or ({"role": "user", "content": text.statement},), Prefix(text.raw, spans), ends)
+    asked = asked or ({"role": "user", "content": text.statement},)
+    return Chain(row.id, asked, row.model, Prefix(text.raw, spans), ends)
 
 
 def find_chain(store: Store, name: str) -> tuple[Chain, int | None]:
@@ -93,18 +96,26 @@ def find_chain(store: Store, name: str) -> tuple[Chain, int | None]:
 
 
 async def open_chain(session: ConversationSession, chain: Chain) -> None:
-    """Put what was asked, and the chain as the answer of each pane, into a new conversation; no model is asked."""
+    """Put what was asked, and the chain as the answer of each pane, into a new conversation; no model is asked.
+
+    A system prompt of the chain becomes that of the conversation. Without one, that of the settings stays.
+    """
     system = "\n\n".join(one["content"] for one in chain.asked if one["role"] == "system")
     if system:
-        session.settings = replace(session.settings, system=system)
-    turns = [one for one in chain.asked if one["role"] != "system"]
-    question = ""
-    for one in turns[:-1]:
+        settings = session.settings
+        panes = tuple({name: value for name, value in own.items() if name != "system"} for own in settings.panes)
+        await session.change(replace(settings, system=system, panes=panes))
+    *turns, last = [one for one in chain.asked if one["role"] != "system"]
+    asked: list[str] = []
+    for one in turns:
         if one["role"] == "assistant":
-            await session.put_turn(question, Prefix(one["content"]), panes=len(session.refs))
+            answer = Prefix(one["content"], prefixes.written_by(one["content"], chain.model))
+            await session.put_turn("\n\n".join(asked), answer, panes=len(session.refs), system=system)
+            asked = []
         else:
-            question = one["content"]
-    await session.put_turn(chain.question, chain.whole, panes=len(session.refs))
+            asked.append(one["content"])
+    question = "\n\n".join([*asked, last["content"]])
+    await session.put_turn(question, chain.whole, panes=len(session.refs), system=system)
 
 
 @dataclass(frozen=True)

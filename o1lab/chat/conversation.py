@@ -271,7 +271,7 @@ class ConversationSession(BranchedHistory):
                 conversations.set_settings(self.store.db, self.record.id, asdict(settings))
 
         await asyncio.to_thread(write)
-        self.settings = settings
+        self.settings, self.record = settings, replace(self.record, settings=asdict(settings))
 
     def order(self, turn: int | None = None) -> list[int]:
         """Return the panes in display order; if blind, shuffled for each turn, with a seed that makes it repeatable."""

@@ -26,6 +26,8 @@ def add_to_traces(
 ) -> tuple[str, bool]:
     """Add an answer to the traces. Blocks; run it in a thread.
 
+    An answer that another model wrote, such as a recorded chain, is that model's.
+
     The question becomes a problem without a gold answer if the lab does not know it. The system message and the
     earlier turns are the context of the trace, and its provenance contains the settings. A new trace is measured and
     verified at once.
@@ -34,7 +36,7 @@ def add_to_traces(
         store: the lab's database.
         record: the conversation.
         message: the answer.
-        ref: the model that gave it.
+        ref: the model of its pane.
 
     Returns:
         The trace's id, and whether it is new.
@@ -57,12 +59,13 @@ def add_to_traces(
         "asked_with": message.settings,
         "before": before,
     }
+    writer = whole.spans[0].name if len(whole.spans) == 1 else ref.id
     if len(whole.spans) > 1:
         meta[WRITERS] = [Writer(span.name, span.start, span.end).as_item() for span in whole.spans]
     problem = NewProblem(question, SOURCE, key=record.id)
     trace = NewTrace(
         problem.id,
-        ref.id,
+        writer,
         raw,
         parsed.thought or (0, 0),
         parsed.solution or (len(raw), len(raw)),
@@ -71,7 +74,7 @@ def add_to_traces(
         SOURCE,
         key=message.id,
         synthesis=_synthesis(ref) if whole.writers <= {ref.id} else "unknown",
-        tokens=message.output_tokens,
+        tokens=None if message.settings.get("prefix") else message.output_tokens,  # those of the continuation alone
         meta=meta,
         context=tuple(asked) if len(asked) > 1 else (),
         outside=parsed.outside,
@@ -138,6 +141,7 @@ def export_markdown(
     if system := record.settings.get("system"):
         lines += ["System prompt:", "", _fenced(str(system)), ""]
     labels = {pane.position: pane.label for pane in record.panes}
+    models = {pane.position: pane.model for pane in record.panes}
     ballots: dict[int, list[conversations.Vote]] = {}
     for ballot in votes:
         ballots.setdefault(ballot.turn, []).append(ballot)
@@ -150,7 +154,7 @@ def export_markdown(
             label = labels.get(message.pane, f"pane {message.pane + 1}")
             if len(versions) > 1:
                 label += f" ({versions.index(message) + 1}/{len(versions)}{', shown' if message.shown else ''})"
-            lines += _answer(message, label)
+            lines += _answer(message, label, models.get(message.pane, ""))
         for ballot in ballots.get(turn, []):
             blind = ", blind" if ballot.blind else ""
             lines += [f"Vote of {visible(ballot.annotator)}{blind}: **{visible(ballot.winner)}**", ""]
@@ -173,18 +177,19 @@ def _origin(messages: Sequence[conversations.Message], question: conversations.M
     return [" ".join(lines), ""] if lines else []
 
 
-def _answer(message: conversations.Message, label: str) -> list[str]:
+def _answer(message: conversations.Message, label: str, model: str) -> list[str]:
     facts = [message.state]
     if message.verdict:
         facts.append(message.verdict)
     if message.output_tokens is not None:
-        facts.append(f"{message.output_tokens} tokens")
+        part = " of the continuation" if message.settings.get("prefix") else ""
+        facts.append(f"{message.output_tokens} tokens{part}")
     if message.seconds is not None:
         facts.append(f"{message.seconds:.1f} s")
     lines = [f"### {visible(label)}", "", " · ".join(facts), ""]
     for note in message.settings.get("notes", ()):
         lines += [f"Note: {visible(str(note))}", ""]
-    if len(message.spans) > 1:
+    if prefixes.by_others(message.spans, model):
         lines += [f"Written by: {visible(prefixes.described(message.spans))}", ""]
     if message.error:
         lines += [f"Error: {visible(message.error)}", ""]

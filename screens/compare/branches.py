@@ -145,7 +145,7 @@ class Branching:
             await self.controller.begin([ref])
             session = await self.controller.created(chain.question)
             await open_chain(session, chain)
-            self.controller.settings = session.settings
+            self.controller.borrow(session.settings)
             await self.go_on(0, prefix, ref)
 
         refs, me = self.controller.refs, self.screen.context.annotator
@@ -189,7 +189,7 @@ def tree_choices(session: ConversationSession) -> Iterator[Choice]:
                     number_of = f" {number}/{len(known)}" if len(known) > 1 else ""
                     name = f"model {pane + 1}" if session.settings.blind else one_line(ref.label, 24)
                     text = one_line((answer.content or answer.thought).strip(), 50)
-                    several = prefixes.described(answer.spans) if len(answer.spans) > 1 else ""
+                    several = prefixes.described(answer.spans) if prefixes.by_others(answer.spans, ref.id) else ""
                     writers = "" if session.settings.blind else several
                     yield Choice(answer.id, f"{'  ' * inner}  {is_shown} {name}{number_of}: {text}", writers)
             yield from below(one.turn, inner)

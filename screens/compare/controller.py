@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.panes import TITLE_LENGTH, PaneEvent, Saved, Settings, Verifier
+from o1lab.chat.prefixes import by_others
 from o1lab.chat.votes import last_vote, seen_turns
 from o1lab.inference.calls import RequestError
 from o1lab.inference.events import Delta, Done, Failed, Noted, Recast, Started
@@ -26,8 +26,6 @@ from store import conversations
 
 if TYPE_CHECKING:
     from o1lab.inference.chat_client import ChatClient
-
-log = logging.getLogger("o1lab.screens.compare")
 
 
 class CompareController:
@@ -51,6 +49,8 @@ class CompareController:
         self.context = context
         self.refs: list[ModelRef] = []
         self.settings = Settings()
+        self._own: Settings | None = None
+        """The settings of later conversations, where this one has the system prompt of a recorded chain."""
         self.session: ConversationSession | None = None
         self.states: list[PaneState] = []
         self.seen_turns: set[int] = set()
@@ -156,13 +156,10 @@ class CompareController:
         for pane, state in enumerate(self.states):
             state.message, state.unsaved = session.answer(pane), False
             state.phase = "ended" if state.message is not None else "idle"
-        self.ballot = await self._last_vote(session)
+        store, me = self.context.store, self.context.annotator
+        self.ballot = await asyncio.to_thread(last_vote, store, session.record.id, session.turn, me)
         self.draw()
         self.changed()
-
-    async def _last_vote(self, session: ConversationSession) -> conversations.Vote | None:
-        store, me = self.context.store, self.context.annotator
-        return await asyncio.to_thread(last_vote, store, session.record.id, session.turn, me)
 
     async def _set_up(self) -> None:
         self.states = [PaneState() for _ in self.refs]
@@ -175,9 +172,16 @@ class CompareController:
         """Change the settings; they are saved with the conversation, and apply from the next answer on."""
         if self.session is not None:
             await self.session.change(settings)
+        if self._own is not None:
+            system = self._own.system if settings.system == self.settings.system else settings.system
+            self._own = replace(settings, system=system)
         self.settings = settings
         self.name_panes()
         self.changed()
+
+    def borrow(self, settings: Settings) -> None:
+        """Take over the settings of a recorded chain, for this conversation only."""
+        self._own, self.settings = self.settings, settings
 
     async def created(self, question: str) -> ConversationSession:
         """Return the conversation; it is created with its first question."""
@@ -268,17 +272,18 @@ class CompareController:
 
     async def withdraw(self) -> bool:
         """Withdraw your last vote on this turn; return whether there was one. A new vote on the turn is not blind."""
-        session, ballot = self.session, self.ballot
+        session, ballot, me = self.session, self.ballot, self.context.annotator
         if session is None or ballot is None or ballot.turn != session.turn:
             return False
         await asyncio.to_thread(conversations.withdraw, self.context.store.db, ballot.id)
-        self.ballot = await self._last_vote(session)
+        self.ballot = await asyncio.to_thread(last_vote, self.context.store, session.record.id, session.turn, me)
         self.changed()
         return True
 
     async def close(self) -> None:
         """Stop all panes (partial answers are kept) and leave the conversation."""
         session, self.session, self.ballot, self.seen_turns = self.session, None, None, set()
+        self.settings, self._own = self._own or self.settings, None
         if session is not None:
             await session.close()
 
@@ -313,7 +318,7 @@ class CompareController:
         state.enter("ended")
         stream.finish()
         stream.drop_last_assistant()
-        draw_answer(stream, state.message, hidden=self.hidden)
+        draw_answer(stream, state.message, self.refs[pane].id, hidden=self.hidden)
         self.name_panes()
 
     def _end_unsaved(self, pane: int, error: RequestError) -> None:
@@ -323,12 +328,11 @@ class CompareController:
         if self.session.answer(pane) is None:
             self.states[pane].enter("ended")
             self.name_panes()
-            self.changed()
         else:
             self._settle(pane)
             sentence = f"{error.sentence} The previous answer is kept."
             draw_failure(self.stream(pane), sentence, error.hint, hidden=self.hidden)
-            self.changed()
+        self.changed()
 
     def expect(self, pane: int) -> None:
         self.states[pane] = PaneState()
@@ -382,7 +386,7 @@ class CompareController:
                     stream.finish()
                 state.message = message
                 state.enter("ended")
-                if len(message.spans) > 1:
+                if by_others(message.spans, self.refs[event.pane].id):
                     self._settle(event.pane)  # with a note of who wrote what
                 self.name_panes()
                 self.changed()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from o1lab.chat.branches import BranchedHistory
-from o1lab.chat.prefixes import described
+from o1lab.chat.prefixes import by_others, described
 from o1lab.serve.registry import ModelRef
 from o1lab.widgets.stream_pane import StreamPane
 from store.conversations import Message
@@ -25,15 +25,15 @@ def draw_turns(stream: StreamPane, session: BranchedHistory, pane: int, turns: S
     """Draw the questions of some turns, and the answers of a pane."""
     for turn in turns:
         stream.add_user(session.question(turn))
-        draw_answer(stream, session.answer(pane, turn), hidden=hidden)
+        draw_answer(stream, session.answer(pane, turn), session.record.panes[pane].model, hidden=hidden)
 
 
-def draw_answer(stream: StreamPane, message: Message | None, *, hidden: bool) -> None:
-    """Draw a saved answer with its notes and its error."""
+def draw_answer(stream: StreamPane, message: Message | None, model: str, *, hidden: bool) -> None:
+    """Draw a saved answer with its notes and its error, and who wrote it if ``model`` did not write it alone."""
     if message is None:
         return
     draw_notes(stream, message.settings.get("notes", ()), hidden=hidden)
-    if len(message.spans) > 1:
+    if by_others(message.spans, model):
         draw_notes(stream, [f"written by {described(message.spans)}"], hidden=hidden)
     if message.content or message.thought:
         stream.add_assistant(message.content, message.thought, message.thought_tokens)

@@ -143,7 +143,7 @@ class VotingScreen(BlindScreen):
         for place, (stream, answer) in enumerate(zip(self.panes.places, paper.answers, strict=True)):
             stream.set_title(f"{place + 1}")
             stream.fold_thoughts(True)
-            draw_answer(stream, answer, hidden=True)
+            draw_answer(stream, answer, "", hidden=True)
             stream.body.sticky = False
             stream.body.action_top()
         self.panes.name_places([(str(place + 1), " ") for place in range(len(paper.answers))])

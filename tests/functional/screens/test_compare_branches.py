@@ -186,7 +186,7 @@ async def test_a_chain_of_the_traces_is_opened_and_a_model_goes_on(tmp_path: Pat
     parsed = parse.parse(raw)
     made = NewTrace(
         problem.id, "sky", raw, parsed.thought or (0, 0), parsed.solution or (0, 0), True, parsed.format, "test",
-        key="sum",
+        key="sum", context=({"role": "system", "content": "Add."}, {"role": "user", "content": QUESTION}),
     )  # fmt: skip
     with store.db.atomic():
         problems.add(store.db, [problem])
@@ -215,8 +215,15 @@ async def test_a_chain_of_the_traces_is_opened_and_a_model_goes_on(tmp_path: Pat
         assert "2/2" in shown(pilot) and "\\boxed{1458}" in text_of(screen, 0)
         await pilot.press("escape", "<")
         await until(pilot, lambda: "\\boxed{1358}" in text_of(screen, 0), "the chain itself")
+        controller = screen.controller
+        identity = controller.session.record.id
+        await controller.begin(controller.refs)
+        assert controller.settings.system is None, "the chain's system prompt is its conversation's alone"
+        await controller.reopen(identity)
+        assert controller.settings.system == "Add."
     (question, chain, continued) = saved(lab)
     assert (question.content, chain.raw) == (QUESTION, raw)
+    assert continued.settings["system"] == "Add."
     assert [span.name for span in continued.spans] == ["sky", "solver"]
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from o1lab.chat import conversation as conversation_module
+from o1lab.chat.chains import Chain, open_chain
 from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.export import add_to_traces, asked_for, export_markdown
 from o1lab.chat.panes import PaneEvent, Settings
-from o1lab.chat.prefixes import changed, cut
+from o1lab.chat.prefixes import Prefix, changed, cut, written_by
 from o1lab.chat.votes import preferences
 from o1lab.errors import UsageError
 from o1lab.inference.events import Delta, Sampling
@@ -184,6 +185,33 @@ async def test_a_continued_text_is_sent_exactly_and_says_who_wrote_what(store: S
         assert traces.text(store.db, trace).raw == made.raw and meta.synthesis == "unknown"
         stored = store.db.execute("SELECT x.meta FROM trace_texts x JOIN traces t USING (seq)").fetchone()[0]
         assert [one.model for one in writers_of(json.loads(stored), len(made.raw))] == ["m0", "anna", "m0", "other"]
+
+
+async def test_an_opened_chain_keeps_its_system_prompt_its_questions_and_its_writer(
+    store: Store, server: Going
+) -> None:
+    raw = "<think>\nOnes.\n</think>\n\n8"
+    roles = ("system", "user", "user", "assistant", "user")
+    contents = ("Add.", "one", "two", "2", "three")
+    asked = tuple({"role": role, "content": text} for role, text in zip(roles, contents, strict=True))
+    own = replace(PLAIN, panes=({"system": "Mine."}, {}))
+    async with talking(store, server, panes=2, settings=own) as session:
+        await open_chain(session, Chain("t", asked, "sky", Prefix(raw, written_by(raw, "sky")), ()))
+        sent = (await resumed(session)).messages_for(0)
+        assert [one["content"] for one in sent] == ["Add.", "one\n\ntwo", "2", "three"]
+        with pytest.raises(UsageError, match="did not write alone"):
+            await session.vote(0, "anna")
+        whole = session.answer(0)
+        assert whole is not None
+        trace, _ = add_to_traces(store, session.record, whole, session.refs[0])
+        row = traces.get(store.db, trace)
+        assert (row.model, row.synthesis, traces.text(store.db, trace).context) == ("sky", "unknown", tuple(sent))
+        continued = await go_on(session, 0, len("<think>\n"))
+        assert continued.output_tokens is not None
+        trace, _ = add_to_traces(store, session.record, continued, session.refs[0])
+        assert traces.get(store.db, trace).tokens is None, "those of the whole response are not known"
+        page = export_markdown(session.record, session.history)
+        assert "tokens of the continuation" in page and "Written by: sky 0–25" in page
 
 
 async def test_an_answer_of_several_writers_is_not_voted_on(store: Store, server: Going) -> None:
