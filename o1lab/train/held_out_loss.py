@@ -19,6 +19,7 @@ from o1lab.chains.moves import MoveKind, place_of_token, segment
 from o1lab.errors import RefusedError
 from o1lab.models.prompts import Place, Written, placed_tokens
 from o1lab.train.distributed import World
+from o1lab.train.held_out import IGNORED
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
 from o1lab.train.tensors import asked, sound, split
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 PREFIX = "eval_loss_"
 PARTS = ("thought", "solution")
 NAMES = (*PARTS, *map(str, MoveKind))
-_POSITIONS = 1024
-"""Positions whose log-probabilities are computed at once, in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,7 @@ class HeldOutLoss:
         held_out = split(rows, recipe)[1]
         random.Random(recipe.seed).shuffle(held_out)  # noqa: S311 - not used for secrets
         self._world = world
+        self._sharded = recipe.strategy == "fsdp2"
         self._chains: list[_Chain] = []
         self.trace_ids: list[str] = []
         for row in held_out:
@@ -82,8 +82,11 @@ class HeldOutLoss:
         Every process of the run must call it; each measures its share, and all get the same result.
 
         Args:
-            model: the student.
+            model: the student, with the output head of TRL's trainers.
             autocast: the context in which the trainer computes losses.
+
+        Raises:
+            Exception: a sharded model failed. Its other processes wait for this one within their pass, so the run ends.
         """
         sums, counts = [0.0] * len(NAMES), [0.0] * len(NAMES)
         was_training, failed = model.training, 0.0
@@ -99,6 +102,8 @@ class HeldOutLoss:
                                 sums[column] += loss
                                 counts[column] += 1
         except Exception:  # the training is worth more than its curves
+            if self._sharded:
+                raise
             traceback.print_exc()
             failed = 1.0
         finally:
@@ -132,19 +137,16 @@ def _chain(row: TrainingRow, recipe: Recipe, tokenizer: PreTrainedTokenizerBase)
 
 
 def _losses(model: Any, chain: _Chain) -> list[float]:
-    """Return the negative log-probability of each token of the response, in nats."""
+    """Return the negative log-probability of each token of the response, in nats.
+
+    The trainer's head computes the logits in tiles: those of a long response are too large to be in memory at once.
+    """
     ids = torch.tensor([chain.ids], device=model.device)
-    number = len(chain.ids) - chain.prompt
-    logits = model(
-        input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, logits_to_keep=number + 1
-    ).logits
-    predicted, wanted = logits[0, -number - 1 : -1], ids[0, chain.prompt :]
-    found: list[float] = []
-    for start in range(0, number, _POSITIONS):
-        part = slice(start, start + _POSITIONS)
-        loss = torch.nn.functional.cross_entropy(predicted[part].float(), wanted[part], reduction="none")
-        found += loss.tolist()
-    return found
+    labels = ids.clone()
+    labels[:, : chain.prompt] = IGNORED
+    found = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels, fused_lm_head=True)
+    losses: list[float] = (-found.log_probs[found.label_mask].float()).tolist()
+    return losses
 
 
 def _rounded_up(number: int, size: int) -> int:

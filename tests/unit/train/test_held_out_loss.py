@@ -30,9 +30,15 @@ def chains(number: int) -> list[TrainingRow]:
 def loaded(base: Path, chosen: Any) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
 
+    from trl.trainer.utils import add_fused_lm_head
+
+    from o1lab.train import head
     from o1lab.train.tensors import load_tokenizer
 
-    return AutoModelForCausalLM.from_pretrained(base), load_tokenizer(base, chosen)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    add_fused_lm_head(model)  # as the trainer does
+    head.attach(model)
+    return model, load_tokenizer(base, chosen)
 
 
 def test_the_loss_of_a_part_is_that_of_a_plain_forward(tiny_base: Path) -> None:
@@ -42,7 +48,11 @@ def test_the_loss_of_a_part_is_that_of_a_plain_forward(tiny_base: Path) -> None:
     model, tokenizer = loaded(tiny_base, chosen)
     every = chains(8)
     measured = HeldOutLoss(every, chosen, tokenizer, World())
+    whole: list[int] = []
+    watched = model.get_output_embeddings().register_forward_hook(lambda *_: whole.append(1))
     found = measured.measure(model.train(), contextlib.nullcontext())
+    watched.remove()
+    assert not whole, "the logits are computed in tiles, not of all positions at once"
     assert model.training and found is not None and measured.left_out == 0 and len(set(measured.trace_ids)) == 2
     losses: dict[str, list[float]] = {"thought": [], "solution": []}
     for row in (one for one in every if one.trace_id in measured.trace_ids):
@@ -115,6 +125,9 @@ def test_a_failure_is_told_to_all_and_does_not_stop_the_training(tiny_base: Path
     model.forward = broken
     assert HeldOutLoss(chains(4), chosen, tokenizer, World()).measure(model.train(), contextlib.nullcontext()) is None
     assert model.training
+    sharded = chosen.model_copy(update={"strategy": "fsdp2"})
+    with pytest.raises(RuntimeError, match="out of memory"):  # the other processes wait within the same pass
+        HeldOutLoss(chains(4), sharded, tokenizer, World()).measure(model, contextlib.nullcontext())
 
 
 def test_the_choice_is_that_of_the_seed_and_leaves_out_what_is_too_long(tiny_base: Path) -> None:
