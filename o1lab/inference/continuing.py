@@ -7,6 +7,7 @@ own prompt, and those of the response after them. Other servers answer such a me
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from o1lab.models.prefixes import after_prompt
 from o1lab.serve.endpoints import ModelAddress
 
 _TAIL = 60
-"""Tokens at the end of a prompt among which a mark may open a thought."""
+"""Tokens at the end of a prompt: a mark may open a thought among them, and the response is encoded after them."""
 _OF_PROMPTS = frozenset({"messages", "chat_template_kwargs", "prefix_token_ids", "return_token_ids"})
 """Fields of a chat request that a text completion does not have."""
 
@@ -85,13 +86,24 @@ async def _as_tokens(client: openai.AsyncOpenAI, target: ModelAddress, body: Map
     )
     begun = body.get("prefix_token_ids")
     if begun is None:
-        tail = await _post(client, target, "detokenize", {"tokens": prompt[-_TAIL:]}, "prompt")
-        text = after_prompt(str(tail), last["content"]).encode("utf-8", "replace").decode()
-        begun = await _post(client, target, "tokenize", {"prompt": text, "add_special_tokens": False}, "tokens")
+        tail = str(await _post(client, target, "detokenize", {"tokens": prompt[-_TAIL:]}, "prompt"))
+        begun = await _encoded_after(client, target, tail, after_prompt(tail, last["content"]))
     return {
         "prompt": [*prompt, *begun],
         **{name: value for name, value in body.items() if name not in _OF_PROMPTS},
     }
+
+
+async def _encoded_after(client: openai.AsyncOpenAI, target: ModelAddress, tail: str, prefix: str) -> list[int]:
+    """Return the tokens of a text after the end of a prompt, as :func:`o1lab.models.prompts.encode_after` does."""
+    text = prefix.encode("utf-8", "replace").decode()
+
+    async def encode(some: str) -> list[int]:
+        body = {"prompt": some, "add_special_tokens": False}
+        return list(await _post(client, target, "tokenize", body, "tokens"))
+
+    asked, whole = await asyncio.gather(encode(tail), encode(tail + text))
+    return whole[len(asked) :] if whole[: len(asked)] == asked else await encode(text)
 
 
 async def _post(client: openai.AsyncOpenAI, target: ModelAddress, path: str, body: dict[str, Any], wanted: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from o1lab.chains.marks import folded, table
-from o1lab.models.prompts import encode, open_thought
+from o1lab.models.prompts import encode_after, open_thought
 
 
 def after_prompt(prompt: str, prefix: str) -> str:
@@ -31,7 +31,8 @@ def after_prompt(prompt: str, prefix: str) -> str:
 
 
 def prefix_ids(tokenizer: Any, prompt: str, prefix: str) -> list[int]:
-    """Return the tokens of the beginning of a response, encoded apart from the prompt.
+    """Return the tokens of the beginning of a response, the same as training has: see
+    :func:`o1lab.models.prompts.encode_after`.
 
     A model writes its tokens after those of the prompt, so none of them spans both.
 
@@ -40,4 +41,4 @@ def prefix_ids(tokenizer: Any, prompt: str, prefix: str) -> list[int]:
         prompt: the rendered prompt.
         prefix: the beginning of the response; see :func:`after_prompt`. Lone surrogates are replaced, as in training.
     """
-    return encode(tokenizer, after_prompt(prompt, prefix).encode("utf-8", "replace").decode())
+    return encode_after(tokenizer, prompt, after_prompt(prompt, prefix).encode("utf-8", "replace").decode())[1]

@@ -144,6 +144,18 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def encode_after(tokenizer: Any, prompt: str, text: str) -> tuple[list[int], list[int], bool]:
+    """Return the tokens of a prompt, of the text after it, and whether these are the tail of those of both together.
+
+    They are not where a token would span the two. Alone, a text may have other tokens than after a prompt:
+    SentencePiece begins every text with a space.
+    """
+    asked, whole = encode(tokenizer, prompt), encode(tokenizer, prompt + text)
+    if whole[: len(asked)] == asked:
+        return asked, whole[len(asked) :], True
+    return asked, encode(tokenizer, text), False
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """The response of a row."""
@@ -230,10 +242,8 @@ def _encoded(
     prompt = render(tokenizer, messages, options)
     parts = _completion(tokenizer, messages, options, prompt, response)
     text = "".join(piece for _, piece in parts)
-    asked, whole = encode(tokenizer, prompt), encode(tokenizer, prompt + text)
-    if whole[: len(asked)] == asked:
-        return TrainingTokens(asked, whole[len(asked) :]), parts, prompt
-    return TrainingTokens(asked, encode(tokenizer, text)), parts, ""
+    asked, completion, is_tail = encode_after(tokenizer, prompt, text)
+    return TrainingTokens(asked, completion), parts, prompt if is_tail else ""
 
 
 def assistant_mask(

@@ -22,9 +22,10 @@ PREFIX = "<think>\nAdd the ones"
 class TokenServer(FaultServer):
     """Answers as vLLM does: a character is a token, and its template opens the thought."""
 
-    def __init__(self, prompt: str = PROMPT) -> None:
+    def __init__(self, prompt: str = PROMPT, *, before: str = "") -> None:
+        """``before`` is what the tokenizer puts before each text; SentencePiece puts a space there."""
         super().__init__()
-        self.prompt = prompt
+        self.prompt, self.before = prompt, before
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     def more_routes(self) -> list[Route]:
@@ -36,7 +37,7 @@ class TokenServer(FaultServer):
         self.asked.append((request.url.path, body))
         match request.url.path:
             case "/tokenize":
-                return JSONResponse({"tokens": [ord(one) for one in body.get("prompt", self.prompt)]})
+                return JSONResponse({"tokens": [ord(one) for one in self.before + body.get("prompt", self.prompt)]})
             case "/detokenize":
                 return JSONResponse({"prompt": "".join(map(chr, body["tokens"]))})
         choice = {"index": 0, "text": ": 8.\n</think>\n\nEight", "finish_reason": "stop", "token_ids": [5, 6]}
@@ -64,11 +65,17 @@ async def test_the_prompt_and_the_prefix_reach_vllm_as_tokens() -> None:
     assert (answer.thought.strip(), answer.answer) == ("Add the ones: 8.", "Eight")
     assert answer.done is not None and answer.done.token_ids == (5, 6)
     paths = [path for path, _ in server.asked]
-    assert paths == ["/tokenize", "/detokenize", "/tokenize", "/v1/completions"]
+    assert paths == ["/tokenize", "/detokenize", "/tokenize", "/tokenize", "/v1/completions"]
     first, sent = server.asked[0][1], server.asked[-1][1]
     assert first["messages"] == [{"role": "user", "content": "Hi"}] and first["chat_template_kwargs"]
     assert "".join(map(chr, sent["prompt"])) == PROMPT + "Add the ones"
     assert sent["stop_token_ids"] == [7] and not sent.keys() & {"messages", "chat_template_kwargs"}
+
+
+async def test_a_tokenizer_that_begins_texts_with_a_space_puts_none_before_the_prefix() -> None:
+    with TokenServer(before=" ") as server:
+        await go_on(address(server, "tokens"))
+    assert "".join(map(chr, server.asked[-1][1]["prompt"])) == " " + PROMPT + "Add the ones"
 
 
 async def test_known_tokens_are_sent_as_they_are() -> None:

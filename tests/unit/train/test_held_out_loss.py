@@ -29,7 +29,6 @@ def chains(number: int) -> list[TrainingRow]:
 
 def loaded(base: Path, chosen: Any) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
-
     from trl.trainer.utils import add_fused_lm_head
 
     from o1lab.train import head

@@ -126,7 +126,7 @@ def of_chat(chosen: Recipe) -> list[Message]:
     ref = ModelRef("r/4", "student", "student", "checkpoint", prompt=chosen.prompt)
     asked = conversations.Message("m", "c", 1, None, "user", "complete", QUESTION)
     session = ConversationSession(
-        None, None, [ref], Settings(), opener=None, listener=lambda _: None,  # type: ignore[arg-type]
+        None, SimpleNamespace(head=None), [ref], Settings(), opener=None, listener=lambda _: None,  # type: ignore[arg-type]
         client=SimpleNamespace(), history=[asked],  # type: ignore[arg-type]
     )  # fmt: skip
     return list(session.messages_for(0))
