@@ -35,7 +35,7 @@ class ForcedPass:
     Attributes:
         model: what identifies the model.
         asked: the number of answers that were asked for.
-        known: the number of those that were stored before.
+        known: the number of those that were stored already, or that an identical chain of this pass has got.
         failures: the chains without all answers, and why.
     """
 
@@ -113,6 +113,7 @@ async def force_answers(
     require_continuing(address, ref.id)
     failures: list[Failure] = []
     done = 0
+    answered: dict[tuple[str, str], set[int]] = {}  # samples of one question may have the same thought
     async with ChatClient() as client:
         asking = Asking(client, address, ref)
 
@@ -123,12 +124,16 @@ async def force_answers(
             return ForcedAnswer(chain.key, key, manner.how, cut, ref.id, reply.prompt_tokens, reply.raw, text)
 
         for chain, manner, cuts in todo:
-            waiting = sorted(cuts, reverse=True)
+            same = answered.setdefault((chain.key, manner.how), set())
+            waiting = sorted(set(cuts) - same, reverse=True)
+            total -= len(cuts) - len(waiting)
+            known += len(cuts) - len(waiting)
             try:
                 for batch in (waiting[:1], waiting[1:]):
                     async with aclosing(as_they_come([answer(chain, manner, cut) for cut in batch])) as answers:
                         async for some in answers:
                             await asyncio.to_thread(_store, store, some)
+                            same.update(one.position for one in some)
                             done += len(some)
                             on_answer(done, total)
             except RefusedError as error:

@@ -1,0 +1,57 @@
+"""A pass over chains: what is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from o1lab.chains.moves import segment
+from o1lab.config import init_lab
+from o1lab.lens import forcing
+from o1lab.lens.convergence import Chain
+from o1lab.serve.registry import ModelRef
+from store import open_store
+
+THOUGHT = "Add the ones.\n\nWait, let me check: it is 12.\n\nSo the answer is 12."
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_identical_chains_are_asked_once(again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Asking:
+        def __init__(self, *_: Any) -> None: ...
+
+        async def go_on(self, _chain: Chain, prefix: str, _sampling: Any) -> Any:
+            asked.append(prefix)
+            return SimpleNamespace(raw="12}", finish_reason="stop", prompt_tokens=9)
+
+    async def address(*_: Any) -> Any:
+        return SimpleNamespace(continues="messages", model="m")
+
+    monkeypatch.setattr(forcing, "Asking", Asking)
+    monkeypatch.setattr(forcing, "open_model", address)
+    monkeypatch.setattr(forcing, "model_key", lambda *_: "sha256:w")
+    messages = ({"role": "user", "content": "What is 7 + 5?"},)
+    one = Chain("1#0", messages, THOUGHT, "12", tuple(segment(THOUGHT)), ("12",))
+    lab = init_lab(tmp_path / "lab")
+    store = open_store(lab.database)
+    told: list[tuple[int, int]] = []
+    places = len(one.cuts)
+    for known in (places, places if again else 2 * places):
+        asked.clear()
+        done = asyncio.run(
+            forcing.force_answers(
+                lab, store, [one, replace(one, name="1#1")], ModelRef("m", "base", "m", "base"), SimpleNamespace(),  # type: ignore[arg-type]  # not used
+                again=again, on_answer=lambda *some: told.append(some),
+            )
+        )  # fmt: skip
+        assert (done.asked, done.known, done.failures) == (2 * places - known, known, ())
+        assert len(asked) == len(set(asked)) == done.asked
+    assert [len(found) for found in forcing.judged(store.db, [one, one])] == [1, 1]
+    store.close()
