@@ -19,6 +19,7 @@ from o1lab.files import write_json
 from o1lab.models.base import TEMPLATES, hash_template, resolve_base
 from o1lab.paths import Lab, cache_dir
 from o1lab.serve.endpoints import public_url
+from o1lab.serve.records import PAST_PROXIES, ServerRecord
 from o1lab.serve.registry import ModelRef, run_base
 from o1lab.small_files import UnreadableError, parse_json, read_json
 
@@ -39,7 +40,8 @@ class Identity:
         source: where the model comes from.
         model: the name that requests contain.
         revision: of an adapter, the hash of its weights and configuration and of its base; of a whole model, the
-            hash of its weights, configuration and tokenizer; of an endpoint, its URL and the requested name.
+            hash of its weights, configuration and tokenizer; of an endpoint, its URL and the requested name; of a model
+            on a server of ``o1lab serve``, the process, the name, and the hash of the adapter that has this name.
         template: the hash of the chat template, or ``THE_SERVERS``.
         folder: the directory of the base if it is on this machine; its tokenizer counts tokens.
         system_prompt: the system message that the student was trained with; empty for none.
@@ -75,10 +77,11 @@ class Identity:
 def identify(lab: Lab, ref: ModelRef) -> Identity:
     """Identify the model that a name refers to now.
 
-    Reads all weights of a model on this machine, again only after they have changed.
+    Reads all weights of a model on this machine, again only after they have changed. Asks a server of ``o1lab serve``
+    which adapter has the name, because adapters are exchanged while it runs.
 
     Raises:
-        NotFoundError, LabError: the model's files are missing or cannot be read.
+        NotFoundError, LabError: the model's files are missing or cannot be read, or the server does not answer.
     """
     try:
         return _identify(lab, ref)
@@ -94,7 +97,7 @@ def _identify(lab: Lab, ref: ModelRef) -> Identity:
         return Identity(ref.id, ref.role, ref.source, asked, f"{public_url(ref.endpoint.url)} {asked}", THE_SERVERS)
     if ref.record is not None:
         asked = ref.id.partition("/")[2]
-        revision = f"server {ref.record.pid} since {ref.record.started:.0f}, {asked}"
+        revision = f"server {ref.record.pid} since {ref.record.started:.0f}, {asked}{_loaded(ref.record, asked)}"
         return Identity(ref.id, ref.role, ref.source, asked, revision, THE_SERVERS, None, ref.prompt.system_prompt)
     if ref.source == "solver":
         return Identity(ref.id, ref.role, ref.source, ref.id, f"solver {_solver_hash()}", "none")
@@ -111,6 +114,28 @@ def _identify(lab: Lab, ref: ModelRef) -> Identity:
     if own:
         template = _combined_hash({"template": template, "options": json.dumps(own.as_json(), sort_keys=True)})
     return Identity(ref.id, ref.role, ref.source, ref.id, revision, template, str(folder), ref.prompt.system_prompt)
+
+
+def _loaded(record: ServerRecord, name: str) -> str:
+    """Return what identifies the adapter that a server has loaded as ``name``; empty for a base.
+
+    Raises:
+        LabError: the server does not answer (code ``server``).
+    """
+    import httpx2
+
+    try:
+        with httpx2.Client(timeout=30, mounts=PAST_PROXIES) as client:
+            answer = client.get(f"{record.url}/models", headers={"Authorization": f"Bearer {record.token}"})
+        cards = answer.raise_for_status().json()["data"]
+        root = next((card.get("root") for card in cards if card["id"] == name and card.get("parent")), None)
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(
+            f"The server of {name} (process {record.pid}) does not say which weights it has.",
+            f"Wait for it, or stop it: kill {record.pid}",
+            code="server",
+        ) from error
+    return f" {root} {_hash_files(Path(root) / file for file in _ADAPTER_FILES)}" if isinstance(root, str) else ""
 
 
 def hash_base(folder: Path) -> str:
