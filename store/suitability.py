@@ -60,7 +60,8 @@ class Suitability:
         rsr: Its rank-surprisal ratio.
         correct: The number of right answers of the student to its problem.
         samples: The number of all of them; 0 if the student was not asked.
-        tokens: The number of tokens of thought and of solution, by the student's tokenizer.
+        tokens: The number of tokens of thought and of solution, by the student's tokenizer; None if it has not scored
+            them.
     """
 
     nll: float | None = None
@@ -68,7 +69,7 @@ class Suitability:
     rsr: float | None = None
     correct: int = 0
     samples: int = 0
-    tokens: tuple[int, int] = (0, 0)
+    tokens: tuple[int, int] | None = None
 
     @property
     def pass_rate(self) -> float | None:
@@ -190,7 +191,9 @@ def of_chosen(db: Database, trace_ids: Sequence[str]) -> dict[str, Suitability]:
     return {} if student is None else of_traces(db, trace_ids, student.model)
 
 
-def _tokens(losses: str | None) -> tuple[int, int]:
-    found = {} if losses is None else json.loads(losses)
+def _tokens(losses: str | None) -> tuple[int, int] | None:
+    if losses is None:
+        return None
+    found = json.loads(losses)
     thought, solution = (int(found[part][0]) if part in found else 0 for part in _PARTS)
     return thought, solution

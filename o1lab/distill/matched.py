@@ -2,8 +2,8 @@
 
 Whoever trains on chosen chains must know how good as many chains without the choice would be. The subset is drawn from
 the traces that pass the same filter and the same rules, without the conditions on figures of the student, and that have
-these figures. It has the same number of rows, and its tokens, by the student's tokenizer, differ by at most
-``TOLERANCE``.
+these figures and scores of the student's tokens. It has the same number of rows, and its tokens, by the student's
+tokenizer, differ by at most ``TOLERANCE``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from store import Store, datasets, suitability
 from store.filters import TraceQuery
 from store.filters.traces import OF_STUDENT
 from store.records import LONGEST_NAME, Dataset
+from store.suitability import Student
 
 TOLERANCE = 0.02
 RANDOM = "-random"
@@ -64,9 +65,7 @@ def save(
         drawn: list[str] = []
         about: dict[str, Any] = {}
         if student is not None and choice.ids:
-            pool = choose(query.without_student()).ids
-            sizes = _sizes(store, [*pool, *choice.ids], student.model, phase)
-            drawn, about = draw(choice.ids, pool, sizes)
+            drawn, about = _beside(store, choice.ids, choose(query.without_student()).ids, student, phase)
             about |= {"student": student.name, "student_key": student.model}
         selection = {**choice.selection, **about, **({"random": own} if drawn else {})}
         made = datasets.snapshot(
@@ -108,6 +107,22 @@ def sentences(dataset: Dataset) -> list[str]:
     return [f"Selected {student}. There is no random subset beside it: {chosen['without_random']}."]
 
 
+def _beside(
+    store: Store, selected: Sequence[str], pool: Sequence[str], student: Student, phase: int
+) -> tuple[list[str], dict[str, Any]]:
+    """Draw from the rows of the pool whose tokens the student has scored, see :func:`draw`; none if that cannot be."""
+    sizes = _sizes(store, [*pool, *selected], student.model, phase)
+    scored = [one for one in pool if one in sizes]
+    unknown = sum(one not in sizes for one in selected)
+    rows = "" if not unknown else "1 selected row has" if unknown == 1 else f"{unknown:,} selected rows have"
+    if not unknown and len(scored) <= len(selected) < len(pool):
+        rows = "the rows that were left out have"
+    if rows:
+        run = f"run `o1lab suitability --model {student.name}` and select again"
+        return [], {"without_random": f"{rows} no scores of the student's tokens; {run}"}
+    return draw(selected, scored, sizes)
+
+
 def draw(selected: Sequence[str], pool: Sequence[str], sizes: Mapping[str, int]) -> tuple[list[str], dict[str, Any]]:
     """Draw as many traces of a pool as were selected, with about as many tokens.
 
@@ -142,7 +157,8 @@ def draw(selected: Sequence[str], pool: Sequence[str], sizes: Mapping[str, int])
     gap = _best_swaps(inside, outside, sizes, gap, TOLERANCE * wanted)
     about |= {"random_tokens": wanted + gap}
     if abs(gap) > TOLERANCE * wanted:
-        reason = f"no {len(selected):,} other rows have as many tokens: the nearest differ by {abs(gap) / wanted:.1%}"
+        apart = f"{abs(gap) / wanted:.1%}" if wanted else f"{abs(gap):,} tokens"
+        reason = f"no {len(selected):,} other rows have as many tokens: the nearest differ by {apart}"
         return [], about | {"without_random": reason}
     place = {one: at for at, one in enumerate(pool)}
     return sorted(inside, key=place.__getitem__), about
@@ -170,7 +186,7 @@ def _best_swaps(inside: list[str], outside: list[str], sizes: Mapping[str, int],
 
 
 def _sizes(store: Store, ids: Sequence[str], model: str, phase: int) -> dict[str, int]:
-    """Return the number of tokens that a row of each trace teaches, by the student's tokenizer; 0 if not known."""
-    known = suitability.of_traces(store.db, ids, model)
-    tokens = {one: known[one].tokens if one in known else (0, 0) for one in ids}
-    return {one: (thought if phase == 2 else 0) + solution for one, (thought, solution) in tokens.items()}
+    """Return the number of tokens that a row of each trace teaches, by the student's tokenizer, where it is known."""
+    found = suitability.of_traces(store.db, ids, model)
+    tokens = {trace: one.tokens for trace, one in found.items() if one.tokens is not None}
+    return {trace: (thought if phase == 2 else 0) + solution for trace, (thought, solution) in tokens.items()}

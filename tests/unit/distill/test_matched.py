@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,8 @@ def store(lab: Lab) -> Store:
 def tokens(store: Store, name: str, phase: int = 2) -> int:
     ids = datasets.trace_ids(store.db, name)
     found = suitability.of_traces(store.db, ids, "hash of 7a1b/100")
-    return sum(sum(found[one].tokens[2 - phase :]) for one in ids)
+    known = [found[one].tokens for one in ids]
+    return sum(sum(one[2 - phase :]) for one in known if one is not None)
 
 
 def test_a_selection_has_a_random_subset_of_as_many_rows_and_tokens(lab: Lab, store: Store) -> None:
@@ -88,6 +90,44 @@ def test_a_selection_that_leaves_nothing_out_says_why_it_has_no_subset(store: St
         "the student's figures leave out no trace."
     ]
     assert [one.name for one in datasets.all_datasets(store.db)] == ["all"]
+
+
+def solved(store: Store, hard: Sequence[int], easy: Sequence[int]) -> None:
+    """Let the student never or always solve problems. All traces of problem 0 and one of problem 1 have no scores."""
+    numbers = store.db.execute("SELECT problem_id FROM traces GROUP BY problem_id ORDER BY min(seq)").fetchall()
+    rates = {numbers[at][0]: (correct, 4) for some, correct in ((hard, 0), (easy, 4)) for at in some}
+    suitability.set_pass_rates(store.db, "hash of 7a1b/100", rates)
+
+
+@pytest.mark.parametrize(
+    ("hard", "easy", "words"),
+    [
+        ((0, 1, 2), range(3, 10), "5 selected rows have no scores of the student's tokens"),
+        ((1, 2), range(3, 10), "1 selected row has no scores of the student's tokens"),
+        (range(2, 10), (0,), "the rows that were left out have no scores of the student's tokens"),
+    ],
+)
+def test_rows_whose_tokens_are_not_counted_have_no_subset(
+    store: Store, hard: Sequence[int], easy: Sequence[int], words: str
+) -> None:
+    solved(store, hard, easy)
+    chosen = matched.save(store, "hard", TraceQuery.parse("pass-rate<0.5"), lambda one: everything(store, one), phase=2)
+    [sentence] = matched.sentences(chosen)
+    assert words in sentence and "run `o1lab suitability --model 7a1b/100` and select again." in sentence
+    assert [one.name for one in datasets.all_datasets(store.db)] == ["hard"] and "own_tokens" not in chosen.selection
+
+
+def test_rows_whose_tokens_are_not_counted_are_not_drawn(store: Store) -> None:
+    solved(store, range(2, 10, 2), (0, *range(1, 10, 2)))
+    unscored = {*traces.ids(store.db, ALL)} - {*traces.ids(store.db, TraceQuery.parse("nll>=0"))}
+    matched.save(store, "hard", TraceQuery.parse("pass-rate<0.5"), lambda one: everything(store, one), phase=2)
+    drawn = datasets.trace_ids(store.db, "hard-random")
+    assert len(unscored) == 5 and len(drawn) == 16 and not unscored & {*drawn}
+    assert tokens(store, "hard-random") == pytest.approx(tokens(store, "hard"), rel=matched.TOLERANCE)
+
+
+def everything(store: Store, query: TraceQuery) -> selection.Choice:
+    return selection.choose(store, query, keep="all", drop=())
 
 
 def test_without_a_student_nothing_can_be_selected_by_it(tmp_path: Path) -> None:
