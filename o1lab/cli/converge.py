@@ -111,8 +111,8 @@ def converge(
         parts = judged(store.db, chains, model=done.model, hows=hows)
     found = [(chain, some[0]) for chain, some in zip(chains, parts, strict=True) if some]
     failures = [{"chain": one.trace_id, "model": one.model, "error": one.error} for one in done.failures]
-    groups = [chain.name.rpartition("#")[0] or chain.name for chain, _ in found]
-    whole = spent([one for _, one in found], groups, incomplete=len(chains) - len(found))
+    clusters = [chain.cluster for chain, _ in found]
+    whole = spent([one for _, one in found], clusters, incomplete=len(chains) - len(found))
     lines = [] if evaluation else [line for chain, one in found for line in _lines(chain, one)]
     lines += whole.lines() if len(found) > 1 or evaluation else ()
     lines += [f"{one_line(one.trace_id, 24)} {one_line(one.model, 24)}: {one.error}" for one in done.failures]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 from o1lab.chains.answers import extract_answer
@@ -40,6 +41,7 @@ class Chain:
         solution: what followed it.
         moves: the moves of the thought.
         golds: the right answers; empty if nobody knows one.
+        cluster: the question: chains of one question are drawn together for intervals.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Chain:
     solution: str
     moves: tuple[Move, ...]
     golds: tuple[str, ...] = ()
+    cluster: Hashable = None
 
     @property
     def key(self) -> str:
@@ -133,7 +136,7 @@ class Point:
         position: the place, in code points.
         tokens: of the thought up to it; None if the server does not count them.
         answer: the answer that was forced; None if the model gave none.
-        right: whether it is right; None if nobody knows a right one.
+        right: whether it is right, no answer is not; None if nobody knows a right one, or it cannot be verified.
     """
 
     position: int
@@ -189,14 +192,16 @@ class Convergence:
 
     @property
     def overwritten(self) -> int:
-        """How often another answer followed a right one."""
-        pairs = zip(self.points, self.points[1:], strict=False)
-        return sum(one.right is True and after.right is False for one, after in pairs)
+        """How often a wrong answer followed a right one. Places without an answer, or with one that cannot be verified,
+        do not count."""
+        known = [one for one in self.points if one.answer is not None and one.right is not None]
+        return sum(bool(one.right and not after.right) for one, after in pairwise(known))
 
     @property
     def lost(self) -> bool:
-        """Whether an answer was right, and the last one is not."""
-        return self.first_right is not None and self.points[-1].right is False
+        """Whether an answer was right, and that of the last place is wrong."""
+        last = self.points[-1]
+        return self.first_right is not None and last.answer is not None and last.right is False
 
     def as_json(self) -> dict[str, Any]:
         return {

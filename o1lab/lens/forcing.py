@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import groupby
 
-from o1lab.chains.verify import VerifierPool
+from o1lab.chains.verify import Verdict, VerifierPool
 from o1lab.errors import RefusedError
 from o1lab.inference.calls import LIMITS
 from o1lab.inference.chat_client import ChatClient
@@ -62,7 +62,8 @@ def chain_of(db: Database, trace_id: str) -> Chain:
     asked = text.context or ({"role": "user", "content": text.statement},)
     golds = (text.gold,) if text.gold and text.gold.strip() else ()
     messages = tuple({"role": str(one["role"]), "content": str(one["content"])} for one in asked)
-    return Chain(text.trace_id, messages, text.thought, text.solution, tuple(moves_of(text)), golds)
+    moves = tuple(moves_of(text))
+    return Chain(text.trace_id, messages, text.thought, text.solution, moves, golds, ("problem", text.statement))
 
 
 async def force_answers(
@@ -179,13 +180,17 @@ def judged(
         verdicts = dict(zip(pairs, verify_pairs(db, pool, pairs), strict=True))
     found: list[list[tuple[str, Convergence]]] = [[] for _ in chains]
     for at, chain, some in groups:
-        targets = chain.targets
-        right: list[bool | None] = [
-            any(one.answer is not None and verdicts[gold, one.answer].status == "correct" for gold in targets)
-            if targets
-            else None
-            for one in some
-        ]
+        right = [_is_right(one.answer, chain.targets, verdicts) for one in some]
         if (one_found := converged(chain, some, right)) is not None:
             found[at].append((max(one.created_at for one in some), one_found))
     return [[one for _, one in sorted(some, key=lambda pair: pair[0], reverse=True)] for some in found]
+
+
+def _is_right(answer: str | None, targets: Sequence[str], verdicts: Mapping[tuple[str, str], Verdict]) -> bool | None:
+    """Return whether an answer is one of the right ones; None if there are none, or it cannot be verified."""
+    if not targets:
+        return None
+    if answer is None:
+        return False
+    found = {verdicts[gold, answer].status for gold in targets}
+    return True if "correct" in found else None if "unverifiable" in found else False

@@ -8,7 +8,7 @@ from typing import Any
 
 from o1lab.chains.moves import segment
 from o1lab.evaluate.rating.promote import as_trace
-from o1lab.evaluate.stats.metrics import LEVEL, RESAMPLES, SEED, Interval, Rate, rounded, share_interval
+from o1lab.evaluate.stats.metrics import LEVEL, RESAMPLES, SEED, Interval, Rate, cluster, rounded, share_interval
 from o1lab.format import percent
 from o1lab.lens.convergence import Chain, Convergence
 from o1lab.lens.forcing import judged
@@ -45,8 +45,8 @@ class Spent:
         after: tokens of the thought after the stable answer.
         share: the same as a share of the tokens of the thought.
         right: chains in which an answer was right at some place.
-        overwritten: chains in which another answer followed a right one, of all.
-        lost: chains in which an answer was right, and the last one is not, of all.
+        overwritten: chains in which a wrong answer followed a right one, of all.
+        lost: chains in which an answer was right, and the last one is wrong, of all.
     """
 
     model: str
@@ -165,7 +165,8 @@ def chains_of(db: Database, evaluation: Evaluation) -> list[Chain]:
         asked = trace.context or ({"role": "user", "content": item.question},)
         messages = tuple({"role": str(message["role"]), "content": str(message["content"])} for message in asked)
         name = f"{one.item}#{one.sample}"
-        found.append(Chain(name, messages, last.thought, last.answer, tuple(segment(last.thought)), item.gold))
+        moves = tuple(segment(last.thought))
+        found.append(Chain(name, messages, last.thought, last.answer, moves, item.gold, cluster(item)))
     return found
 
 
@@ -176,7 +177,7 @@ def of_evaluation(db: Database, evaluation: Evaluation) -> tuple[Spent, ...]:
     found = []
     for model in models:
         parts = [some[0] if some else None for some in judged(db, chains, model=model)]
-        whole = [(one, chain.name.rpartition("#")[0]) for one, chain in zip(parts, chains, strict=True) if one]
+        whole = [(one, chain.cluster) for one, chain in zip(parts, chains, strict=True) if one]
         if whole:
             groups = [group for _, group in whole]
             found.append(spent([one for one, _ in whole], groups, incomplete=len(parts) - len(whole)))

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
-from store.evaluations import Evaluation, Result, Tally
+from store.evaluations import Evaluation, ItemRow, Result, Tally
 
 if TYPE_CHECKING:
     import numpy as np
@@ -273,7 +273,7 @@ def _resampled(
     return means, resamples
 
 
-def cluster(one: Result) -> tuple[str, str]:
+def cluster(one: Result | ItemRow) -> tuple[str, str]:
     """Return the unit of resampling: the group of items that ask one question in several ways, else the item."""
     return ("group", one.group) if one.group is not None else ("item", one.item)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from o1lab.chains.moves import Move, MoveKind
 from o1lab.lens.convergence import CLOSING, OPENER, Chain, Convergence, Manner, Point, converged, opener_of, sentences
+from o1lab.lens.forcing import chain_of
+from store import open_store, traces
+from store.filters import TraceQuery
 from store.forced_answers import ForcedAnswer
+from tests.support.lab_seed import make_lab
 
 THOUGHT = "Add them. It is 11. Wait, 12."
 MOVES = (Move(MoveKind.PLAN, 0, 10), Move(MoveKind.COMPUTE, 10, 20), Move(MoveKind.REFLECT, 20, len(THOUGHT)))
@@ -15,7 +21,9 @@ CHAIN = Chain("t", ASKED, THOUGHT, "So \\boxed{12}", MOVES, ("12",))
 
 
 def found(answers: list[str | None], *, gold: str = "12", tokens: bool = True) -> Convergence:
-    points = [Point(10 * at, 10 * at if tokens else None, answer, answer == gold) for at, answer in enumerate(answers)]
+    right = [None if answer == "unverifiable" else answer == gold for answer in answers]
+    pairs = zip(answers, right, strict=True)
+    points = (Point(10 * at, 10 * at if tokens else None, *one) for at, one in enumerate(pairs))
     return Convergence("m", tuple(points), "gold")
 
 
@@ -27,8 +35,11 @@ def found(answers: list[str | None], *, gold: str = "12", tokens: bool = True) -
         (["12", "12", "12"], (0, 0, 20, 0, False)),
         (["1", "12", "11", "12", "11"], (1, 4, 0, 2, True)),
         (["1", "2", "3"], (None, 2, 0, 0, False)),
-        (["12", None, "12"], (0, 2, 0, 1, False)),
-        (["12", "12", None], (0, None, None, 1, True)),
+        (["12", None, "12"], (0, 2, 0, 0, False)),
+        (["12", "12", None], (0, None, None, 0, False)),
+        (["12", None, "11"], (0, 2, 0, 1, True)),
+        (["12", "unverifiable", "12"], (0, 2, 0, 0, False)),
+        (["12", "11", "unverifiable"], (0, 2, 0, 1, False)),
         (["1", "0.5", "\\frac{1}{2}"], (None, 1, 10, 0, False)),
     ],
 )
@@ -109,3 +120,10 @@ def test_a_chain_has_no_convergence_until_all_its_places_have_an_answer() -> Non
     assert (whole.tokens, whole.tokens_after, whole.first_right, whole.stable) == (len(THOUGHT), len(THOUGHT), 1, 0)
     assert converged(CHAIN, answers[:-1], right[:-1]) is None
     assert converged(CHAIN, [], []) is None
+
+
+def test_the_traces_of_a_problem_are_drawn_together(tmp_path: Path) -> None:
+    store = open_store(make_lab(tmp_path / "lab", 8).database)
+    chains = [chain_of(store.db, one) for one in traces.ids(store.db, TraceQuery())]
+    store.close()
+    assert len(chains) == 8 and len({chain.cluster for chain in chains}) == 2, "four authors for each problem"

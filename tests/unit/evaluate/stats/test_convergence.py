@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.evaluate.stats.convergence import chains_of, median, spent
+from o1lab.evaluate.stats.convergence import chains_of, median, of_evaluation, spent
 from o1lab.evaluate.stats.figures import figures
 from o1lab.lens.convergence import Chain, Convergence, Manner, Point
+from o1lab.lens.forcing import judged
 from store import Store, evaluations, forced_answers, open_store
 from store.evaluations import Evaluation, ItemRow, NewSample, Turn
 from store.forced_answers import ForcedAnswer
@@ -69,11 +70,40 @@ def test_figures_show_convergence_once_all_places_have_an_answer(store: Store) -
     assert any("overwritten" in line and "1 of 1" in line for line in found.lines())
 
 
+def test_an_answer_that_cannot_be_verified_is_neither_right_nor_wrong(store: Store) -> None:
+    [chain] = chains_of(store.db, evaluation(store))
+    texts = ["12", "1" * 5000, *["11"] * (len(chain.cuts) - 2)]
+    forced_answers.add(store.db, [answer(chain, cut, text) for cut, text in zip(chain.cuts, texts, strict=True)])
+    [[found]] = judged(store.db, [chain])
+    assert [one.right for one in found.points][:3] == [True, None, False] and found.overwritten == 1
+
+
 def test_an_evaluation_with_forced_answers_can_be_deleted(store: Store) -> None:
     one = evaluation(store)
     forced_answers.add_evaluation(store.db, one.id, "m")
     evaluations.remove(store.db, one.id)
     assert forced_answers.models_of(store.db, one.id) == []
+
+
+def test_variants_of_a_question_are_drawn_together(store: Store) -> None:
+    items = [ItemRow(name, f"{name}: 7 + 5?", ("12",), group=name[0]) for name in ("a1", "a2", "b1", "b2")]
+    one = put(store, "e1", [(row, "c") for row in items])
+    with store.db.atomic():
+        evaluations.add_samples(
+            store.db,
+            one.id,
+            [
+                NewSample(row.item, 0, "complete", (Turn(row.question, THOUGHT, "12"),), f"key {row.item}")
+                for row in items
+            ],
+        )
+    chains = chains_of(store.db, one)
+    assert len(chains) == 4
+    forced_answers.add(store.db, [answer(chain, cut, "12") for chain in chains for cut in chain.cuts])
+    forced_answers.add_evaluation(store.db, one.id, "m")
+    [found] = of_evaluation(store.db, one)
+    for interval in (found.after.interval, found.right.interval):
+        assert interval is not None and "over 2 clusters" in interval.method
 
 
 def chain_with(after: int, total: int = 100) -> Convergence:
