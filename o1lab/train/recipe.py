@@ -186,8 +186,7 @@ class Recipe(BaseModel):
         description="Learn the earlier turns of the assistant too, where the chat template marks them.",
     )
     teacher_only_loss: bool = Field(
-        default=False,
-        description="Where a teacher finished a student's thought, learn only what the teacher wrote.",
+        default=False, description="Where a teacher finished a student's thought, learn only what the teacher wrote."
     )
     eval_rows: int = Field(
         default=0, ge=0, le=100_000, description="Rows held out of the training data to measure eval_loss."

@@ -24,6 +24,7 @@ ITEM_KEYS = {
     "problem_id",
     "model",
     "source",
+    "suitability",
     "verdict",
     "complete",
     "looping",
