@@ -183,7 +183,7 @@ async def test_regenerating_replaces_an_answer(lab: Lab, left: FaultServer, righ
         assert len(right.requests) == 1
     assert [(m.shown, m.content) for m in saved(lab) if m.pane == 0] == [
         (False, "".join(ANSWER)),
-        ("complete", "Another one."),
+        (True, "Another one."),
     ]
 
 
