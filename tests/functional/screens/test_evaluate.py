@@ -113,13 +113,13 @@ async def test_without_an_evaluation_every_view_names_the_next_action(lab: Lab) 
         await opened(pilot)
         await until(pilot, lambda: "No evaluations yet." in shown(pilot), "the empty state")
         assert "Press ctrl+n to set one up" in shown(pilot)
-        assert app.screen.focused is None  # no key of a list that is not there
+        await until(pilot, lambda: app.screen.focused is None, "no focus")  # no key of a list that is not there
         await pilot.press("2")
         await until(pilot, lambda: "No evaluation is chosen." in shown(pilot), "the samples' word")
         for key in ("3", "4"):
             await pilot.press(key)
             await until(pilot, lambda: "None of your evaluations is in this" in shown(pilot), f"the word of view {key}")
-            assert "AIME2024" in shown(pilot)  # what was published is there all the same
+            await until(pilot, lambda: "AIME2024" in shown(pilot), "what was published")  # it is there all the same
 
 
 async def test_a_view_opened_just_as_the_list_turns_empty_stays_open(lab: Lab) -> None:
