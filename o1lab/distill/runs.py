@@ -36,6 +36,7 @@ from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
+from o1lab.small_files import UnreadableError
 from store import Store, teacher_runs, wrong_steps
 
 CHANGEABLE = (
@@ -199,8 +200,11 @@ def faults(folder: RunFolder) -> list[FaultCount]:
 
 
 def usage_by_role(folder: RunFolder) -> dict[str, Usage]:
-    """Return what each model of a run took, by its role; empty if the method calls one model only."""
-    kind = METHODS.find(folder.settings().method)
+    """Return what each model of a run took, by its role; empty if its method is unknown or calls one model only."""
+    try:
+        kind = METHODS.find(folder.settings().method)
+    except UnreadableError:  # which the run's line shows
+        return {}
     return journal.usage_by_role(folder.journal) if kind is not None and len(kind.roles) > 1 else {}
 
 

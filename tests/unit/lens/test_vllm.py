@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ async def test_a_server_without_scores_and_a_chain_that_is_too_long(
     assert error.value.code == code
 
 
+@pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed")
 async def test_the_tokens_are_those_of_training(tiny_base: Path) -> None:
     from transformers import AutoTokenizer
 
