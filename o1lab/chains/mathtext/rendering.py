@@ -95,10 +95,11 @@ class Rendering:
 
     def finish(self) -> Rendering:
         """Give what is left without a drawing to the last run."""
-        if self._unseen and self._is_block:
-            self.close(0)
-        self.source_size += self._unseen
-        self._unseen = 0
+        unseen, self._unseen = self._unseen, 0
+        if unseen and self._drawn:
+            self.close(unseen)
+        else:
+            self.source_size += unseen
         return self
 
     def extend(self, runs: Iterable[Run]) -> None:
