@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from store import Store, problems, search, traces
 from store.errors import QueryError
 from store.filters import TraceQuery
+from store.migrations import migrations
 from store.records import Measured, NewProblem, NewTrace
+from store.sqlite import Database
 from tests.unit.store.test_store import add_chain, found
 
 
@@ -110,13 +113,17 @@ def test_a_filter_that_means_nothing_says_what_does(text: str) -> None:
     assert caught.value.hint
 
 
-@given(st.text())
-def test_no_filter_text_breaks_the_database(text: str) -> None:
-    from store.migrations import migrations
-    from store.sqlite import Database
-
+@cache
+def _empty() -> Database:
+    """A database without rows, made once: the migrations take longer than an example may."""
     db = Database(sqlite3.connect(":memory:"))
     migrations.apply(db)
+    return db
+
+
+@given(st.text())
+def test_no_filter_text_breaks_the_database(text: str) -> None:
+    db = _empty()
     try:
         query = TraceQuery.parse(text)
     except QueryError:
