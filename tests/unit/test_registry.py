@@ -124,7 +124,8 @@ def test_two_plugins_of_one_name_the_first_by_its_package_wins(registry: Registr
 
 
 def test_the_built_in_parts_are_in_their_order() -> None:
-    assert METHODS.names()[:5] == ("sample", "reformat", "translate", "debate", "tree_search")
+    methods = ("sample", "reformat", "translate", "rescue", "rescue-traces", "debate", "tree_search")
+    assert METHODS.names()[: len(methods)] == methods
     assert SCORERS.names()[:9] == (
         "math", "exact", "match", "choice", "refusal", "refusal-model", "claims", "human", "judge",
     )  # fmt: skip
