@@ -8,6 +8,9 @@ from store.conversations import prompt_sets
 from store.records import problem_id, scrubbed
 from store.sqlite import Database
 
+RESERVED = ":"
+"""What a given tag cannot have: ``set:NAME`` and ``source:NAME`` are tags that nobody gives."""
+
 
 def given(db: Database, prompt: str) -> list[str]:
     """Return the tags that persons gave a prompt."""

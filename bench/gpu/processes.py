@@ -1,11 +1,12 @@
-"""Train the same rows in one process, in several with DDP, and with FSDP2; compare loss, speed and files.
+"""Train the same rows in one process, in several with DDP, with FSDP2, and with flash attention; compare them.
 
 ``python -m bench.gpu.processes [--base smollm2-135m] [--processes 2] [--steps 20] [--json]``, on a machine with as many
-GPUs as processes. It is the check of NCCL and FSDP2, which no test runs: the tests train over gloo on CPUs. With
-``--device cpu`` it runs without GPUs, and leaves FSDP2 out.
+GPUs as processes. It is the check of NCCL, FSDP2 and flash attention, which no test runs: the tests train over gloo on
+CPUs. With ``--device cpu`` it runs without GPUs, and leaves FSDP2 and flash attention out; without the package
+``flash_attn`` it says so.
 
 All runs train the same rows in each step. DDP must reach the loss of one process to within 1e-5 in fp32; with bf16 and
-FSDP2 the order of sums differs, so the loss is compared to within 0.02.
+FSDP2 or flash attention the order of sums differs, so the loss is compared to within 0.02.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     several, batch = chosen.processes, chosen.batch_size
-    common = {"base": chosen.base, "steps": chosen.steps, "device": chosen.device}
+    common = {"base": chosen.base, "steps": chosen.steps, "device": chosen.device, "attention": "sdpa"}
     one = {"batch_size": batch * several, **common}
     shared = {"batch_size": batch, "processes": several, **common}
     with tempfile.TemporaryDirectory() as folder:
@@ -87,6 +89,10 @@ def main() -> int:
         if chosen.device != "cpu":
             found += [train(root, "one-bf16", dtype="bf16", **one), train(root, "ddp-bf16", dtype="bf16", **shared)]
             found.append(train(root, "fsdp2-bf16", dtype="bf16", strategy="fsdp2", **shared))
+            if find_spec("flash_attn"):
+                found.append(train(root, "flash-bf16", dtype="bf16", **{**one, "attention": "flash_attention_2"}))
+            else:
+                print("flash attention is left out: flash_attn is not installed", file=sys.stderr)
     ok = True
     for at, result in enumerate(found):
         first = found[0] if at < 2 else found[2]

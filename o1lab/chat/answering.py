@@ -159,7 +159,7 @@ def begun_before(
     Args:
         answer: the answer.
         known: models, of which one may have continued it.
-        find: returns another model with an id; None if there is no other.
+        find: returns the model with an id, also one that is not in ``known``; None to look only in ``known``.
     """
     length = answer.settings.get("prefix")
     if not isinstance(length, int):

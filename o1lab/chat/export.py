@@ -166,7 +166,7 @@ def _origin(messages: Sequence[conversations.Message], question: conversations.M
     versions = branches.questions(messages, question.turn)
     lines = [f"Version {versions.index(question) + 1}/{len(versions)}."] if len(versions) > 1 else []
     if question.before != question.turn - 1:
-        after = f"Follows question {question.before}." if question.before else "Begins the conversation anew."
+        after = f"Follows question {question.before}." if question.before else "Starts the conversation again."
         lines.append(after)
     chosen = []
     for answer in (m for m in messages if m.id in question.follows and m.pane is not None):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1lab.cli.asking import servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, say
+from o1lab.cli.output import current_lab, emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -86,11 +87,8 @@ def anchors(
 
 async def _resample(lab: Lab, store: Store, chain: Chain, ref: ModelRef, samples: int, drawing: Drawing) -> Resampled:
     from o1lab.lens.resampling import resample
-    from o1lab.serve.manager import ServerManager
 
-    async with ServerManager(lab, reuse=True) as manager:
-        if notice := manager.shared_device_notice():
-            say(notice)
+    async with servers(lab) as manager:
         return await resample(
             lab,
             store,

@@ -298,10 +298,10 @@ def tag_prompt(
 
     Example: o1lab compare tag-prompt "What is 964 + 494?" sums easy
     """
-    from o1lab.chat.tags import valid
+    from o1lab.jobs.about import valid_tags
     from store import prompt_tags
 
-    wanted = valid(tags or [])
+    wanted = valid_tags(tags or [], reserved=prompt_tags.RESERVED)
     with opened() as store:
         if wanted or clear:
             prompt_tags.give(store.db, prompt, wanted)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from o1lab.cli.asking import TraceIds, servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
@@ -31,12 +32,7 @@ verbs = Verbs()
 
 @verbs.command("converge")
 def converge(
-    trace: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TRACE...", help="Traces, by id or by the key of the problem.", autocompletion=completing("trace")
-        ),
-    ] = None,
+    trace: TraceIds = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -158,11 +154,8 @@ async def _force(
     lab: Lab, store: Store, chains: Sequence[Chain], ref: ModelRef, *, opener: str | None, max_tokens: int, again: bool
 ) -> ForcedPass:
     from o1lab.lens.forcing import force_answers
-    from o1lab.serve.manager import ServerManager
 
-    async with ServerManager(lab, reuse=True) as manager:
-        if notice := manager.shared_device_notice():
-            say(notice)
+    async with servers(lab) as manager:
         return await force_answers(
             lab,
             store,

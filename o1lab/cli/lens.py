@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.asking import TraceIds, servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
@@ -34,12 +35,7 @@ _PARTS = ("thought", "solution")
 
 @verbs.command("lens")
 def lens(
-    trace: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TRACE...", help="Traces, by id or by the key of the problem.", autocompletion=completing("trace")
-        ),
-    ] = None,
+    trace: TraceIds = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,11 +90,8 @@ def lens(
 
 async def _score(lab: Lab, store: Store, ids: Sequence[str], refs: Sequence[ModelRef], *, again: bool) -> Pass:
     from o1lab.lens.scoring import score_traces
-    from o1lab.serve.manager import ServerManager
 
-    async with ServerManager(lab, reuse=True) as manager:
-        if notice := manager.shared_device_notice():
-            say(notice)
+    async with servers(lab) as manager:
         return await score_traces(
             lab, store, ids, refs, manager, again=again, on_scored=lambda done, of: advance("Scored", done, of)
         )

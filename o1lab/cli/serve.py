@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from o1lab.cli.asking import servers
 from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, lab_if_any, say, wants_json
@@ -182,7 +183,7 @@ def chat(
 
     lab = current_lab()
     if prompt is None and continue_from is None:
-        raise UsageError("There is no prompt.", "Write one, or name a chain with --continue-from.")
+        raise UsageError("No prompt was given.", "Add one, or name a chain with --continue-from.")
     text = sys.stdin.read() if prompt == "-" else prompt or ""
     sampling = Sampling(temperature, top_p, max_tokens, seed)
     given = {"first_token_timeout_s": first_token_timeout, "silence_timeout_s": silence_timeout}
@@ -205,7 +206,6 @@ async def _chat(
     from o1lab.cli.chat_output import Printer
     from o1lab.inference.chat_client import ChatClient
     from o1lab.labs import open_lab
-    from o1lab.serve.manager import ServerManager
     from o1lab.serve.registry import find_model, open_model
     from o1lab.text import one_line
 
@@ -216,9 +216,7 @@ async def _chat(
     verifier, interrupted = AnswerVerifier(store), False
     received = _cancel_on_signals()
     try:
-        async with ServerManager(lab, reuse=True) as manager, ChatClient(limits) as client:
-            if notice := manager.shared_device_notice():
-                say(notice)
+        async with servers(lab) as manager, ChatClient(limits) as client:
             session = await ConversationSession.begin(
                 store,
                 refs,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from o1lab.cli.asking import servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
@@ -96,11 +97,8 @@ def suitability_of(
 
 async def _fill(lab: Lab, store: Store, ids: Sequence[str], ref: ModelRef, *, local: bool) -> Filled:
     from o1lab.lens.suitability import fill
-    from o1lab.serve.manager import ServerManager
 
-    async with ServerManager(lab, reuse=True) as manager:
-        if notice := manager.shared_device_notice():
-            say(notice)
+    async with servers(lab) as manager:
         return await fill(lab, store, ids, ref, manager, local=local, on_done=advance)
 
 

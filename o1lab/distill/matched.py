@@ -1,9 +1,9 @@
 """The random subset beside a dataset that was selected by figures of a student, to see what the selection is worth.
 
-Whoever trains on chosen chains must know how good as many chains without the choice would be. The subset is drawn from
-the traces that pass the same filter and the same rules, without the conditions on figures of the student, and that have
-these figures and scores of the student's tokens. It has the same number of rows, and its tokens, by the student's
-tokenizer, differ by at most ``TOLERANCE``.
+The result of training on selected chains means little without the result of as many chains that were not selected. The
+subset is drawn from the traces that pass the same filter and the same rules, without the conditions on figures of the
+student, and that have these figures and scores of the student's tokens. It has the same number of rows, and its tokens,
+by the student's tokenizer, differ by at most ``TOLERANCE``.
 """
 
 from __future__ import annotations

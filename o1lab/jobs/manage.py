@@ -18,7 +18,7 @@ from typing import Any, Generic
 from o1lab.errors import LabError, UsageError
 from o1lab.files import locked, write_json
 from o1lab.jobs import spawn
-from o1lab.jobs.about import About, Note
+from o1lab.jobs.about import About, Note, valid_tags
 from o1lab.jobs.directory import FolderT, JobFolder, JobInfo, SettingsT, StatusT, find_directory, list_directories
 from o1lab.jobs.follow import follow_all
 from o1lab.paths import Lab
@@ -296,7 +296,7 @@ def tag(
 
     def changed(about: About) -> About:
         if not remove:
-            return replace(about, tags=_valid_tags([*about.tags, *wanted]))
+            return replace(about, tags=valid_tags([*about.tags, *wanted]))
         if missing := [word for word in wanted if word not in about.tags]:
             has = f"It has {', '.join(about.tags)}." if about.tags else "It has no tags."
             raise UsageError(f"The {folder.noun} {folder.id} has no tag '{missing[0]}'.", has)
@@ -313,18 +313,9 @@ def set_tags(folder: JobFolder[StatusT, SettingsT], tags: Sequence[str]) -> JobI
         UsageError: a tag is not valid.
         LabError: the directory cannot be written.
     """
-    wanted = _valid_tags(tags)
+    wanted = valid_tags(tags)
     _write_about(folder, lambda about: replace(about, tags=wanted))
     return folder.info()
-
-
-def _valid_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(word.strip().lower() for word in tags))
-    for word in wanted:
-        if not is_name(word) or any(char in word for char in ' ,"'):
-            rule = f"A tag is a word of up to {LONGEST_NAME} characters, without spaces, commas, quotes and slashes."
-            raise UsageError(f"'{word[:LONGEST_NAME]}' is not a valid tag.", rule)
-    return wanted
 
 
 def archive(folder: JobFolder[StatusT, SettingsT], *, archived: bool = True) -> JobInfo[StatusT, SettingsT]:

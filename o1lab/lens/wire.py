@@ -17,7 +17,7 @@ from o1lab.serve.registry import ModelRef
 async def post(
     client: httpx2.AsyncClient, address: ModelAddress, ref: ModelRef, path: str, body: Mapping[str, Any]
 ) -> tuple[int, dict[str, Any]]:
-    """Return the status of an answer and its JSON, which is empty if it is no object.
+    """Return the status of an answer and its JSON object; an empty one if the answer has none.
 
     Raises:
         LabError: the server does not answer (code ``gone``).

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from o1lab.chat.tags import valid
 from o1lab.errors import UsageError
+from o1lab.jobs.about import valid_tags
 from o1lab.text import one_line
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.screen import LabScreen
@@ -78,7 +78,7 @@ class AnswerActions:
         )
         if typed is None:
             return
-        tags = valid(typed.split(","))
+        tags = valid_tags(list(filter(str.strip, typed.split(","))), reserved=prompt_tags.RESERVED)
         store = self.screen.context.store
         await self.screen.in_thread(lambda: prompt_tags.give(store.db, prompt, tags))
         self.screen.notify("Tags saved; # counts votes by tag." if tags else "Tags removed.")

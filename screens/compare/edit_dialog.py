@@ -184,7 +184,7 @@ class EditDialog(Dialog[bool]):
             parts.append("changed")
         elif self.prefix.tokens is not None:
             known = self.prefix.tokens.up_to(at) is not None
-            parts.append("from the recorded tokens" if known else "not between recorded tokens: encoded anew")
+            parts.append("from the recorded tokens" if known else "not between recorded tokens: tokenised again")
         self.query_one("#place", Static).update(" · ".join(parts))
 
     def say(self, text: str) -> None:

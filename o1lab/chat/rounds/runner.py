@@ -231,8 +231,9 @@ def verified(
             problem = problems.find(store.db, one.prompt)
         gold = problem.answer if problem is not None else None
         if gold and message.state == "complete" and message.content:
-            message = replace(message, verdict=verifier(gold, message.content))  # noqa: PLW2901
-        found.append(message)
+            found.append(replace(message, verdict=verifier(gold, message.content)))
+        else:
+            found.append(message)
     return found
 
 

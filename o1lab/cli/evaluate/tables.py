@@ -31,6 +31,10 @@ verbs = Verbs()
 _TABLES = {"1": "accuracy", "accuracy": "accuracy", "2": "general", "general": "general", "all": "all"}
 _PLOTS = ("tokens", "right-wrong")
 
+Evaluations = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID...]", help="Evaluations.", autocompletion=completing("evaluation")),
+]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -91,10 +95,7 @@ def table(
 @verbs.command("profile")
 def profile(
     ctx: typer.Context,
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ID...]", help="Evaluations.", autocompletion=completing("evaluation")),
-    ] = None,
+    ids: Evaluations = None,
     model: Models = None,
     suite: Suites = None,
     teacher: Annotated[
@@ -140,10 +141,7 @@ def profile(
 @verbs.command("language")
 def language(
     ctx: typer.Context,
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ID...]", help="Evaluations.", autocompletion=completing("evaluation")),
-    ] = None,
+    ids: Evaluations = None,
     model: Models = None,
     suite: Suites = None,
     form: TableFormat = None,

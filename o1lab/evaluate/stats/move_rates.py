@@ -54,7 +54,7 @@ class Correlation:
     Attributes:
         r: None with fewer than ``FEWEST_MODELS`` models, or if one of the two figures does not vary.
         interval: at 95 %; None without r, or if the models are on one line.
-        why_not: why there is no r.
+        why_not: why r is None; empty if it is not.
     """
 
     n: int

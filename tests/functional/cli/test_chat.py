@@ -164,4 +164,4 @@ def test_a_hosted_model_does_not_go_on_from_a_chain(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode != 0 and "cannot continue a text" in done.stderr and not server.requests
         none = subprocess.run([*O1LAB, "--lab", str(lab.root), "chat", "-m", "one"], capture_output=True, text=True)
-        assert "There is no prompt" in none.stderr
+        assert "No prompt was given" in none.stderr

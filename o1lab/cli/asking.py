@@ -1,0 +1,37 @@
+"""What commands that ask models of the lab share: the servers, and the argument for traces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from o1lab.cli.naming import completing
+from o1lab.cli.output import say
+
+if TYPE_CHECKING:
+    from o1lab.paths import Lab
+    from o1lab.serve.manager import ServerManager
+
+TraceIds = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TRACE...", help="Traces, by id or by the key of the problem.", autocompletion=completing("trace")
+    ),
+]
+
+
+@asynccontextmanager
+async def servers(lab: Lab) -> AsyncIterator[ServerManager]:
+    """Run the servers that a command needs; those that a person started are used and left running.
+
+    Says on standard error if several servers share a device.
+    """
+    from o1lab.serve.manager import ServerManager
+
+    async with ServerManager(lab, reuse=True) as manager:
+        if notice := manager.shared_device_notice():
+            say(notice)
+        yield manager
