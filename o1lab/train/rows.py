@@ -48,7 +48,7 @@ class TrainingRow:
     cut_off: CutOff = ""
     replay: str = ""
     rejected: Answer | None = None
-    given: Sequence[tuple[str, int, int]] = ()
+    given: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def system(self) -> str:
@@ -67,7 +67,7 @@ def training_row(row: DatasetRow, phase: int, *, replay: str = "") -> TrainingRo
     cut_off: CutOff = "thought" if row.cut_off else "" if row.complete else "solution"
     thought = row.thought if phase == 2 else ""
     spans = [(part, one) for part, found in row.writers.items() for one in found]
-    given = [(part, one.start, one.end) for part, one in spans if one.model != spans[-1][1].model]
+    given = tuple((part, one.start, one.end) for part, one in spans if one.model != spans[-1][1].model)
     return TrainingRow(
         row.trace_id, row.statement, thought, row.solution, [*map(dict, row.context)], cut_off, replay, given=given
     )
@@ -157,4 +157,5 @@ def write_rows(path: Path, rows: Iterable[TrainingRow]) -> tuple[list[str], list
 
 def _read(values: dict[str, Any]) -> TrainingRow:
     rejected = values.pop("rejected", None)
-    return TrainingRow(**values, rejected=Answer(**rejected) if rejected else None)
+    given = tuple((part, start, end) for part, start, end in values.pop("given", ()))
+    return TrainingRow(**values, rejected=Answer(**rejected) if rejected else None, given=given)

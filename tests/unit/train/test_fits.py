@@ -265,7 +265,7 @@ def test_what_a_student_wrote_is_not_learned_if_the_recipe_says_so(tmp_path: Pat
 
     base = make_tiny_model(tmp_path / "base")
     thought, solution = "2 + 2 = 5. Wait: 2 + 2 = 4", "The answer is 4."
-    learn = [TrainingRow("t", "And 2 + 2?", thought, solution, given=[("thought", 0, len("2 + 2 = 5."))])]
+    learn = [TrainingRow("t", "And 2 + 2?", thought, solution, given=(("thought", 0, len("2 + 2 = 5.")),))]
     whole = f"<think>\n{thought}\n</think>\n\n{solution}<|im_end|>"
     for only, expected in ((False, whole), (True, whole.replace("2 + 2 = 5.", ""))):
         chosen = recipe(base, teacher_only_loss=only)

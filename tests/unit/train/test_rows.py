@@ -26,7 +26,7 @@ def row(number: int, problem: str, system: str = "") -> TrainingRow:
 def test_rows_come_back_from_their_file(tmp_path: Path) -> None:
     learn = [row(1, "a", "Short."), TrainingRow("t", "b", "half a", "", cut_off="thought")]
     learn.append(TrainingRow("r", "c", "", "Hi.", replay="talk"))
-    learn[1] = replace(learn[1], given=[["thought", 0, 4]])
+    learn[1] = replace(learn[1], given=(("thought", 0, 4),))
     assert write_rows(tmp_path / "data.jsonl", learn) == (["t1", "t"], ["r"])
     assert read_rows(tmp_path / "data.jsonl") == learn
     (tmp_path / "old.jsonl").write_text('{"trace_id": "t", "prompt": "p", "thought": "", "solution": "s"}\n')
@@ -36,8 +36,8 @@ def test_rows_come_back_from_their_file(tmp_path: Path) -> None:
 def test_what_others_wrote_before_the_last_writer_is_given() -> None:
     writers = {"thought": (Writer("s", 0, 9), Writer("t", 9, 20)), "solution": (Writer("s", 0, 2), Writer("t", 2, 5))}
     taken = DatasetRow("id", "p", "x" * 20, "y" * 5, None, "t", "", None, "rescued", writers=writers)
-    assert training_row(taken, 2).given == [("thought", 0, 9), ("solution", 0, 2)]
-    assert training_row(replace(taken, writers={}), 2).given == []
+    assert training_row(taken, 2).given == (("thought", 0, 9), ("solution", 0, 2))
+    assert training_row(replace(taken, writers={}), 2).given == ()
 
 
 def test_a_system_message_that_all_rows_share_becomes_that_of_the_run() -> None:
