@@ -1,16 +1,22 @@
-"""The memory that preflight estimates against the measured peak of the run. Run: ``python bench/memory.py [CASE...]``.
+"""The memory that preflight estimates against the measured peak of the run.
 
-Each case trains two steps of a Llama of 52 million parameters (large: 361 million) on the CPU in a process of its own,
-whose peak of resident memory is compared with the estimate for the same recipe and rows.
+``python -m bench.memory [--device cpu|cuda] [CASE...]``. Each case trains two steps in a process of its own, whose peak
+is compared with the estimate for the same recipe and rows.
+
+- On the CPU: a Llama of 52 million parameters (large: 361 million), and the peak of resident memory.
+- On a GPU: a model of the shape of Qwen2.5-1.5B with random weights and rows of up to 4,000 tokens, and the peak of
+  what the driver reports as used, less what was used before. The driver is asked 50 times a second.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +50,70 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 STEPS = 2
 
+QWEN = {
+    "hidden": 1536, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,
+    "intermediate_size": 8960, "vocab_size": 151_936,
+}  # fmt: skip
+GPU_CASES: dict[str, dict[str, Any]] = {
+    "bf16": {"dtype": "bf16"},
+    "bf16 checkpointing": {"dtype": "bf16", "gradient_checkpointing": True},
+    "fp32": {"dtype": "fp32", "batch_size": 1},
+    "eager": {"dtype": "bf16", "attention": "eager", "batch_size": 1},
+    "packing": {"dtype": "bf16", "packing": True, "batch_size": 1, "max_length": 4096},
+    "packing checkpointing": {
+        "dtype": "bf16", "packing": True, "batch_size": 1, "max_length": 8192, "gradient_checkpointing": True,
+    },
+    "all weights": {"dtype": "bf16", "adapter": "full", "batch_size": 1, "learning_rate": 1e-5},
+    "nf4": {"quantization": "nf4", "dtype": "bf16"},
+    "nf4 checkpointing": {"quantization": "nf4", "dtype": "bf16", "gradient_checkpointing": True},
+}  # fmt: skip
 
-def rows(count: int = 24) -> list[TrainingRow]:
-    """Rows of about 200 to 800 tokens."""
+
+def rows(count: int = 24, *, unit: int = 6) -> list[TrainingRow]:
+    """Rows of about 200 to 800 tokens; five times as many with ``unit`` 30."""
     return [
-        TrainingRow(f"t{n}", f"What is {n} + 1?", "12 + 34 = 46, check 7. " * (6 + 6 * (n % 4)), f"It is {n + 1}.")
+        TrainingRow(f"t{n}", f"What is {n} + 1?", "12 + 34 = 46, check 7. " * (unit * (1 + n % 4)), f"It is {n + 1}.")
         for n in range(count)
     ]
 
 
-def peak(run: RunDir) -> int:
-    """Train the run in a child, and return its peak of resident memory in bytes."""
+class GpuPeak(threading.Thread):
+    """Asks the driver for the memory in use on the first GPU until it is ended; the peak is less that at the start."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        self._used = lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+        self._end, self._before = threading.Event(), self._used()
+        self.peak = 0
+
+    def run(self) -> None:
+        while not self._end.wait(0.02):
+            self.peak = max(self.peak, self._used() - self._before)
+
+    def end(self) -> int:
+        """End it, and return the peak in bytes."""
+        self._end.set()
+        self.join()
+        return self.peak
+
+
+def surroundings(*, gpu: bool) -> dict[str, str]:
+    """Return the environment of a child, which sees no GPU unless it is to use one."""
+    return os.environ | QUIET_ENVIRONMENT | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
+
+
+def peak(run: RunDir, *, gpu: bool = False) -> int:
+    """Train the run in a child, and return its peak of resident memory in bytes, or that of the GPU's memory."""
+    watch = GpuPeak() if gpu else None
+    if watch is not None:
+        watch.start()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "o1lab.train.worker", str(run.path)],
-        env=os.environ | QUIET_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""},
+        env=surroundings(gpu=gpu),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,14 +124,14 @@ def peak(run: RunDir) -> int:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(output)
-    return usage.ru_maxrss * 1024
+    return watch.end() if watch is not None else usage.ru_maxrss * 1024
 
 
-def estimated(run: RunDir) -> dict[str, Any]:
+def estimated(run: RunDir, *, gpu: bool = False) -> dict[str, Any]:
     """Return the report of preflight on the run."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "o1lab.train.preflight.worker", str(run.path)],
-        env=os.environ | QUIET_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""},
+        env=surroundings(gpu=gpu),
         capture_output=True,
         text=True,
         check=True,
@@ -85,22 +141,28 @@ def estimated(run: RunDir) -> dict[str, Any]:
 
 
 def main() -> int:
-    chosen = sys.argv[1:] or list(CASES)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    chosen = parser.parse_args()
+    gpu = chosen.device == "cuda"
+    cases = GPU_CASES if gpu else CASES
     off = 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ["O1LAB_CACHE"] = f"{folder}/cache"
-        bases: dict[bool, Path] = {}
+        bases: dict[str, Path] = {}
         print(f"{'case':28}{'estimate':>10}{'measured':>10}{'off':>8}   weights/adapter/activations/overhead (MB)")
-        for name in chosen:
-            values = {"steps": STEPS, "batch_size": 4, "max_length": 2048, **CASES[name]}
-            large = name.startswith("large")
-            if large not in bases:
-                shape = LARGE if large else SHAPE
-                bases[large] = make_tiny_model(Path(folder) / f"base-{large}", **shape, max_position_embeddings=8192)
-            base = bases[large]
-            run = prepared(Path(folder), name.replace(" ", "-"), recipe(base, **values), rows())
-            report = estimated(run)
-            measured = peak(run)
+        for name in chosen.cases or cases:
+            values = {"steps": STEPS, "batch_size": 4, "max_length": 4096 if gpu else 2048, **cases[name]}
+            kind = "gpu" if gpu else "large" if name.startswith("large") else "small"
+            if kind not in bases:
+                shape = {"gpu": QWEN, "large": LARGE, "small": SHAPE}[kind]
+                bases[kind] = make_tiny_model(Path(folder) / kind, **shape, max_position_embeddings=8192)
+            values |= {"device": "cuda:0"} if gpu else {}
+            learn = rows(unit=30 if gpu else 6)
+            run = prepared(Path(folder), name.replace(" ", "-"), recipe(bases[kind], **values), learn)
+            report = estimated(run, gpu=gpu)
+            measured = peak(run, gpu=gpu)
             share = report["memory_bytes"] / measured - 1
             off += abs(share) > 0.15
             parts = "/".join(
