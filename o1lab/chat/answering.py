@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +56,8 @@ class Making:
         self.prefix = begun.prefix if begun is not None else None
         self.growing = Answer()
         self.reader: ReplyReader | None = None
+        self.kept = 0
+        """The characters of it that are saved."""
 
     async def ask(self, target: ModelAddress, messages: Sequence[Message]) -> list[Message]:
         """Return the messages to send, with the beginning of the answer in the think marks of its model."""
@@ -76,6 +80,11 @@ class Making:
     @property
     def _reply(self) -> Reply | None:
         return self.reader.so_far() if self.reader is not None else None
+
+    @property
+    def length(self) -> int:
+        """The characters that have arrived so far, those of the beginning included."""
+        return len(self.growing.thought) + len(self.growing.answer)
 
     def raw(self) -> str:
         """Return the text as it was written so far, with its think marks."""
@@ -149,6 +158,31 @@ class Making:
             raw=raw,
             spans=prefixes.merged((*(prefix.spans if prefix is not None else ()), *written)),
         )
+
+
+@asynccontextmanager
+async def repeated(save: Callable[[], Awaitable[None]], every_s: float) -> AsyncIterator[None]:
+    """Save again and again while an answer arrives, also when nothing comes for a while. On exit no save is under way.
+
+    Args:
+        save: saves what there is; it raises nothing.
+        every_s: seconds between two saves.
+    """
+    over = asyncio.Event()
+
+    async def repeat() -> None:
+        while not over.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), every_s)
+            if not over.is_set():
+                await save()
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        over.set()
+        await asyncio.shield(task)
 
 
 def begun_before(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
-from o1lab.chat.answering import Begun, Making, begun_before, cannot_continue, origin, sampled_again
+from o1lab.chat.answering import Begun, Making, begun_before, cannot_continue, origin, repeated, sampled_again
 from o1lab.chat.branches import BranchedHistory, parts
 from o1lab.chat.panes import PaneEvent, Saved, Settings, Verifier, model_of, settings_from, verdict_on
 from o1lab.chat.prefixes import Prefix
@@ -323,19 +322,15 @@ class ConversationSession(BranchedHistory):
             target = await self._opener(making.ref)
             messages = await making.ask(target, asked)
             ids = making.prefix.tokens_for(making.ref.id) if making.prefix is not None else None
-            kept = time.monotonic()
-            async for event in self._client.stream(
-                target, messages, sampling, prefix_token_ids=ids, reader=making.reader
-            ):
-                growing.apply(event)
-                if isinstance(event, Done | Failed):
-                    end = event
-                    continue
-                self._notify(pane, turn, event)
-                if time.monotonic() - kept >= KEEP_EVERY_S:
-                    with contextlib.suppress(StoreError):  # the end of the answer saves it, or says why it cannot
-                        await self._keep_partial(pane, turn, making)
-                    kept = time.monotonic()
+            async with repeated(lambda: self._keep_partial(pane, turn, making), KEEP_EVERY_S):
+                async for event in self._client.stream(
+                    target, messages, sampling, prefix_token_ids=ids, reader=making.reader
+                ):
+                    growing.apply(event)
+                    if isinstance(event, Done | Failed):
+                        end = event
+                    else:
+                        self._notify(pane, turn, event)
         except asyncio.CancelledError:
             growing.stopped = True
         except O1LabError as error:
@@ -357,13 +352,15 @@ class ConversationSession(BranchedHistory):
             self._notify(pane, turn, Saved(saved))
 
     async def _keep_partial(self, pane: int, turn: int, making: Making) -> None:
-        """Save what has arrived; the end of the answer overwrites it."""
-        before = self.answer(pane, turn)
-        if making.growing.answer or making.growing.thought:
-            message = making.message(self.record.id, turn, pane, state="stopped")
-            older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
-            head = self.turn if self.turn != self._newest else None
+        """Save what has arrived since the last time; the end of the answer overwrites it, or says why it cannot."""
+        if (length := making.length) == making.kept:
+            return
+        before, message = self.answer(pane, turn), making.message(self.record.id, turn, pane, state="stopped")
+        older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
+        head = self.turn if self.turn != self._newest else None
+        with contextlib.suppress(StoreError):
             await self._write(lambda: branches.save(self.store.db, [*older, message], head=head))
+            making.kept = length
 
     async def _keep(self, pane: int, turn: int, making: Making) -> conversations.Message | None:
         """Save the answer instead of the one before it; an empty retry replaces nothing."""

@@ -17,6 +17,7 @@ from o1lab.paths import Lab
 from store import conversations, open_store, problems, traces
 from store.records import NewProblem, NewTrace
 from tests.functional.cli.test_serving import ASK, O1LAB, PATIENCE_S
+from tests.support.continuing import CONTINUATION, Stalling, started_in
 from tests.support.fault_server import FaultServer
 
 
@@ -165,3 +166,28 @@ def test_a_hosted_model_does_not_go_on_from_a_chain(tmp_path: Path) -> None:
         assert done.returncode != 0 and "cannot continue a text" in done.stderr and not server.requests
         none = subprocess.run([*O1LAB, "--lab", str(lab.root), "chat", "-m", "one"], capture_output=True, text=True)
         assert "No prompt was given" in none.stderr
+
+
+def test_what_a_killed_chat_had_received_of_a_continued_chain_is_kept(tmp_path: Path) -> None:
+    lab = init_lab(tmp_path / "lab")
+    trace = chain_in(lab)
+    store = open_store(lab.database)
+    with Stalling() as server:
+        model = started_in(lab, server)
+        command = [*O1LAB, "--lab", str(lab.root), "chat", "-m", model, "--continue-from", f"{trace[:8]}:1", "Hm. "]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            try:
+                received: list[conversations.Message] = []
+                while not received or not (received[-1].raw or "").endswith(CONTINUATION[0]):
+                    assert process.poll() is None
+                    for record in conversations.page(store.db):
+                        received = conversations.messages(store.db, record.id, branches=True)
+            finally:
+                process.send_signal(signal.SIGKILL)
+    _, chain, branch = received
+    assert (chain.raw, chain.state, chain.shown) == (traces.text(store.db, trace).raw, "complete", False)
+    assert (branch.state, branch.shown) == ("stopped", True)
+    texts = [((branch.raw or "")[one.start : one.end], one.kind, one.name) for one in branch.spans]
+    assert [one[1:] for one in texts][::2] == [("model", "sky"), ("model", model)]
+    assert texts[1][:2] == ("Hm. ", "person") and texts[2][0] == CONTINUATION[0]
+    store.close()

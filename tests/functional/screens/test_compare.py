@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -541,60 +538,6 @@ async def test_letters_are_in_the_palette_while_one_writes(lab: Lab) -> None:
         await until(pilot, lambda: pilot.app.screen is not screen, "the palette")
         await pilot.press(*"models (esc")
         await until(pilot, lambda: "Models (esc, then &)" in shown(pilot), "the command")
-
-
-CHILD = """
-import asyncio, sys
-from pathlib import Path
-from o1lab.app import LabApp
-from o1lab.paths import Lab
-from o1lab.serve.endpoints import ModelAddress
-from o1lab.serve.registry import ModelRef
-from tests.support.compare_lab import ask, comparing, text_of, until
-
-async def main():
-    async with comparing(Lab(Path(sys.argv[1])), ("left", "right")) as (pilot, screen):
-        await ask(pilot, screen, "Is this kept?")
-        await until(pilot, lambda: "Is this kept?" in text_of(screen, 0), "the question in its pane")
-        print("sent", flush=True)
-        await until(pilot, lambda: False, "the end")
-
-asyncio.run(main())
-"""
-
-
-def killed_once_sent(lab: Lab) -> None:
-    """Another o1lab on ``lab``, killed as soon as it shows its prompt as sent."""
-    root = Path(__file__).parents[3]
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(lab.root)],
-        stdout=subprocess.PIPE,
-        cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root)},
-    )
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"sent\n"
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-
-
-async def test_sigkill_loses_no_prompt_that_was_shown_as_sent(lab: Lab, left: FaultServer, right: FaultServer) -> None:
-    left.mode = right.mode = "hang"
-    await asyncio.to_thread(killed_once_sent, lab)
-    assert [m.content for m in saved(lab)] == ["Is this kept?"]
-    left.mode = right.mode = "ok"
-    async with comparing(lab, BOTH) as (pilot, screen):
-        await pilot.press("ctrl+o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, PickDialog), "the dialog")
-        await pilot.press("enter")
-        await until(pilot, lambda: screen.controller.turn == 1, "the conversation")
-        await until(pilot, lambda: "Is this kept?" in text_of(screen, 0), "the question")
-        await pilot.press("escape", "r")
-        await answered(pilot, screen)
-        assert "".join(ANSWER) in text_of(screen, 0)
 
 
 async def test_an_answer_that_cannot_be_saved_stays_on_the_screen_with_the_reason(

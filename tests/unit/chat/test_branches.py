@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,23 +29,12 @@ from store import Store, branches, conversations, open_store, traces
 from store.conversations import Span
 from store.errors import BusyError
 from store.migrations import migrations
-from store.sqlite import Migrations
+from store.sqlite import Database, Migrations
 from store.writers import writers_of
+from tests.support.continuing import Going
 from tests.support.fault_server import ANSWER, FaultServer
 
 PLAIN = Settings(sampling=Sampling(seed=1))
-
-
-class Going(FaultServer):
-    """Continues a text with ``and on``, as o1lab's servers do; answers other messages as usual."""
-
-    def __init__(self, mode: str = "ok", *, answer: list[str] | None = None) -> None:
-        super().__init__(mode, answer=answer)
-        self.asked = threading.Event()
-
-    def words_for(self, body: dict[str, Any]) -> list[str]:
-        self.asked.set()
-        return ["and ", "on."] if body["messages"][-1]["role"] == "assistant" else self.answer
 
 
 @pytest.fixture
@@ -286,13 +275,25 @@ async def test_a_busy_database_does_not_end_an_answer(
     store: Store, server: Going, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation_module, "KEEP_EVERY_S", 0.0)
+    save, refused = branches.save, threading.Event()
 
-    async def busy(*_args: object) -> None:
-        raise BusyError("The lab is busy.", "Wait.")
+    def busy(db: Database, messages: Sequence[conversations.Message], **options: Any) -> None:
+        if messages[-1].state == "stopped" and not refused.is_set():
+            refused.set()
+            raise BusyError("The lab is busy.", "Wait.")
+        save(db, messages, **options)
 
+    monkeypatch.setattr(branches, "save", busy)
+    server.mode = "gated"
     async with talking(store, server) as session:
-        monkeypatch.setattr(session, "_keep_partial", busy)
-        await ask(session, "one")
+        await session.send("one")
+        assert await asyncio.to_thread(refused.wait, 20)
+        while not any(  # noqa: ASYNC110 - nothing more arrives, and yet a thread saves it
+            one.pane == 0 for one in conversations.messages(store.db, session.record.id)
+        ):
+            await asyncio.sleep(0.01)
+        server.release.set()
+        await session.wait()
         answer = session.answer(0)
         assert answer is not None and (answer.state, answer.raw) == ("complete", "".join(ANSWER))
 
