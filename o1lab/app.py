@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from importlib import import_module
@@ -165,7 +165,7 @@ class LabApp(TypedAheadApp):
         if not gc.isenabled():  # the command line turned it off during the start
             gc.freeze()  # existing objects are permanent: later collections skip them
             gc.enable()
-        self.run_worker(self._make_ready, thread=True, exit_on_error=False)
+        self.run_worker(self._keep_up(), group="upkeep", exit_on_error=False)
         if self.watches:
             self.run_worker(self._watch_jobs(), group="watch", exit_on_error=False)
 
@@ -197,23 +197,36 @@ class LabApp(TypedAheadApp):
         except O1LabError:  # reported at the start
             return NotifySettings()
 
-    def _make_ready(self) -> None:
-        """Import what the first write needs, check o1lab.toml, then measure and label pending traces."""
-        from screens.base import upkeep
+    async def _keep_up(self) -> None:
+        """Make ready for the first write; then measure and label pending traces, and those that come."""
+        await asyncio.to_thread(self._make_ready)
+        made = await asyncio.to_thread(import_module, "screens.base.upkeep")
+        tell = partial(self.call_from_thread, self.notify, markup=False)
+        upkeep = made.Upkeep(self.context, tell, self._leaving.is_set)
+        await asyncio.to_thread(self._reported, upkeep.catch_up)
+        while self.watches:
+            await asyncio.sleep(IDLE_S)
+            await asyncio.to_thread(self._reported, upkeep.look)
 
+    def _make_ready(self) -> None:
+        """Import what the first write needs, and check o1lab.toml."""
         prepare()
         if self.context.store.read_only:
             self.call_from_thread(
                 self.notify, self.context.store.note, title="Read-only", severity="warning", timeout=30, markup=False
             )
+        self._reported(self._check_settings)
+
+    def _reported(self, work: Callable[[], None]) -> None:
+        """Do work in a thread, and show its error."""
         try:
-            _ = self.context.config
-            self._check_keys()
-            tell = partial(self.call_from_thread, self.notify, markup=False)
-            upkeep.measure_pending(self.context, tell, self._leaving.is_set)
-            upkeep.label_pending(self.context, tell, self._leaving.is_set)
+            work()
         except (O1LabError, StoreError) as error:
             self.call_from_thread(self.notify, str(error), severity="error", timeout=20, markup=False)
+
+    def _check_settings(self) -> None:
+        _ = self.context.config
+        self._check_keys()
 
     def _check_keys(self) -> None:
         """Say what is wrong with the keys of o1lab.toml."""

@@ -77,6 +77,12 @@ def count_unlabelled(db: Database, labeller: str, segmenter: int) -> int:
     return int(db.execute(f"SELECT count(*) FROM {_PENDING}", [labeller, segmenter]).fetchone()[0])
 
 
+def count_never_labelled(db: Database) -> int:
+    """Count chains that no classifier has looked at, whoever measured them, with an index."""
+    query = "SELECT count(*) FROM trace_segments WHERE kinds_by = 'rules' AND labeller IS NULL"
+    return int(db.execute(query).fetchone()[0])
+
+
 def set_labelled(db: Database, labeller: str, found: Sequence[Relabelled]) -> None:
     """Save the moves of chains in one transaction, and keep those of the rules."""
     columns = ", ".join(f"{kind} = ?" for kind in MOVE_KINDS)

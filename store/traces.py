@@ -332,6 +332,11 @@ def count_unmeasured(db: Database, version: str) -> int:
     return int(row.fetchone()[0])
 
 
+def count_never_measured(db: Database) -> int:
+    """Count traces without measures, with an index."""
+    return int(db.execute("SELECT count(*) FROM traces WHERE measured_by IS NULL").fetchone()[0])
+
+
 def set_measures(db: Database, measures: Sequence[Measured]) -> None:
     """Save measures in one transaction."""
     columns = ", ".join(f"{kind} = ?" for kind in MOVE_KINDS)

@@ -1,8 +1,10 @@
-"""What the app does to its lab in the background after it has started: measure traces, label their moves."""
+"""What the app does to its lab in the background: measure traces and label their moves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from screens.base.context import LabContext
 
@@ -10,38 +12,91 @@ _WORTH_TELLING = 60
 """Chains that take more than a few seconds to label."""
 
 
-def measure_pending(context: LabContext, tell: Callable[[str], object], stop: Callable[[], bool]) -> None:
-    """Measure traces that an import or a newer segmenter left unmeasured. Blocks.
+class _Waiting(NamedTuple):
+    """What waits for the upkeep: the classifier in use, traces that were never measured, chains never labelled."""
 
-    Args:
+    classifier: str
+    unmeasured: int
+    unlabelled: int
+
+
+@dataclass
+class Upkeep:
+    """Measures and labels the traces of a lab. Its methods block: call them in a thread, one at a time.
+
+    Attributes:
         context: the lab; nothing is done if it is read-only.
         tell: shows a message.
         stop: whether to stop.
-
-    Raises:
-        StoreError: the database failed.
     """
-    from o1lab.ingest.measuring import MEASURED_BY, measure_pending
-    from store import traces
 
-    pending = 0 if context.store.read_only else traces.count_unmeasured(context.store.db, MEASURED_BY)
-    if pending:
-        tell(f"Measuring {pending:,} traces in the background.")
-        report = measure_pending(context.store, stop=stop)
+    context: LabContext
+    tell: Callable[[str], object]
+    stop: Callable[[], bool]
+    _left: _Waiting | None = field(default=None, init=False)  # what a pass could do nothing about
+    _seen: _Waiting | None = field(default=None, init=False)  # at the last look
+
+    def catch_up(self) -> None:
+        """Measure and label all that an import, a job or a newer version left.
+
+        Raises:
+            LabError: the classifier cannot be used; the kinds of the rules stay.
+            StoreError: the database failed.
+        """
+        if self.context.store.read_only:
+            return
+        busy = True
+        while busy and not self.stop():
+            self._left = self._waiting()  # before the pass: what comes during it is not left, but new
+            busy = self._measure() + self._label() > 0
+
+    def look(self) -> None:
+        """Catch up if traces have come since the last time and nothing adds more now.
+
+        Two looks that find the same say that no import is running, which would measure its traces itself.
+
+        Raises:
+            LabError: as for :meth:`catch_up`.
+            StoreError: as there.
+        """
+        if self.context.store.read_only:
+            return
+        before, self._seen = self._seen, self._waiting()
+        if self._seen == before and self._seen != self._left:
+            self.catch_up()
+
+    def _waiting(self) -> _Waiting:
+        """Count with indexes alone, since this runs every few seconds."""
+        from o1lab.errors import LabError
+        from o1lab.ingest.labelling import labeller_of
+        from store import labelling, traces
+
+        try:
+            classifier = labeller_of(self.context.lab).name
+        except LabError as error:  # told once, by the pass that meets it
+            classifier = str(error)
+        with self.context.store.explained():
+            db = self.context.store.db
+            return _Waiting(classifier, traces.count_never_measured(db), labelling.count_never_labelled(db))
+
+    def _measure(self) -> int:
+        from o1lab.ingest.measuring import MEASURED_BY, measure_pending
+        from store import traces
+
+        with self.context.store.explained():
+            pending = traces.count_unmeasured(self.context.store.db, MEASURED_BY)
+        if not pending:
+            return 0
+        self.tell(f"Measuring {pending:,} traces in the background.")
+        report = measure_pending(self.context.store, stop=self.stop)
         if not report.stopped:
-            tell(f"Measured {report.measured:,} traces. Reload a list to see the new values.")
+            self.tell(f"Measured {report.measured:,} traces. Reload a list to see the new values.")
+        return report.measured
 
+    def _label(self) -> int:
+        from o1lab.ingest.labelling import label_pending, labeller_of
 
-def label_pending(context: LabContext, tell: Callable[[str], object], stop: Callable[[], bool]) -> None:
-    """Have the classifier label the moves of chains that it has not looked at. Blocks; arguments as above.
-
-    Raises:
-        LabError: the classifier cannot be used; the kinds of the rules stay.
-        StoreError: the database failed.
-    """
-    from o1lab.ingest.labelling import label_pending, labeller_of
-
-    if not context.store.read_only:
-        done = label_pending(context.store, labeller_of(context.lab), stop=stop)
-        if done.total() >= _WORTH_TELLING and not stop():
-            tell(f"Labelled the moves of {done.total():,} traces. Reload a list to see the new values.")
+        done = label_pending(self.context.store, labeller_of(self.context.lab), stop=self.stop)
+        if done.total() >= _WORTH_TELLING and not self.stop():
+            self.tell(f"Labelled the moves of {done.total():,} traces. Reload a list to see the new values.")
+        return done.total()

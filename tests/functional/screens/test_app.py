@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from textual.binding import Binding
 from textual.filter import Monochrome, NoColor
 
+import o1lab.app as app_module
 from o1lab.app import MODES, LabApp
+from o1lab.errors import LabError
+from o1lab.ingest.importer import import_files
 from o1lab.ingest.measuring import MEASURED_BY
 from screens.base.screen import LabScreen
-from store import traces
+from screens.base.upkeep import Upkeep
+from store import Store, labelling, traces
 from store.filters import TraceQuery
 from tests.support.compare_lab import shown, until
 from tests.support.lab_seed import seeded_context
+from tests.unit.ingest.test_import import lines
+
+THOUGHT = "The tank drips slowly at the bottom.\nWait, is it the tap? Let me check: 4 * 3 = 12.\nSo the answer is 12."
 
 
 async def test_traces_of_an_older_segmenter_are_measured_in_the_background(tmp_path: Path) -> None:
@@ -30,6 +38,52 @@ async def test_traces_of_an_older_segmenter_are_measured_in_the_background(tmp_p
     async with app.run_test() as pilot:
         await until(pilot, measured, "the traces were never measured")
         await until(pilot, lambda: any("Measured 4" in one.message for one in app._notifications), "no word of it")
+
+
+async def test_chains_that_come_while_the_app_is_open_are_measured_and_labelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SETTLE_S", "WATCH_S", "IDLE_S"):
+        monkeypatch.setattr(app_module, name, 0.05)
+    monkeypatch.setattr(LabApp, "watches", True)
+    context = seeded_context(tmp_path / "lab", 4)
+    rows = [{"problem": f"Tank {n}", "raw": f"<think>\n{THOUGHT}\n</think>\n\n12", "gold_answer": "12"} for n in (1, 2)]
+    app = LabApp(context)
+    async with app.run_test() as pilot:
+        await until(pilot, lambda: labelling.by_whom(context.store.db)["pending"] == 0, "the first pass")
+        for number, row in enumerate(rows, 1):
+            await asyncio.to_thread(import_files, context.store, [lines(tmp_path / f"{number}.jsonl", row)])
+            await until(pilot, lambda: labelled(context.store) == number, "that it is labelled")  # noqa: B023
+
+
+def labelled(store: Store) -> int:
+    return len(traces.page(store.db, TraceQuery.parse("moves-by:model drips")))
+
+
+async def test_the_upkeep_waits_while_traces_come_and_does_not_repeat_what_it_cannot_do(tmp_path: Path) -> None:
+    context = seeded_context(tmp_path / "lab", 2)
+    told: list[str] = []
+    upkeep = Upkeep(context, told.append, lambda: False)
+    upkeep.catch_up()
+    upkeep.look()
+    told.clear()
+    for number in (1, 2):
+        row = {"problem": f"Tank {number}", "raw": f"<think>\n{THOUGHT}\n</think>\n\n12"}
+        import_files(context.store, [lines(tmp_path / f"{number}.jsonl", row)])
+        upkeep.look()  # it differs from the last look: an import runs
+    assert labelled(context.store) == 0
+    upkeep.look()
+    assert labelled(context.store) == 2
+    assert told == ["Measuring 2 traces in the background.", "Measured 2 traces. Reload a list to see the new values."]
+    context.lab.moves_classifier.write_bytes(b"damaged")
+    upkeep.look()
+    with pytest.raises(LabError, match="cannot be used"):
+        upkeep.look()
+    upkeep.look()  # it has been told
+    context.lab.moves_classifier.unlink()
+    upkeep.look()
+    upkeep.look()
+    assert labelling.by_whom(context.store.db)["pending"] == 0
 
 
 @pytest.mark.parametrize("mode", [mode.name for mode in MODES])
