@@ -1,6 +1,6 @@
 """The memory that preflight estimates against the measured peak of the run.
 
-``python -m bench.memory [--device cpu|cuda] [CASE...]``. Each case trains two steps in a process of its own, whose peak
+``python -m bench.memory [--device cpu|cuda] [--base NAME] [CASE...]``. Each case trains two steps in a process of its own, whose peak
 is compared with the estimate for the same recipe and rows.
 
 - On the CPU: a Llama of 52 million parameters (large: 361 million), and the peak of resident memory.
@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from o1lab.models.base import resolve_base
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train.rows import TrainingRow
 from o1lab.train.run_directory import RunDir
@@ -144,6 +145,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="CASE")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--base", help="train this model instead")
     chosen = parser.parse_args()
     gpu = chosen.device == "cuda"
     cases = GPU_CASES if gpu else CASES
@@ -155,7 +157,9 @@ def main() -> int:
         for name in chosen.cases or cases:
             values = {"steps": STEPS, "batch_size": 4, "max_length": 4096 if gpu else 2048, **cases[name]}
             kind = "gpu" if gpu else "large" if name.startswith("large") else "small"
-            if kind not in bases:
+            if chosen.base:
+                bases[kind] = resolve_base(chosen.base)
+            elif kind not in bases:
                 shape = {"gpu": QWEN, "large": LARGE, "small": SHAPE}[kind]
                 bases[kind] = make_tiny_model(Path(folder) / kind, **shape, max_position_embeddings=8192)
             values |= {"device": "cuda:0"} if gpu else {}

@@ -28,6 +28,8 @@ from o1lab.serve.prefix import KeptPrefix
 from o1lab.serve.sampling import OVERFLOWED, draw, token_scores
 
 T = TypeVar("T")
+CHUNK_TOKENS = {"cpu": 512, "cuda": 4096}
+"""Prompt tokens of a step. On a GPU so many take little longer than one: most of the time is for starting kernels."""
 KEPT_S = 60.0
 """Seconds without work after which a prompt that was read is forgotten."""
 
@@ -39,14 +41,18 @@ class Engine:
         model: a causal language model in eval mode, or a ``PeftModel`` around one.
         end_tokens: ids that end a turn.
         max_rows: maximum number of requests that decode at once; others wait.
-        chunk_tokens: number of prompt tokens that are prefilled between two decoding steps.
+        chunk_tokens: number of prompt tokens that are prefilled between two decoding steps; None for that of the
+            device (``CHUNK_TOKENS``).
     """
 
-    def __init__(self, model: Any, end_tokens: set[int], *, max_rows: int = 64, chunk_tokens: int = 512) -> None:
+    def __init__(
+        self, model: Any, end_tokens: set[int], *, max_rows: int = 64, chunk_tokens: int | None = None
+    ) -> None:
         self.model = model
         self._end_tokens = end_tokens
         self._max_rows = max_rows
-        self._chunk_tokens = chunk_tokens
+        self._chunk_tokens = chunk_tokens or CHUNK_TOKENS.get(model.device.type, CHUNK_TOKENS["cuda"])
+        self._joined_tokens = 16 * min(self._chunk_tokens, CHUNK_TOKENS["cpu"])
         self._inbox: queue.SimpleQueue[Job | Callable[[], None] | None] = queue.SimpleQueue()
         self._waiting: deque[Job] = deque()
         self._prefill: Prefill | None = None
@@ -141,7 +147,7 @@ class Engine:
         """Start the next prefill with the waiting jobs that fit, first come, first served."""
         if self._prefill is not None:
             return
-        jobs, fork = next_jobs(self._waiting, self._max_rows - len(self._rows), self._chunk_tokens, self._kept)
+        jobs, fork = next_jobs(self._waiting, self._max_rows - len(self._rows), self._joined_tokens, self._kept)
         rows: list[Row] = []
         for job in jobs:
             if job.cancelled.is_set():
@@ -178,9 +184,9 @@ class Engine:
             return
         self._prefill = None
         self._kept = prefill.to_keep(self._kept) or self._kept
-        for row, scores in zip(prefill.rows, prefill.scores, strict=True):
+        for row, parts in zip(prefill.rows, prefill.figures, strict=True):
             if row.job.score_from is not None:
-                row.job.on_prompt(scores)
+                row.job.on_prompt([score for part in parts for score in part.scores()])
         if not any(row.job.max_tokens for row in prefill.rows):
             overflowed = (~torch.isfinite(logits[:, -1])).any(-1).tolist()
             for row, failed in zip(prefill.rows, overflowed, strict=True):

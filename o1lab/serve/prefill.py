@@ -12,7 +12,7 @@ import torch
 
 from o1lab.serve.kv import new_cache
 from o1lab.serve.prefix import LEAST, KeptPrefix, common, worthwhile
-from o1lab.serve.sampling import TokenScore, token_scores
+from o1lab.serve.sampling import Figures, TokenScore, figures
 
 BASE = "__base__"
 """PEFT's adapter name for a row without adapter."""
@@ -65,7 +65,7 @@ class Row:
 
 @dataclass
 class Prefill:
-    """New rows in prefill: ``ids`` and ``mask`` are [rows, columns], padded on the left; ``scores`` are by row.
+    """New rows in prefill: ``ids`` and ``mask`` are [rows, columns], padded on the left; ``figures`` are by row.
 
     ``done`` columns are in the cache; at first those that the rows share with a prompt that was read before.
     """
@@ -74,7 +74,7 @@ class Prefill:
     ids: torch.Tensor
     mask: torch.Tensor
     cache: Any
-    scores: list[list[TokenScore]]
+    figures: list[list[Figures]]
     done: int = 0
 
     @classmethod
@@ -91,12 +91,12 @@ class Prefill:
         for i, row in enumerate(rows):
             ids[i, width - row.length :] = torch.tensor(row.job.prompt)
             mask[i, width - row.length :] = 1
-        scores: list[list[TokenScore]] = [[] for _ in rows]
+        found: list[list[Figures]] = [[] for _ in rows]
         if kept is None:
-            return cls(rows, ids, mask, new_cache(), scores)
+            return cls(rows, ids, mask, new_cache(), found)
         new = max(row.length - kept.shared(row.job.prompt, row.job.adapter) for row in rows)
         known = [max(row.length - new, 0) for row in rows]
-        return cls(rows, ids, mask, kept.fork(known), scores, done=width - new)
+        return cls(rows, ids, mask, kept.fork(known), found, done=width - new)
 
     def add_scores(self, logits: torch.Tensor, start: int) -> None:
         """Score the tokens that ``logits`` [rows, columns, vocabulary], whose first column is ``start``, predict."""
@@ -107,7 +107,7 @@ class Prefill:
             first = max(start, self.ids.shape[1] - row.length + row.job.score_from - 1)
             if first < end:
                 predicted = logits[i, first - start : end - start]
-                self.scores[i] += token_scores(predicted, self.ids[i, first + 1 : end + 1], row.job.top or 0)
+                self.figures[i] += figures(predicted, self.ids[i, first + 1 : end + 1], row.job.top or 0)
 
     def to_keep(self, kept: KeptPrefix | None) -> KeptPrefix | None:
         """Return the longest prompt of the rows, to be kept instead of ``kept``; None if that is long enough."""
@@ -124,20 +124,20 @@ class Prefill:
         return KeptPrefix.of(self.cache, best, job.prompt, job.adapter)
 
 
-def next_jobs(waiting: deque[Job], room: int, chunk_tokens: int, kept: KeptPrefix | None) -> tuple[list[Job], bool]:
+def next_jobs(waiting: deque[Job], room: int, most: int, kept: KeptPrefix | None) -> tuple[list[Job], bool]:
     """Take the jobs of the next prefill, first come, first served.
 
     Args:
         waiting: the jobs that wait; those that are taken leave it.
         room: how many may be taken.
-        chunk_tokens: number of prompt tokens of a step.
+        most: the number of prompt tokens, with padding, that several jobs may have together.
         kept: the prompt that was read last.
 
     Returns:
         The jobs, and whether all of them begin with ``kept``.
     """
     taken: list[Job] = []
-    forks, widest, most = False, 0, 16 * chunk_tokens
+    forks, widest = False, 0
     while waiting and len(taken) < room:
         job = waiting[0]
         known = kept.shared(job.prompt, job.adapter) if kept is not None and job.score_from is None else 0

@@ -8,6 +8,8 @@ import torch
 
 OVERFLOWED = "The model's numbers overflowed (not finite)."
 _TOP_TOKENS = 256
+_TILE_NUMBERS = 1 << 26
+"""Log-probabilities in memory at once while tokens are scored: 0.25 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +31,58 @@ class TokenScore:
     top: tuple[tuple[int, float], ...] = ()
 
 
-def token_scores(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> list[TokenScore]:
-    """Return the score of each token.
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of :class:`TokenScore` for some positions, as tensors on the model's device."""
+
+    tokens: torch.Tensor
+    logprobs: torch.Tensor
+    ranks: torch.Tensor
+    entropies: torch.Tensor
+    top_ids: torch.Tensor
+    top_logprobs: torch.Tensor
+
+    def scores(self) -> list[TokenScore]:
+        """Return them as scores; on a GPU this waits for what it computes."""
+        pairs = zip(self.top_ids.tolist(), self.top_logprobs.tolist(), strict=True)
+        rows = zip(
+            self.tokens.tolist(),
+            self.logprobs.tolist(),
+            self.ranks.tolist(),
+            self.entropies.tolist(),
+            (tuple(zip(ids, logprobs, strict=True)) for ids, logprobs in pairs),
+            strict=True,
+        )
+        return [TokenScore(*row) for row in rows]
+
+
+def figures(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> list[Figures]:
+    """Compute the figures of tokens, so many at a time that their distributions take little memory.
 
     Args:
         logits: [positions, vocabulary], what the model predicts at each position.
         tokens: [positions], the ids that stand there.
         top: the number of alternatives to return for each.
     """
+    tile = max(1, _TILE_NUMBERS // logits.shape[1])
+    tokens = tokens.to(logits.device)
+    return [_figures(*part, top) for part in zip(logits.split(tile), tokens.split(tile), strict=True)]
+
+
+def token_scores(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> list[TokenScore]:
+    """Return the score of each token; the arguments are those of :func:`figures`."""
+    return [score for part in figures(logits, tokens, top) for score in part.scores()]
+
+
+def _figures(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> Figures:
     likely = torch.log_softmax(logits.float(), dim=-1)
-    chosen = likely.gather(1, tokens.to(likely.device)[:, None])
+    chosen = likely.gather(1, tokens[:, None])
     ranks = (likely > chosen).sum(1) + 1
-    # 0 * -inf is not a number: a token that is excluded adds nothing.
-    entropies = -(likely.exp() * likely).nan_to_num(nan=0.0).sum(1)
     values, ids = likely.topk(min(top, likely.shape[1]), dim=-1)
-    alternatives = [
-        tuple(zip(row, found, strict=True)) for row, found in zip(ids.tolist(), values.tolist(), strict=True)
-    ]
-    rows = zip(tokens.tolist(), chosen[:, 0].tolist(), ranks.tolist(), entropies.tolist(), alternatives, strict=True)
-    return [TokenScore(*row) for row in rows]
+    # 0 * -inf is not a number: a token that is excluded adds nothing.
+    likely.clamp_(min=torch.finfo(likely.dtype).min)
+    entropies = -torch.bmm(likely.exp()[:, None, :], likely[:, :, None])[:, 0, 0]
+    return Figures(tokens, chosen[:, 0], ranks, entropies, ids, values)
 
 
 def draw(logits: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator) -> int:
