@@ -1,7 +1,7 @@
 """The memory that preflight estimates against the measured peak of the run.
 
-``python -m bench.memory [--device cpu|cuda] [--base NAME] [CASE...]``. Each case trains two steps in a process of its own, whose peak
-is compared with the estimate for the same recipe and rows.
+``python -m bench.memory [--device cpu|cuda] [--base NAME] [CASE...]``. Each case trains two steps in a process of
+its own, whose peak is compared with the estimate for the same recipe and rows.
 
 - On the CPU: a Llama of 52 million parameters (large: 361 million), and the peak of resident memory.
 - On a GPU: a model of the shape of Qwen2.5-1.5B with random weights and rows of up to 4,000 tokens, and the peak of
