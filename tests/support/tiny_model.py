@@ -39,7 +39,7 @@ def make_tiny_model(
     folder.mkdir(parents=True, exist_ok=True)
     size = _write_tokenizer(folder, template)
     config = AutoConfig.for_model(family, **(_shape(family, hidden) | {"vocab_size": size} | _ENDS | values))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # tests hide the GPUs after torch has seen them
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.save_pretrained(folder)

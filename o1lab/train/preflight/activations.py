@@ -33,6 +33,23 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]  # torch is not
 
 
 @contextmanager
+def _autocast(kind: torch.dtype | None) -> Iterator[None]:
+    """Let linear layers compute in ``kind`` as autocast does on a GPU, which does not work on the meta device."""
+    functional = torch.nn.functional
+    before: Callable[..., Any] = functional.linear
+
+    def linear(inputs: Any, weight: Any, bias: Any = None) -> Any:
+        return before(inputs.to(kind), weight.to(kind), None if bias is None else bias.to(kind))
+
+    if kind is not None:
+        functional.linear = linear
+    try:
+        yield
+    finally:
+        functional.linear = before
+
+
+@contextmanager
 def _fused_attention() -> Iterator[None]:
     def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
         return _Attention.apply(query, key, value)
@@ -49,13 +66,14 @@ def _fused_attention() -> Iterator[None]:
         masking_utils.find_packed_sequence_indices = find
 
 
-def saved_bytes(model: Any, *, rows: int, tokens: int) -> int | None:
+def saved_bytes(model: Any, *, rows: int, tokens: int, autocast: torch.dtype | None = None) -> int | None:
     """Return the bytes that the layers save for the backward pass of a batch, without the output head.
 
     Args:
         model: the student without weights (the meta device), in the number formats of the run.
         rows: rows of the batch.
         tokens: tokens of each row.
+        autocast: the format in which autocast computes linear layers; None without autocast.
 
     Returns:
         The bytes, or None if the model cannot run without weights, as some mixtures of experts.
@@ -73,7 +91,7 @@ def saved_bytes(model: Any, *, rows: int, tokens: int) -> int | None:
 
     was_training = model.training
     try:
-        with _fused_attention(), saved_tensors_hooks(keep, lambda tensor: tensor):
+        with _autocast(autocast), _fused_attention(), saved_tensors_hooks(keep, lambda tensor: tensor):
             layers.train()
             ids = torch.zeros((rows, tokens), dtype=torch.long, device="meta")
             hidden = layers(input_ids=ids, use_cache=False).last_hidden_state

@@ -11,7 +11,8 @@ The estimate, in bytes, with ``d`` the size of the compute format (2 for bf16, 4
   for each pair of tokens of a batch, without flash attention.
   For bases that cannot run without weights it is a formula. A linear layer keeps its input (``in x d``), and the next
   layer keeps its output (``out x d``); an adapter keeps the input once more in float32 (``in x 4``; with dropout, the
-  dropped copy and its mask as well: ``in x 5``) and its inner value (``r x 4``). Two norms keep
+  dropped copy and its mask as well: ``in x 5``) and its inner value (``r x 4``); on a GPU both in the compute format,
+  because autocast converts them (``in x d``, ``r x d``). Two norms keep
   ``2 x hidden x (d + 4)``, the gated activation ``2 x intermediate x d``. This counts saved tensors as in Korthikanti
   et al. 2022 (arXiv 2205.05198, section 4.1), for gated layers, attention that does not keep its matrix, and LoRA.
   Eager attention keeps it: ``4 + 2 x d`` for each head and pair of tokens.
@@ -23,18 +24,18 @@ The estimate, in bytes, with ``d`` the size of the compute format (2 for bf16, 4
 - all weights (adapter full): as trainable parameters, 4 bytes in weights and 12 in adapter; in bfloat16, the copy that
   autocast computes with is 2 more in weights.
 - overhead: the tiled output head (256 rows of logits, three copies in float32), the runtime itself (0.65 GB on a
-  CPU, 1.2 GB on a GPU), and what allocators lose, a tenth of all that on a CPU and a fifth on a GPU. On a CPU also
+  CPU, 0.8 GB on a GPU), and what allocators lose, a tenth of all that on a CPU and an eighth on a GPU. On a CPU also
   what the allocator keeps of the tensors that a step has freed, as much as five layers save. Where the weights are held
   in another format than in the files of the base, they are made from the mapped files, which count as memory of the
   process: with nf4 the files are added, with bf16 from float32 the peak is at least files, weights and runtime.
-  ``bench/memory.py`` compares estimates with peaks. GPUs were not measured by us.
+  ``bench/memory.py`` compares estimates with peaks, on a CPU and on an H200.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft.tuners.lora import Embedding, LoraLayer
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 RUNTIME_CPU = 650_000_000
-RUNTIME_GPU = 1_200_000_000
-LOST = {"cpu": 0.1, "gpu": 0.2}
+RUNTIME_GPU = 800_000_000
+LOST = {"cpu": 0.1, "gpu": 0.125}
 """The share of the sum of the parts that allocators lose."""
 HEADROOM = 0.95
 """The share of the free memory that a run may need, because the estimate is not exact."""
@@ -116,24 +117,8 @@ def estimate(
     layers = int(config.num_hidden_layers)
     trainable, full = trainable_parameters(model), recipe.adapter == "full"
     base = model if full else model.get_base_model()
-    rank = rank_in_checkpoint(recipe.adapter, recipe.lora_r)
     head, vocabulary = base.get_output_embeddings(), int(config.vocab_size)
-    linear, lora, experts = 0, 0, []
-    for name, module in base.named_modules():
-        if isinstance(module, ParamWrapper):
-            experts.append(module.get_param().numel() * d)
-        elif isinstance(module, LoraLayer):
-            copies = 9 if recipe.lora_dropout else 4
-            lora += module.in_features * copies + rank * 4 if not isinstance(module, Embedding) else 0
-            lora += module.out_features * (d + 4) if recipe.adapter == "dora" else 0
-        elif isinstance(module, torch.nn.Linear | Conv1D):
-            # The head is computed in tiles (o1lab.train.head).
-            if module is not head and not added_by_peft(name):
-                linear += sum(module.weight.shape) * d
-        else:
-            used = int(getattr(config, "num_experts_per_tok", None) or 1)
-            own = module.named_parameters(recurse=False)
-            linear += sum(used * sum(part.shape[1:]) * d for _, part in own if part.dim() == 3)
+    linear, lora, experts = _layer_bytes(base, head, recipe, d, gpu=gpu)
     per_token = linear + lora + layers * (2 * hidden * (d + 4) + 2 * intermediate * d)
     longest = max(longest, recipe.max_length) if recipe.packing else longest
     tokens = recipe.batch_size * longest
@@ -147,7 +132,7 @@ def estimate(
     adapter = 16 * trainable
     if full:
         weights, adapter = (4 if d == 4 else 6) * trainable, 12 * trainable
-    if not full and (counted := _counted(model, recipe, seen, d)) is not None:
+    if not full and (counted := _counted(model, recipe, seen, d, gpu=gpu)) is not None:
         per_token, changed, experts = int(counted), 0, []
         layer = per_token // max(layers, 1)
         if recipe.gradient_checkpointing:
@@ -164,7 +149,31 @@ def estimate(
     return Estimate(weights, adapter, activations, max(part + lost, loading), trainable)
 
 
-def _counted(model: PeftModel, recipe: Recipe, longest: int, dtype_bytes: int) -> float | None:
+def _layer_bytes(base: Any, head: Any, recipe: Recipe, d: int, *, gpu: bool) -> tuple[int, int, list[int]]:
+    """Return what linear layers and adapters keep for each token, and the bytes of fused experts, by the formula."""
+    config = base.config.get_text_config()
+    rank = rank_in_checkpoint(recipe.adapter, recipe.lora_r)
+    own = d if gpu else 4
+    linear, lora, experts = 0, 0, []
+    for name, module in base.named_modules():
+        if isinstance(module, ParamWrapper):
+            experts.append(module.get_param().numel() * d)
+        elif isinstance(module, LoraLayer):
+            copies = own + (5 if recipe.lora_dropout else 0)
+            lora += module.in_features * copies + rank * own if not isinstance(module, Embedding) else 0
+            lora += module.out_features * (d + 4) if recipe.adapter == "dora" else 0
+        elif isinstance(module, torch.nn.Linear | Conv1D):
+            # The head is computed in tiles (o1lab.train.head).
+            if module is not head and not added_by_peft(name):
+                linear += sum(module.weight.shape) * d
+        else:
+            used = int(getattr(config, "num_experts_per_tok", None) or 1)
+            parts = module.named_parameters(recurse=False)
+            linear += sum(used * sum(part.shape[1:]) * d for _, part in parts if part.dim() == 3)
+    return linear, lora, experts
+
+
+def _counted(model: PeftModel, recipe: Recipe, longest: int, dtype_bytes: int, *, gpu: bool) -> float | None:
     """Return the saved bytes for each token of a row, without checkpointing; None if they cannot be counted."""
     for parameter in model.parameters():
         if not parameter.is_meta:
@@ -175,7 +184,8 @@ def _counted(model: PeftModel, recipe: Recipe, longest: int, dtype_bytes: int) -
     if eager:
         model.get_base_model().set_attn_implementation("eager")
     tokens = longest if eager else min(longest, _TRACED)
-    found = saved_bytes(model, rows=1, tokens=tokens)
+    autocast = torch.bfloat16 if gpu and dtype_bytes == 2 else None
+    found = saved_bytes(model, rows=1, tokens=tokens, autocast=autocast)
     return None if found is None else found / tokens
 
 

@@ -25,7 +25,7 @@ def measured(config: Any) -> bool | None:
     the base itself before its first step.
     """
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             model = AutoModelForCausalLM.from_config(_small(config), dtype=torch.float32)
         return packs_apart(model, DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True))
     except Exception:  # an architecture that does not come in this size

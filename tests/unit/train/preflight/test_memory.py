@@ -57,9 +57,14 @@ def by_formula(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "saved_bytes", lambda *_, **__: None)
 
 
-@pytest.mark.parametrize(("dtype", "values"), [("float32", {}), ("bfloat16", {}), ("float32", {"lora_dropout": 0.1})])
+COUNTED = [
+    ("float32", False, {}), ("float32", False, {"lora_dropout": 0.1}), ("bfloat16", False, {}), ("bfloat16", True, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "autocast", "values"), COUNTED)
 def test_what_is_counted_without_weights_is_what_a_real_forward_pass_saves(
-    dtype: str, values: dict[str, Any], tiny_base: Path
+    dtype: str, autocast: bool, values: dict[str, Any], tiny_base: Path
 ) -> None:
     import torch
     from peft import get_peft_model
@@ -79,13 +84,15 @@ def test_what_is_counted_without_weights_is_what_a_real_forward_pass_saves(
             kept[storage._cdata] = storage
         return tensor
 
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
+    computing = torch.autocast("cpu", torch.bfloat16, enabled=autocast)
+    with computing, saved_tensors_hooks(keep, lambda tensor: tensor):
         hidden = real.model(input_ids=torch.zeros((3, 128), dtype=torch.long), use_cache=False).last_hidden_state
     kept[hidden.untyped_storage()._cdata] = hidden.untyped_storage()
     bare = adapted(bare_model(tiny_base), lora_config(chosen, bare_model(tiny_base)))
     for parameter in bare.parameters():
         parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else kind)
-    assert saved_bytes(bare, rows=3, tokens=128) == sum(storage.nbytes() for storage in kept.values())
+    counted = saved_bytes(bare, rows=3, tokens=128, autocast=kind if autocast else None)
+    assert counted == sum(storage.nbytes() for storage in kept.values())
 
 
 @pytest.mark.usefixtures("by_formula")
@@ -117,7 +124,7 @@ def test_it_grows_with_rows_tokens_rank_dropout_and_format(guess: Callable[..., 
     assert guess(batch_size=6).total > plain.total < guess(longest=20).total
     assert guess(lora_r=8).adapter == 2 * plain.adapter
     assert guess(lora_dropout=0.1).activations - plain.activations == 3 * 10 * 2 * 32 * 5
-    assert guess(dtype_bytes=2).activations < plain.activations
+    assert guess(dtype_bytes=2, gpu=True).activations < guess(dtype_bytes=2).activations < plain.activations
     assert guess(weights=2000).total - plain.total == pytest.approx(1100, abs=1)
     assert guess(gpu=True).overhead != plain.overhead
 
