@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp
 from o1lab.errors import NotFoundError, O1LabError
 from o1lab.serve.backend import Backend
 from o1lab.serve.connections import Guard
+from o1lab.serve.keepalive import Movement, whole
 from o1lab.serve.protocol import ApiError, ChatRequest, CompletionRequest, SamplingRequest, plain_messages
 from o1lab.serve.responses import Answers, ChatShape, TextShape
 from o1lab.serve.scoring import ScoreRequest
@@ -44,12 +44,8 @@ def make_api(backend: Backend, token: str) -> ASGIApp:
     Every path except ``/health`` requires ``Authorization: Bearer <token>``, and every path a ``Host`` of loopback.
     """
     api = _Api(backend)
-    errors: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
-        ApiError: _api_error,
-        O1LabError: _own_error,
-        HTTPException: _http_error,
-        Exception: _unexpected,
-    }
+    kinds = (ApiError, O1LabError, HTTPException, Exception)
+    errors: dict[Any, Callable[[Request, Any], Coroutine[Any, Any, Response]]] = dict.fromkeys(kinds, _error)
     routes = [
         Route("/health", api.health),
         Route("/v1/models", api.models),
@@ -88,8 +84,11 @@ class _Api:
     async def score(self, request: Request) -> Response:
         parsed = ScoreRequest.parse(await _body(request))
         scores = self._backend.score(parsed, plain_messages(parsed.messages))
-        found = await _unless_gone(request, asyncio.ensure_future(scores))
-        return _Json(await asyncio.to_thread(found.as_json))
+
+        async def found() -> dict[str, Any]:
+            return await asyncio.to_thread((await scores).as_json)
+
+        return await self._whole(request, found())
 
     async def load_adapter(self, request: Request) -> Response:
         body = await _body(request)
@@ -105,12 +104,21 @@ class _Api:
 
     async def chat(self, request: Request) -> Response:
         parsed = ChatRequest.parse(await _body(request))
-        return await _sent(request, _chat_answers(self._backend, parsed), parsed)
+        return await self._sent(request, _chat_answers(self._backend, parsed), parsed)
 
     async def text(self, request: Request) -> Response:
         parsed = CompletionRequest.parse(await _body(request))
         answers = [self._backend.open_text(parsed, prompt, seed) for prompt in parsed.prompts for seed in parsed.seeds]
-        return await _sent(request, Answers(TextShape(), parsed.model, answers, len(parsed.seeds)), parsed)
+        return await self._sent(request, Answers(TextShape(), parsed.model, answers, len(parsed.seeds)), parsed)
+
+    async def _sent(self, request: Request, answers: Answers, parsed: SamplingRequest) -> Response:
+        if parsed.stream:
+            events = answers.events(Movement(self._backend.steps), with_usage=parsed.with_usage)
+            return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return await self._whole(request, answers.body())
+
+    async def _whole(self, request: Request, body: Awaitable[dict[str, Any]]) -> Response:
+        return await whole(request, asyncio.ensure_future(body), Movement(self._backend.steps), _Json, _failed)
 
 
 async def complete(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,13 +141,6 @@ def _chat_answers(backend: Backend, request: ChatRequest) -> Answers:
     messages = plain_messages(request.messages)
     answers = [backend.open(request, messages, seed) for seed in request.seeds]
     return Answers(ChatShape(), request.model, answers, len(answers))
-
-
-async def _sent(request: Request, answers: Answers, parsed: SamplingRequest) -> Response:
-    if parsed.stream:
-        events = answers.events(with_usage=parsed.with_usage)
-        return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-    return _Json(await _unless_gone(request, asyncio.ensure_future(answers.body())))
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -174,42 +175,20 @@ def _is_flat(body: Any) -> bool:
     return not level
 
 
-async def _unless_gone(request: Request, work: asyncio.Future[Any]) -> Any:
-    """Return the result of ``work``; cancel it if the client disconnects."""
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    watch = asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise ApiError(499, "The client disconnected.", "cancelled")
-        return work.result()
-    finally:
-        work.cancel()
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await work
-
-
 def _refused(error: ApiError) -> Response:
     return _Json(error.body, error.status)
 
 
-async def _api_error(_request: Request, error: ApiError) -> Response:
-    return _refused(error)
+def _failed(error: Exception) -> Response:
+    """Return the response to any error."""
+    if isinstance(error, ApiError):
+        return _refused(error)
+    if isinstance(error, O1LabError):
+        return _refused(ApiError(404 if isinstance(error, NotFoundError) else 400, str(error), error.code))
+    if isinstance(error, HTTPException):
+        return _refused(ApiError(error.status_code, str(error.detail)))
+    return _refused(ApiError(500, "Internal server error; see the log of the server.", "server_error"))
 
 
-async def _own_error(_request: Request, error: O1LabError) -> Response:
-    status = 404 if isinstance(error, NotFoundError) else 400
-    return _Json(ApiError(status, str(error), error.code).body, status)
-
-
-async def _http_error(_request: Request, error: HTTPException) -> Response:
-    return _Json(ApiError(error.status_code, str(error.detail)).body, error.status_code)
-
-
-async def _unexpected(_request: Request, _error: Exception) -> Response:
-    return _Json(ApiError(500, "Internal server error; see the log of the server.", "server_error").body, 500)
+async def _error(_request: Request, error: Exception) -> Response:
+    return _failed(error)

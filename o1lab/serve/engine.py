@@ -43,6 +43,9 @@ class Engine:
         max_rows: maximum number of requests that decode at once; others wait.
         chunk_tokens: number of prompt tokens that are prefilled between two decoding steps; None for that of the
             device (``CHUNK_TOKENS``).
+
+    Attributes:
+        steps: passes of the model so far.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Engine:
         self._mixes = True
         self._active = ""
         self._closing = False
+        self.steps = 0
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -125,6 +129,7 @@ class Engine:
                         self._decode_step()
             except Exception as error:
                 self._fail_all(_message(error))
+            self.steps += 1
 
     def _receive(self) -> None:
         """Process everything in the inbox; wait for an item if there is no work."""

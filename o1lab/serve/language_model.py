@@ -65,6 +65,10 @@ class LanguageModel:
             "waiting": waiting,
         }
 
+    def steps(self) -> int:
+        """Return the steps of the engine so far."""
+        return self._engine.steps
+
     def _described(self, name: str) -> dict[str, Any]:
         prompt = self._prompts.get(name, PromptOptions())
         return {"prompt": prompt.as_json()} if prompt else {}

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
+from o1lab.serve import keepalive
 from o1lab.serve.protocol import Answer, ApiError, End, Piece, ScoredText
 from o1lab.text import json_text
 
@@ -133,8 +134,13 @@ class Answers:
         usage = self._usage([end for _, end in found])
         return self._head | {"object": self._shape.kind, "choices": choices, "usage": usage}
 
-    async def events(self, *, with_usage: bool) -> AsyncIterator[str]:
-        """Yield server-sent events of all choices as their pieces arrive; an error is sent as an event."""
+    async def events(self, movement: keepalive.Movement, *, with_usage: bool) -> AsyncIterator[str]:
+        """Yield server-sent events of all choices as their pieces arrive; an error is sent as an event.
+
+        Args:
+            movement: that of the model; while it moves and nothing arrives, comments are sent.
+            with_usage: whether the last event has the usage.
+        """
         head = self._head | {"object": self._shape.chunk}
         arrivals: asyncio.Queue[tuple[int, Piece | End | Exception]] = asyncio.Queue()
         tasks = [asyncio.create_task(_forward(i, answer, arrivals)) for i, answer in enumerate(self._answers)]
@@ -142,7 +148,13 @@ class Answers:
         begun: set[int] = set()
         try:
             while len(ends) < len(self._answers):
-                i, part = await arrivals.get()
+                try:
+                    async with asyncio.timeout(keepalive.KEEP_ALIVE_S):
+                        i, part = await arrivals.get()
+                except TimeoutError:
+                    if movement.moved():
+                        yield ": waiting\n\n"
+                    continue
                 if isinstance(part, Exception):
                     error = part if isinstance(part, ApiError) else ApiError(500, "Internal server error.")
                     yield _event(error.body)

@@ -39,6 +39,10 @@ class Solver:
     def status(self) -> dict[str, Any]:
         return {"engine": self.engine, "description": OUTSIDE}
 
+    def steps(self) -> int:
+        """Return 0: its answers do not take long."""
+        return 0
+
     def render(self, request: ChatRequest, messages: list[Message]) -> dict[str, Any]:
         prompt = self._question(request.model, messages)
         return {"prompt": prompt, "prompt_tokens": self._count(prompt), "note": OUTSIDE}

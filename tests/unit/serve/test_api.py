@@ -15,9 +15,13 @@ import pytest
 import uvicorn
 
 from o1lab.errors import NotFoundError
-from o1lab.serve import api, connections
+from o1lab.inference.refused import Refusals
+from o1lab.inference.stream import ReplyReader
+from o1lab.inference.transport import Transport
+from o1lab.serve import api, connections, keepalive
 from o1lab.serve.api import make_api
 from o1lab.serve.connections import GuardedProtocol
+from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.protocol import ApiError, ChatRequest, CompletionRequest, End, Piece
 from o1lab.serve.solver_model import Solver
 from tests.functional.test_damaged_files import BYTES
@@ -36,6 +40,9 @@ class Echo:
 
     def status(self) -> dict[str, Any]:
         return {}
+
+    def steps(self) -> int:
+        return 0
 
     def render(self, model: str, messages: list[dict[str, str]]) -> dict[str, Any]:
         return {"model": model, "messages": messages}
@@ -72,8 +79,28 @@ class Endless(Echo):
         yield Piece("content", "and so on")
 
 
-def client() -> httpx2.AsyncClient:
-    transport = httpx2.ASGITransport(make_api(Echo(), "t"))
+class Slow(Echo):
+    """Answers once it has made so many steps; a step is what the server asks for."""
+
+    def __init__(self, needed: int) -> None:
+        self._needed, self._made, self._enough = needed, 0, asyncio.Event()
+
+    def steps(self) -> int:
+        self._made += 1
+        if self._made > self._needed:
+            self._enough.set()
+        return self._made
+
+    async def open(
+        self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
+    ) -> AsyncIterator[Piece | End]:
+        await self._enough.wait()
+        async for part in super().open(request, messages, seed):
+            yield part
+
+
+def client(backend: Echo | None = None) -> httpx2.AsyncClient:
+    transport = httpx2.ASGITransport(make_api(backend or Echo(), "t"))
     return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:9", headers=KEY)
 
 
@@ -221,9 +248,50 @@ async def test_a_body_that_does_not_arrive_is_a_408(monkeypatch: pytest.MonkeyPa
     assert sent[0]["status"] == 408
 
 
+async def test_a_request_that_waits_long_gets_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepalive, "KEEP_ALIVE_S", 0.01)
+    async with client(Slow(3)) as http:
+        whole = await http.post("/v1/chat/completions", json=ASK)
+    assert whole.text.startswith("\n") and whole.json()["choices"][0]["message"]["content"] == "him"
+    async with client(Slow(3)) as http:
+        parts = (await http.post("/v1/chat/completions", json=ASK | {"stream": True})).text.split("\n\n")
+    assert parts[0] == ": waiting" and parts[-2:] == ["data: [DONE]", ""]
+    async with client(Slow(3)) as http:  # the response has begun when the error comes
+        missing = await http.post("/v1/chat/completions", json=ASK | {"model": "none"})
+    assert missing.status_code == 200 and missing.json()["error"]["message"] == "No model 'none'."
+
+
+async def test_a_model_that_stands_still_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepalive, "KEEP_ALIVE_S", 0.01)
+
+    class Still(Slow):
+        def steps(self) -> int:
+            return 0
+
+    backend = Still(0)
+    asyncio.get_running_loop().call_later(0.2, backend._enough.set)
+    async with client(backend) as http:
+        both = [http.post("/v1/chat/completions", json=ASK | {"stream": stream}) for stream in (False, True)]
+        whole, streamed = await asyncio.gather(*both)
+    assert whole.text.startswith("{") and "waiting" not in streamed.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_waits_for_its_turn_longer_than_for_a_silent_server(
+    monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(keepalive, "KEEP_ALIVE_S", 0.02)
+    async with served(Slow(100)) as port, Transport(silence_timeout_s=1, connect_timeout_s=5) as transport:
+        target = ModelAddress(f"http://127.0.0.1:{port}/v1", "m", "t")
+        reader = ReplyReader(target)
+        pieces = [piece async for piece in transport.send(ASK | {"stream": stream}, reader, Refusals(target))]
+    reply = reader.end()
+    assert (reply.error, reply.text, len(pieces)) == (None, "him", 1)
+
+
 @contextlib.asynccontextmanager
-async def served() -> AsyncIterator[int]:
-    config = uvicorn.Config(make_api(Echo(), "t"), http=GuardedProtocol, lifespan="off", log_level="error")
+async def served(backend: Echo | None = None) -> AsyncIterator[int]:
+    config = uvicorn.Config(make_api(backend or Echo(), "t"), http=GuardedProtocol, lifespan="off", log_level="error")
     server = uvicorn.Server(config)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
