@@ -41,3 +41,9 @@ CREATE TABLE rollouts (
     PRIMARY KEY (chain, model, how, position, sample)
 ) WITHOUT ROWID;
 """
+
+
+DROPPED_TOKENS = """
+-- Generated and paid for, but not in the response: answers left out by budget forcing.
+ALTER TABLE samples ADD COLUMN dropped_tokens INTEGER NOT NULL DEFAULT 0;
+"""

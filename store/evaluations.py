@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 _SAMPLE = (
     "evaluation_id", "item", "sample", "state", "reason", "input_tokens", "output_tokens", "thought_tokens",
-    "estimated", "cost_usd", "seconds", "cached", "cache_key", "created_at",
+    "dropped_tokens", "estimated", "cost_usd", "seconds", "cached", "cache_key", "created_at",
 )  # fmt: skip
 _ITEMS = "SELECT item, question, gold, grp, variant, meta FROM evaluation_items WHERE evaluation_id = ?"
 # Fragments of queries: the outcome of a sample, and samples joined with the scores of one scorer.
@@ -92,7 +92,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class NewSample:
-    """A sample to add. Token counts are the server's, or our own if ``estimated``."""
+    """A sample to add. Token counts are the server's, or our own if ``estimated``.
+
+    ``dropped_tokens`` were generated and paid for, but are not in the response: answers that were left out so that the
+    model thinks on.
+    """
 
     item: str
     sample: int
@@ -103,6 +107,7 @@ class NewSample:
     input_tokens: int = 0
     output_tokens: int = 0
     thought_tokens: int | None = None
+    dropped_tokens: int = 0
     estimated: bool = False
     cost_usd: float = 0.0
     seconds: float = 0.0
@@ -161,6 +166,7 @@ class Tally:
     thought_tokens: int = 0
     thought_known: int = 0
     output_where_thought_known: int = 0
+    dropped_tokens: int = 0
     values: float = 0.0
     valued: int = 0
     cost_usd: float = 0.0
@@ -266,8 +272,8 @@ def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) 
             insert,
             (
                 evaluation_id, one.item, one.sample, one.state, scrubbed(one.reason), one.input_tokens,
-                one.output_tokens, one.thought_tokens, one.estimated, one.cost_usd, one.seconds, one.cached,
-                one.cache_key, created_at,
+                one.output_tokens, one.thought_tokens, one.dropped_tokens, one.estimated, one.cost_usd, one.seconds,
+                one.cached, one.cache_key, created_at,
             ),
         ).fetchone()[0]  # fmt: skip
         turns = [{"user": turn.user, "thought": turn.thought, "answer": turn.answer} for turn in one.turns]
@@ -303,7 +309,7 @@ def sample(db: Database, seq: int) -> tuple[str, NewSample]:
     """
     row = db.execute(
         "SELECT s.evaluation_id, s.item, s.sample, s.state, t.turns, s.cache_key, s.reason, s.input_tokens, "
-        "s.output_tokens, s.thought_tokens, s.estimated, s.cost_usd, s.seconds, s.cached, t.meta "
+        "s.output_tokens, s.thought_tokens, s.dropped_tokens, s.estimated, s.cost_usd, s.seconds, s.cached, t.meta "
         "FROM samples s JOIN sample_texts t ON t.seq = s.seq WHERE s.seq = ?",
         [seq],
     ).fetchone()
@@ -336,12 +342,6 @@ def scores_of(db: Database, seq: int) -> list[NewScore]:
     return [NewScore(*row) for row in rows]
 
 
-def trace_of(db: Database, seq: int) -> str | None:
-    """Return the id of the trace that was made of a sample when a person labelled it; None before."""
-    row = db.execute("SELECT trace_id FROM samples WHERE seq = ?", [seq]).fetchone()
-    return None if row is None or row[0] is None else str(row[0])
-
-
 def scorers(db: Database, evaluation_id: str) -> dict[str, int]:
     """Return the number of samples scored by each scorer of an evaluation, by label, the latest last."""
     rows = db.execute(
@@ -355,13 +355,14 @@ def scorers(db: Database, evaluation_id: str) -> dict[str, int]:
 def tally(db: Database, evaluation_id: str, scorer: str) -> Tally:
     """Count an evaluation's samples by outcome under one scorer."""
     outcomes = dict.fromkeys(OUTCOMES, 0)
-    sums: list[Any] = [0, 0, 0, 0, 0, 0.0, 0, 0.0, 0, 0]
+    sums: list[Any] = [0, 0, 0, 0, 0, 0, 0.0, 0, 0.0, 0, 0]
     for outcome, number, *row in db.execute(
         f"SELECT {OUTCOME} AS outcome, count(*), count(*) FILTER (WHERE s.state != 'failed'), "
         "coalesce(sum(s.output_tokens) FILTER (WHERE s.state != 'failed'), 0), "
         "coalesce(sum(s.thought_tokens) FILTER (WHERE s.state != 'failed'), 0), "
         "count(s.thought_tokens) FILTER (WHERE s.state != 'failed'), "
         "coalesce(sum(s.output_tokens) FILTER (WHERE s.state != 'failed' AND s.thought_tokens IS NOT NULL), 0), "
+        "coalesce(sum(s.dropped_tokens) FILTER (WHERE s.state != 'failed'), 0), "
         "coalesce(sum(c.value), 0.0), count(c.value), coalesce(sum(s.cost_usd), 0.0), "
         "coalesce(sum(s.cached), 0), coalesce(sum(s.estimated), 0) "
         f"FROM {JOINED} WHERE s.evaluation_id = ? GROUP BY 1",
@@ -382,11 +383,6 @@ def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
         [scorer, evaluation_id],
     ):
         yield Result(*(*row[:-1], bool(row[-1])))
-
-
-def set_trace(db: Database, seq: int, trace_id: str) -> None:
-    """Record the trace that was made of a sample when a person labelled it."""
-    db.execute("UPDATE samples SET trace_id = ? WHERE seq = ?", [trace_id, seq])
 
 
 def _evaluation(row: Sequence[Any]) -> Evaluation:

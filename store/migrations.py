@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 
-from store.chain_schemas import FORCED, ROLLOUTS
+from store.chain_schemas import DROPPED_TOKENS, FORCED, ROLLOUTS
 from store.conversation_schemas import BRANCHES, VOTES
 from store.early_schemas import DISTILLATION, EVALUATION, LIST_INDEXES
 from store.first_schema import FIRST
@@ -383,3 +383,4 @@ def _suitability_of_scored(db: Database) -> None:
 
 _register("0023_forced_answers", FORCED)
 _register("0024_rollouts", ROLLOUTS)
+_register("0025_dropped_tokens", DROPPED_TOKENS)

@@ -1,4 +1,4 @@
-"""Ratings: the marks from 0 to 100 that persons give to samples of evaluations."""
+"""Ratings: the marks from 0 to 100 that persons give to samples of evaluations, and the traces of labelled samples."""
 
 from __future__ import annotations
 
@@ -101,3 +101,14 @@ def marks(db: Database, evaluation_ids: Sequence[str]) -> list[tuple[int, str, f
         [json.dumps(list(evaluation_ids))],
     )
     return [(int(seq), str(annotator), float(value)) for seq, annotator, value in rows]
+
+
+def trace_of(db: Database, seq: int) -> str | None:
+    """Return the id of the trace that was made of a sample when a person labelled it; None before."""
+    row = db.execute("SELECT trace_id FROM samples WHERE seq = ?", [seq]).fetchone()
+    return None if row is None or row[0] is None else str(row[0])
+
+
+def set_trace(db: Database, seq: int, trace_id: str) -> None:
+    """Record the trace that was made of a sample when a person labelled it."""
+    db.execute("UPDATE samples SET trace_id = ? WHERE seq = ?", [trace_id, seq])

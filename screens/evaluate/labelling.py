@@ -20,7 +20,7 @@ from screens.evaluate.sample_text import WholeSample
 from screens.traces.actions import Action, Written
 from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator
 from store import annotations as annotation_log
-from store import evaluations, traces
+from store import evaluations, ratings, traces
 from store.connection import Store
 from store.evaluations import Evaluation
 
@@ -118,10 +118,10 @@ def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
     """
     db = store.db
     if act.kind != "undo":
-        note = promote.left_out(evaluations.sample(db, seq)[1]) if evaluations.trace_of(db, seq) is None else ""
+        note = promote.left_out(evaluations.sample(db, seq)[1]) if ratings.trace_of(db, seq) is None else ""
         record = promote.label(store, seq, act.kind, act.value, annotator=annotator, span=act.span)
         return Written(act, record, traces.get(db, record.trace_id), note=note)
-    trace_id = evaluations.trace_of(db, seq)
+    trace_id = ratings.trace_of(db, seq)
     target = act.value or None
     undone = (
         None if trace_id is None else annotation_log.undo(db, annotator=annotator, trace_id=trace_id, target=target)

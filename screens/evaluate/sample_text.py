@@ -13,7 +13,7 @@ from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.document import ReaderDocument
 from screens.traces.reading import document_of
 from store import annotations as annotation_log
-from store import evaluations, labels, sample_list
+from store import evaluations, labels, ratings, sample_list
 from store.decisions import View, view_of
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, Tally
 from store.filters import SampleQuery
@@ -79,7 +79,7 @@ def read_sample(db: Database, seq: int) -> WholeSample:
     evaluation_id, sample = evaluations.sample(db, seq)
     evaluation = evaluations.get(db, evaluation_id)
     item = evaluations.item(db, evaluation_id, sample.item)
-    trace_id = evaluations.trace_of(db, seq)
+    trace_id = ratings.trace_of(db, seq)
     records = () if trace_id is None else tuple(annotation_log.of_trace(db, trace_id))
     holds = bool(sample.turns) and bool(sample.turns[-1].thought or sample.turns[-1].answer)
     becomes = promote.as_trace(evaluation, item, sample).id if holds else None

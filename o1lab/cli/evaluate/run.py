@@ -250,6 +250,8 @@ def _tokens(item: dict[str, Any]) -> str:
         f"tokens    {_count(item['avg_output_tokens'])} a response: thought {_count(item['avg_thought_tokens'])}, "
         f"answer {_count(item['avg_answer_tokens'])}"
     )
+    if item["avg_dropped_tokens"]:
+        text += f"; {_count(item['avg_dropped_tokens'])} more were generated and dropped (budget forcing)"
     return text + (f"; {item['estimated']} samples with estimates" if item["estimated"] else "")
 
 

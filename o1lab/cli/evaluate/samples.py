@@ -103,7 +103,7 @@ def eval_sample(
     from o1lab.evaluate.items import adapted_line
     from o1lab.evaluate.rating.promote import sample_text
     from store import annotations as annotation_log
-    from store import evaluations
+    from store import evaluations, ratings
     from store.naming import item_called
 
     with opened() as store:
@@ -114,7 +114,7 @@ def eval_sample(
         _, one = evaluations.sample(db, seq)
         row = evaluations.item(db, evaluation.id, item)
         scores = evaluations.scores_of(db, seq)
-        trace_id = evaluations.trace_of(db, seq)
+        trace_id = ratings.trace_of(db, seq)
         records = [] if trace_id is None else annotation_log.of_trace(db, trace_id)
     if raw:
         last = one.turns[-1] if one.turns else None

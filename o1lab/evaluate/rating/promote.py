@@ -12,7 +12,7 @@ from typing import Any
 from o1lab.chains.parse import join
 from o1lab.errors import UsageError
 from o1lab.ingest.measuring import as_record, measure_new
-from store import Store, evaluations, exclusions, problems, traces
+from store import Store, evaluations, exclusions, problems, ratings, traces
 from store import annotations as annotation_log
 from store.evaluations import Evaluation, ItemRow, NewSample
 from store.exclusions import Exclusion
@@ -125,7 +125,7 @@ def promote(store: Store, seq: int) -> str:
             exclusions.record(db, [trace.problem_id], [RULE], [Exclusion(trace.problem_id, RULE, 1, reason)])
         if traces.add(db, [(trace, item.question)]):
             traces.set_measures(db, [_measured(store, evaluation, seq, trace)])
-        evaluations.set_trace(db, seq, trace.id)
+        ratings.set_trace(db, seq, trace.id)
     return trace.id
 
 

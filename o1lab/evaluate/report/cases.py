@@ -17,7 +17,7 @@ from o1lab.errors import UsageError
 from o1lab.evaluate.report.render import TEX_ESCAPES
 from o1lab.text import one_line, visible
 from store import annotations as annotation_log
-from store import evaluations
+from store import evaluations, ratings
 from store.evaluations import Evaluation, Turn
 from store.sqlite import Database
 
@@ -103,7 +103,7 @@ def _side(db: Database, evaluation: Evaluation, item: str, number: int) -> Side:
     _, one = evaluations.sample(db, seq)
     score = next((score for score in evaluations.scores_of(db, seq) if score.scorer == evaluation.scorer), None)
     outcome = one.state if one.state != "complete" else score.outcome if score else "unscored"
-    trace_id = evaluations.trace_of(db, seq)
+    trace_id = ratings.trace_of(db, seq)
     spans = [] if trace_id is None else [record for record in annotation_log.of_trace(db, trace_id) if record.span]
     found = [Labelled(*record.span, record.value) for record in spans if record.span]
     reason = one.reason if one.state != "complete" else score.reason if score else ""

@@ -142,6 +142,9 @@ def _caveats(chosen: Sequence[EvaluationResult]) -> list[str]:
                 f"{name}: the server did not report all token counts of {one.tally.estimated:,} samples; the missing "
                 "ones are estimates."
             )
+        if one.tally.dropped_tokens:
+            dropped = one.tally.dropped_tokens / one.tally.answered
+            lines.append(f"{name}: {dropped:,.1f} more tokens a response were generated and dropped (budget forcing).")
         if file := one.evaluation.settings.get("items_file"):
             lines.append(f"{name}: the items are from {Path(str(file)).name}, the file given for this evaluation.")
         if limit := one.evaluation.settings.get("limit"):

@@ -35,6 +35,7 @@ class SampleState:
     Attributes:
         system: the system message of the conversation; empty for none.
         waits: how often its thoughts were made to go on.
+        dropped: the tokens of the answers that were left out for it.
     """
 
     item: Item
@@ -48,6 +49,7 @@ class SampleState:
     reason: str = ""
     forced: bool = False
     waits: int = 0
+    dropped: int = 0
 
     def take(self, message: str, response: Response) -> None:
         """Add a turn: the user's message and its response."""
@@ -94,9 +96,11 @@ async def run_sample(
         if forcing is None:
             response = await ask(next(calls), history)
         else:
-            response, waits, closed = await forcing.respond(history, ask_next, size)
-            sample.waits += waits
-            sample.forced = sample.forced or closed
+            made = await forcing.respond(history, ask_next, size)
+            response = made.response
+            sample.waits += made.waits
+            sample.dropped += made.dropped
+            sample.forced = sample.forced or made.closed
         sample.take(message, response)
         if sample.state != "complete":
             break

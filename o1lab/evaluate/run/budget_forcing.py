@@ -8,7 +8,7 @@ limit is closed, and the model has to answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from o1lab.chains.parse import join
@@ -21,6 +21,23 @@ class AskNext(Protocol):
     """Make the next call of a conversation, with at most ``limit`` tokens."""
 
     async def __call__(self, messages: Sequence[Message], limit: int) -> Response: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Forced:
+    """A response with a thought that was made longer or shorter.
+
+    Attributes:
+        response: the response.
+        waits: how often its thought went on.
+        dropped: the tokens of the answers that were left out for it.
+        closed: whether its thought was closed.
+    """
+
+    response: Response
+    waits: int = 0
+    dropped: int = 0
+    closed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +58,8 @@ class Forcing:
 
     async def respond(
         self, history: Sequence[Message], ask: AskNext, size: Callable[[str], int] = rough_tokens
-    ) -> tuple[Response, int, bool]:
-        """Return the response to a conversation, how often its thought went on, and whether it was closed.
+    ) -> Forced:
+        """Return the response to a conversation.
 
         A response without a thought is returned as it is; if the limit of the thought has cut it, it goes on up to the
         limit of the response first. So does a thought of which no mark is known: a chat template may have opened it in
@@ -60,7 +77,7 @@ class Forcing:
         calls = [await ask(history, self.most or self.max_tokens)]
         thought, answer = split(calls[0])
         if calls[0].fault is not None:
-            return calls[0], 0, False
+            return Forced(calls[0])
 
         async def go_on(prefix: str, limit: int) -> tuple[str, str]:
             calls.append(await ask([*history, {"role": "assistant", "content": prefix}], limit))
@@ -72,28 +89,29 @@ class Forcing:
         if not thought:
             room = self.max_tokens - size(calls[0].answer)
             if not (is_cut() and calls[0].answer and room > 0):
-                return calls[0], 0, False
+                return Forced(calls[0])
             thought, answer = await go_on(calls[0].answer, room)
-            return self._joined(calls, thought, answer), 0, False
-        waited, closed = 0, False
+            return Forced(self._joined(calls, thought, answer))
+        waited, closed, dropped, begun = 0, False, 0, ""
         while waited < self.waits and calls[-1].whole:
             room = (self.most or self.max_tokens) - size(thought)
             if room <= 0:
                 break
-            thought, answer = await go_on(f"<think>\n{thought.rstrip()}\n{self.wait}", room)
+            dropped += tokens_of_answer(calls[-1], thought.removeprefix(begun), answer, size)
+            begun = f"{thought.rstrip()}\n{self.wait}"
+            thought, answer = await go_on(f"<think>\n{begun}", room)
             waited += 1
         room = self.max_tokens - size(thought) - size(answer)
         if is_cut() and room > 0:
             closed = not answer
             thought, answer = await go_on(join(thought, answer, closed=True), room)
         if len(calls) == 1:
-            return calls[0], 0, False
-        return self._joined(calls, thought, answer), waited, closed
+            return Forced(calls[0])
+        return Forced(self._joined(calls, thought, answer), waited, dropped, closed=closed)
 
     @staticmethod
     def _joined(calls: Sequence[Response], thought: str, answer: str) -> Response:
-        """Return all calls as one response. Its tokens are counted again: answers that were dropped are not among
-        them."""
+        """Return all calls as one response. Its tokens are counted again, without those of dropped answers."""
         return replace(
             calls[-1],
             key=calls[0].key,
@@ -107,3 +125,18 @@ class Forcing:
             seconds=sum(one.seconds for one in calls),
             asked_at=calls[0].asked_at,
         )
+
+
+def tokens_of_answer(call: Response, thought: str, answer: str, size: Callable[[str], int]) -> int:
+    """Return the tokens of the answer of a call: its share of the total that the server counted, if it did.
+
+    Args:
+        call: the call.
+        thought: the part of the thought that the call wrote.
+        answer: its answer.
+        size: counts the tokens of a text.
+    """
+    inside, outside = size(thought), size(answer)
+    if not call.output_tokens or call.estimated:
+        return outside
+    return round(call.output_tokens * outside / max(1, inside + outside))

@@ -308,6 +308,7 @@ def as_sample(one: SampleState, count: Callable[[str], int] | None, model: Model
     return NewSample(
         one.item.id, one.sample, one.state, tuple(one.turns), one.key, one.reason,
         input_tokens=tokens.input, output_tokens=tokens.output, thought_tokens=tokens.thought,
+        dropped_tokens=one.dropped,
         estimated=tokens.estimated,
         cost_usd=one.usage.cost_usd, seconds=round(sum(each.seconds for each in one.responses), 4), meta=meta,
     )  # fmt: skip

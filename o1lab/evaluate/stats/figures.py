@@ -51,6 +51,8 @@ class Figures:
     scorer: str
     whole: Part
     missing: int
+    dropped_tokens: float | None
+    """Tokens a response that were generated and dropped."""
     estimated: int
     cached: int
     cost_of_samples_usd: float
@@ -83,6 +85,7 @@ class Figures:
             **self.whole.as_json(),
             "avg_thought_tokens": rounded(tokens.thought.mean if tokens.thought else None),
             "avg_answer_tokens": rounded(tokens.answer.mean if tokens.answer else None),
+            "avg_dropped_tokens": self.dropped_tokens,
             "tokens": tokens.as_json(),
             "estimated": self.estimated,
             "cached": self.cached,
@@ -123,6 +126,7 @@ def figures(db: Database, evaluation: Evaluation, scorer: str | None = None) -> 
         scorer=label,
         whole=part(results),
         missing=max(0, evaluation.items * evaluation.samples - len(results)),
+        dropped_tokens=_mean(tally.dropped_tokens, tally.answered),
         estimated=tally.estimated,
         cached=tally.cached,
         cost_of_samples_usd=tally.cost_usd,
@@ -205,6 +209,7 @@ class Summary:
             "avg_output_tokens": _mean(seen.output_tokens, seen.answered),
             "avg_thought_tokens": _mean(seen.thought_tokens, seen.thought_known),
             "avg_answer_tokens": _mean(answers, seen.thought_known),
+            "avg_dropped_tokens": _mean(seen.dropped_tokens, seen.answered),
             "estimated": seen.estimated,
             "cached": seen.cached,
         }

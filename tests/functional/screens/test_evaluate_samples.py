@@ -127,8 +127,8 @@ async def test_a_label_makes_a_trace_and_undo_takes_it_back(context: LabContext)
         await pilot.press("v", "enter")
         await pilot.pause()
         await pilot.press(*"slip", "enter")
-        await until(pilot, lambda: evaluations.trace_of(context.store.db, seq), "the trace")
-        trace = evaluations.trace_of(context.store.db, seq)
+        await until(pilot, lambda: ratings.trace_of(context.store.db, seq), "the trace")
+        trace = ratings.trace_of(context.store.db, seq)
         assert trace is not None
         await until(pilot, lambda: "1 span: slip" in shown(pilot), "the label")
         await pilot.press("x")
@@ -144,7 +144,7 @@ async def test_a_digit_labels_a_selection_of_a_sample(context: LabContext) -> No
         seq = screen.shown.seq if screen.shown else 0
         await pilot.press("v", "2")
         await until(pilot, lambda: "1 span: wrong turn" in shown(pilot), "the label")
-        trace = evaluations.trace_of(context.store.db, seq)
+        trace = ratings.trace_of(context.store.db, seq)
         assert trace is not None
         assert [record.value for record in annotation_log.of_trace(context.store.db, trace)] == ["wrong turn"]
         await pilot.press("v", "2")
@@ -174,7 +174,7 @@ async def test_all_turns_can_be_read_and_the_scored_one_labelled(context: LabCon
         await until(pilot, lambda: "< turn 1 of 2 >" in shown(pilot) and "Two and two." in shown(pilot), "the first")
         await pilot.press("v", "enter")
         await until(pilot, lambda: "Only the last turn" in shown(pilot), "why it cannot be labelled")
-        assert screen.shown is not None and evaluations.trace_of(context.store.db, screen.shown.seq) is None
+        assert screen.shown is not None and ratings.trace_of(context.store.db, screen.shown.seq) is None
 
 
 async def test_a_key_leads_to_the_chains_that_taught_it(context: LabContext) -> None:

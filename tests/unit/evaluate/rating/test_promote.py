@@ -14,7 +14,7 @@ from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
 from screens.evaluate.labelling import write
 from screens.traces.actions import Action
-from store import Store, datasets, evaluations, open_store, problems, traces
+from store import Store, datasets, evaluations, open_store, problems, ratings, traces
 from store import annotations as annotation_log
 from store.errors import NothingChosenError
 from store.evaluations import NewSample, Turn
@@ -35,7 +35,7 @@ def test_a_labelled_sample_becomes_a_trace_with_its_provenance(store: Store) -> 
     seq = seq_of(store, "student-1", 3)
     record = promote.label(store, seq, "span", "slip", annotator="ann", span=(0, 9))
     row, text = traces.get(store.db, record.trace_id), traces.text(store.db, record.trace_id)
-    assert evaluations.trace_of(store.db, seq) == row.id
+    assert ratings.trace_of(store.db, seq) == row.id
     assert (row.source, row.key, row.model, row.verdict) == ("eval/student-1", "add:3", STUDENT, "incorrect")
     assert row.verdict_reason == "math@1: 911 is not 681"
     assert row.moves and row.moves["verify"]
@@ -111,7 +111,7 @@ def test_nothing_is_kept_when_the_annotation_fails(store: Store) -> None:
     seq = seq_of(store, "student-1", 0)
     with pytest.raises(ValueError, match="applause"):
         promote.label(store, seq, "applause", "", annotator="ann")
-    assert evaluations.trace_of(store.db, seq) is None
+    assert ratings.trace_of(store.db, seq) is None
     assert traces.count(store.db, TraceQuery.parse("")) == 0
     with pytest.raises(UsageError, match="has no answer"):
         promote.label(store, seq_of(store, "base-1", 5), "decision", "reject", annotator="ann")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from o1lab.cli.evaluate.run import _tokens
 from o1lab.config import init_lab
 from o1lab.errors import RefusedError, UsageError
 from o1lab.evaluate.items import Item
@@ -14,7 +15,11 @@ from o1lab.evaluate.run.asking import SampleState, run_sample
 from o1lab.evaluate.run.budget_forcing import Forcing
 from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.control import read_settings, start
+from o1lab.evaluate.run.runner import as_sample
+from o1lab.evaluate.stats.figures import figures, summarise
 from o1lab.inference.calls import RequestError
+from store import evaluations, open_store
+from store.evaluations import Evaluation, ItemRow
 from tests.unit.evaluate.run.test_asking import IDENTITY, KEY, SETTINGS, Script, held, said, words
 
 WAITS = Forcing(2, "Wait", None, 100)
@@ -47,6 +52,36 @@ async def test_a_thought_that_ends_goes_on_as_often_as_wanted() -> None:
     assert turn.thought == "It is 11.\nWait, no: 12.\nWait, it holds." and turn.answer == "\\boxed{12}"
     assert (one.state, one.waits, one.forced, len(one.responses)) == ("complete", 2, False, 1)
     assert one.responses[0].estimated, "the tokens of dropped answers are not those of the response"
+    assert as_sample(one, None, None).dropped_tokens == len(["11"]) + len(["So", "12"])
+
+
+async def test_the_tokens_of_dropped_answers_are_their_share_of_what_the_server_counted() -> None:
+    script = Script(
+        said("<think>\none two three\n</think>\n\nfour", output_tokens=40),
+        said(" five six\n</think>\n\nseven eight", output_tokens=80),
+        said("\n</think>\n\nnine", output_tokens=30),
+    )
+    one = await run(script, WAITS)
+    sample = as_sample(one, None, None)
+    assert (sample.dropped_tokens, one.turns[0].answer) == (40 // 4 + 80 // 2, "nine")
+    assert one.turns[0].thought == "one two three\nWait five six\nWait"
+
+
+async def test_what_was_dropped_is_stored_and_in_the_figures_of_the_evaluation(tmp_path: Path) -> None:
+    script = Script(said("<think>\na\n</think>\n\nb c", output_tokens=30), said("\n</think>\n\n12"))
+    one = await run(script, replace(WAITS, waits=1))
+    store = open_store(tmp_path / "lab.db")
+    record = Evaluation("e", "e", "s", 1, "h", "mathematics", "m", "base", "r", {}, {}, 1, 2, "math@1")
+    evaluations.add(store.db, record, [ItemRow("i", "7 + 5?", ("12",))])
+    row = as_sample(one, None, None)
+    with store.db.atomic():
+        (seq, _) = evaluations.add_samples(store.db, "e", [row, replace(row, sample=1, dropped_tokens=0)])
+    assert evaluations.sample(store.db, seq)[1].dropped_tokens == 20
+    said_of_it = summarise(store.db, record).as_json()
+    assert said_of_it["avg_dropped_tokens"] == 10.0
+    assert "; 10 more were generated and dropped (budget forcing)" in _tokens(said_of_it)
+    assert figures(store.db, record).as_json()["avg_dropped_tokens"] == 10.0
+    store.close()
 
 
 async def test_a_thought_at_its_limit_is_closed_and_the_model_answers() -> None:
