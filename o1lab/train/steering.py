@@ -45,7 +45,7 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             self._reporter.begin(state)
         if state.global_step == 0:
             self._ask_probes(kwargs["model"], 0)
-            self._measure(kwargs["model"], 0)
+            self._measure(kwargs["model"], args, state, control)
         return control
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
@@ -92,15 +92,18 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         if self._reporter:
             self._reporter.save(args.output_dir, state.global_step)
         self._world.wait()
-        self._measure(kwargs["model"], state.global_step)
+        self._measure(kwargs["model"], args, state, control)
         return control
 
-    def _measure(self, model: Any, step: int) -> None:
-        """Measure the losses on held-out chains, in all processes together."""
+    def _measure(self, model: Any, args: Any, state: Any, control: Any) -> None:
+        """Measure the losses on held-out chains, in all processes together, and tell the trackers."""
         if self.held_out_loss is not None:
             found = self.held_out_loss.measure(model, self.trainer.compute_loss_context_manager())
             if self._reporter:
-                self._reporter.held_out_losses(step, found)
+                self._reporter.held_out_losses(state.global_step, found)
+            if self._reporter and found:
+                # Not by the trainer's own log: it would add the metrics of the steps so far, and begin them anew.
+                self.trainer.callback_handler.on_log(args, state, control, dict(found))
 
     def _ask_probes(self, model: Any, step: int) -> None:
         if not self._recipe.probes:

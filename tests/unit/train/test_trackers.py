@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -76,16 +77,26 @@ def test_tensorboard_has_the_metrics_of_the_run(
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("HF_TOKEN", KEY)
-    chosen = recipe(tiny_base, report_to=["tensorboard"], eval_rows=4, eval_steps=4)
+    chosen = recipe(tiny_base, report_to=["tensorboard"], eval_rows=4, eval_steps=4, lens_traces=2)
     run = prepared(tmp_path, "r", chosen)
     assert work(run) == 0
     written = scalars(run.trackers / "tensorboard")
     metrics = Metrics(run.metrics)
     metrics.poll()
-    ours = dict(zip(map(int, metrics.steps), metrics.column("loss"), strict=True))
-    assert {step: written["train/loss"][step] for step in ours} == pytest.approx(ours, rel=1e-5)
-    held_out = {int(step): loss for step, loss in zip(metrics.steps, metrics.column("eval_loss"), strict=True)}
-    assert written["eval/loss"] == pytest.approx({step: held_out[step] for step in (4, 8)}, rel=1e-5)
+
+    def ours(name: str) -> dict[int, float]:
+        measured = zip(map(int, metrics.steps), metrics.column(name), strict=True)
+        return {step: value for step, value in measured if not math.isnan(value)}
+
+    losses = ours("loss")
+    assert len(losses) == 8
+    assert {step: written["train/loss"][step] for step in losses} == pytest.approx(losses, rel=1e-5)
+    assert {*ours("eval_loss")} == {4, 8}
+    held_out = {"eval_loss", *(name for name in metrics.columns if name.startswith("eval_loss_"))}
+    assert {"eval_loss_thought", "eval_loss_solution"} < held_out
+    for name in held_out:
+        assert written[name.replace("_", "/", 1)] == pytest.approx(ours(name), rel=1e-5)
+    assert 0 in ours("eval_loss_thought"), "they are measured before the first step, too"
     assert trackers.recorded(run) == [
         f"TensorBoard: event files in {run.trackers / 'tensorboard'}. See all runs: tensorboard --logdir "
         f"{run.path.parent}"
