@@ -162,13 +162,35 @@ def exists(db: Database, identity: str) -> bool:
     return db.execute("SELECT 1 FROM conversations WHERE id = ?", [identity]).fetchone() is not None
 
 
-def page(db: Database, *, text: str = "", limit: int = 50, offset: int = 0) -> list[Conversation]:
-    """Return conversations, the latest first; with ``text``, those with it in title, question, thought or answer."""
+def page(
+    db: Database, *, text: str = "", round: str | None = None, limit: int = 50, offset: int = 0
+) -> list[Conversation]:
+    """Return conversations, the latest first.
+
+    Args:
+        db: The lab's database.
+        text: Only those with it in title, question, thought or answer; empty for all.
+        round: Only those of this round.
+        limit: The largest number of conversations.
+        offset: The number of later ones that are left out.
+    """
     condition, parameters = _condition(text)
     rows = db.execute(
-        f"{_SELECT} WHERE {condition} ORDER BY updated_at DESC LIMIT ? OFFSET ?", [*parameters, limit, offset]
+        f"{_SELECT} WHERE ({condition}) AND (? IS NULL OR round = ?) ORDER BY updated_at DESC LIMIT ? OFFSET ?",
+        [*parameters, round, round, limit, offset],
     ).fetchall()
     return [_conversation(db, row) for row in rows]
+
+
+def grouped(db: Database, *, text: str = "", limit: int = 50) -> list[tuple[Conversation, int]]:
+    """Return conversations as :func:`page` does, but of each round only the latest, with the number of those found."""
+    condition, parameters = _condition(text)
+    rows = db.execute(  # with max(), the other columns are those of the latest conversation
+        f"{_SELECT.replace(' FROM', ', count(*), max(updated_at) FROM')} WHERE {condition} "
+        "GROUP BY coalesce('round ' || round, id) ORDER BY max(updated_at) DESC LIMIT ?",
+        [*parameters, limit],
+    ).fetchall()
+    return [(_conversation(db, row), row[7]) for row in rows]
 
 
 def count(db: Database, *, text: str = "") -> int:

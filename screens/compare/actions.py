@@ -11,14 +11,15 @@ from o1lab.chat import ranking
 from o1lab.errors import LabError
 from o1lab.files import write_text
 from o1lab.serve.registry import open_model
-from o1lab.text import one_line, visible
-from o1lab.widgets.dialogs import Choice, PickDialog, PreviewDialog
+from o1lab.text import visible
+from o1lab.widgets.dialogs import PreviewDialog
 from screens.base.dialogs import NEAREST, nearest_chains_dialog
 from screens.base.messages import OpenTraces
 from screens.base.screen import LabScreen
 from screens.compare.controller import CompareController
 from screens.compare.dialogs import SettingsDialog
 from screens.compare.drawing import Selected
+from screens.compare.picking import pick_conversation
 from screens.compare.prompt_sets import PromptInput
 from store import conversations
 from store.conversations import Conversation
@@ -26,9 +27,6 @@ from store.sqlite import Database
 
 if TYPE_CHECKING:
     from o1lab.chat.nearest import ChainIndex, Near
-
-CONVERSATIONS = 200
-"""Maximum number of conversations that a search lists."""
 
 
 class ConversationActions:
@@ -102,24 +100,7 @@ class ConversationActions:
 
     async def open_saved(self) -> None:
         """Search the saved conversations and continue one."""
-
-        async def search(text: str) -> list[Choice]:
-            found = await self.screen.read(conversations.page, text=text.strip(), limit=CONVERSATIONS)
-            return [
-                Choice(
-                    one.id,
-                    f"{one.created_at[:16].replace('T', ' ')}  {one_line(one.title, 60)}",
-                    ", ".join(pane.model for pane in one.panes),
-                )
-                for one in found
-            ]
-
-        picked = await self.screen.app.push_screen_wait(
-            PickDialog(
-                "Conversations", search, empty="No conversation matches.", hint="searches title, questions and answers"
-            )
-        )
-        if picked is not None:
+        if (picked := await pick_conversation(self.screen)) is not None:
             await self.controller.reopen(picked)
             self.controller.changed()
 

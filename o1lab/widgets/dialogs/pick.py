@@ -60,8 +60,8 @@ class SearchLine(LineInput):
     class Marked(Message):
         """Space was pressed."""
 
-    def __init__(self, *, marks: bool = False) -> None:
-        super().__init__(placeholder="type to search", compact=True)
+    def __init__(self, text: str = "", *, marks: bool = False) -> None:
+        super().__init__(text, placeholder="type to search", compact=True)
         self.marks = marks
 
     async def _on_key(self, event: events.Key) -> None:
@@ -92,8 +92,20 @@ class ListDialog(Dialog[Picked]):
     KEYS: ClassVar[str] = "type to search · enter take · esc back"
     MARKS: ClassVar[bool] = False
 
-    def __init__(self, title: str, search: Search, *, empty: str = "Nothing found.", hint: str = "") -> None:
+    def __init__(
+        self, title: str, search: Search, *, empty: str = "Nothing found.", hint: str = "", text: str = ""
+    ) -> None:
+        """Make the dialog.
+
+        Args:
+            title: its title.
+            search: finds the choices for the text of the search line.
+            empty: what it says if there are none.
+            hint: the line below the list.
+            text: the text of the search line at first.
+        """
         super().__init__(title, self.KEYS)
+        self.text = text
         self.find = search
         self.empty = empty
         self.hint = hint
@@ -101,7 +113,7 @@ class ListDialog(Dialog[Picked]):
         self.searching: Worker[None]
 
     def compose_dialog(self) -> ComposeResult:
-        yield SearchLine(marks=self.MARKS)
+        yield SearchLine(self.text, marks=self.MARKS)
         options = OptionList(markup=False, compact=True)
         options.can_focus = False
         yield options
@@ -109,7 +121,7 @@ class ListDialog(Dialog[Picked]):
 
     def on_mount(self) -> None:
         self.query_one(SearchLine).focus()
-        self.searching = self.search("")
+        self.searching = self.search(self.text)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.searching = self.search(event.value)

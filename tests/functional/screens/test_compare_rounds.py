@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 
 from o1lab.chat.rounds.control import start
 from o1lab.chat.rounds.directory import AskedPane, RoundFolder
 from o1lab.chat.rounds.runner import drive
 from o1lab.labs import open_lab
 from o1lab.paths import Lab
-from o1lab.widgets.dialogs import ConfirmDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PickDialog
 from screens.compare.rounds import RoundsScreen
 from screens.compare.voting import VotingScreen, ballot_of, read_paper
 from store import branches, conversations
@@ -61,6 +62,47 @@ async def test_a_conversation_of_a_round_opens_blind(lab: Lab) -> None:
         assert "other: " not in shown(pilot)
         texts = sorted(text_of(screen, place) for place in (0, 1))
         assert texts == [f"> {PROMPTS[0]}\nFrom the {name}." for name in ("left", "right")]
+
+
+async def test_a_round_is_one_line_of_the_conversations_and_opens_to_them(lab: Lab) -> None:
+    folder = await asked(lab)
+    with closing(open_lab(lab)) as store:
+        other = conversations.create(store.db, "About whales?", [("left", "left")], {})
+        question = conversations.Message("q", other.id, 1, None, "user", "complete", "Is 3 + 3 a whale?")
+        conversations.save_message(store.db, question)
+        assert [(one.round, count) for one, count in conversations.grouped(store.db)] == [(None, 1), (folder.id, 3)]
+        assert [count for _, count in conversations.grouped(store.db, text="3 + 3")] == [1, 1]
+        assert len(conversations.page(store.db, round=folder.id)) == 3
+        assert [one.title for one in conversations.page(store.db, text="3 + 3", round=folder.id)] == [PROMPTS[2]]
+
+    def lists(pilot: Pilot[int], title: str) -> bool:
+        dialog = pilot.app.screen
+        return isinstance(dialog, PickDialog) and bool(dialog.choices) and f"─ {title} ─" in shown(pilot)
+
+    async with comparing(lab, ("left",)) as (pilot, screen):
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: lists(pilot, "Conversations"), "the conversations")
+        assert "Round three · 3 conversations" in shown(pilot) and PROMPTS[0] not in shown(pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: lists(pilot, "Round three"), "those of the round")
+        assert all(prompt in shown(pilot) for prompt in PROMPTS) and "whales" not in shown(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: lists(pilot, "Conversations"), "all again")
+        await pilot.press(*"3 + 3")
+        await until(pilot, lambda: "Round three · 1 conversation " in shown(pilot), "what matches")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: lists(pilot, "Round three"), "the matching one of the round")
+        assert PROMPTS[2] in shown(pilot) and PROMPTS[0] not in shown(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: screen.controller.turn == 1, "the conversation")
+        assert screen.controller.session.record.id == folder.conversation_id(2)
+    with closing(open_lab(lab)) as store:
+        folder.settings_file.write_text("{")
+    async with comparing(lab, ("left",)) as (pilot, _):
+        await pilot.press("ctrl+o")
+        await until(
+            pilot, lambda: f"Round {folder.id} · 3 conversations" in shown(pilot), "a round without its settings"
+        )
 
 
 def votes_in(lab: Lab) -> list[conversations.Vote]:
