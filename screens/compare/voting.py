@@ -137,7 +137,7 @@ class VotingScreen(BlindScreen):
 
     async def _draw(self, paper: Paper) -> None:
         self.remove_class("-over")
-        self.set_heading(f"{self.pile.done:,} of {len(self.pile.order):,} voted · {self.at + 1:,}")
+        self.set_heading(f"{self.pile.done:,} of {len(self.pile.order):,} voted · prompt {self.at + 1:,}")
         self.query_one("#blind-question", Static).update(Text(visible(paper.question)))
         await self.panes.set_count(len(paper.answers))
         for place, (stream, answer) in enumerate(zip(self.panes.places, paper.answers, strict=True)):
