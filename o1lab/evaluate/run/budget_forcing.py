@@ -74,6 +74,7 @@ class Forcing:
         Raises:
             RunStopped: no more calls may be made.
         """
+        is_rough = size is rough_tokens
         calls = [await ask(history, self.most or self.max_tokens)]
         thought, answer = split(calls[0])
         if calls[0].fault is not None:
@@ -91,7 +92,7 @@ class Forcing:
             if not (is_cut() and calls[0].answer and room > 0):
                 return Forced(calls[0])
             thought, answer = await go_on(calls[0].answer, room)
-            return Forced(self._joined(calls, thought, answer))
+            return Forced(joined(calls, thought, answer, dropped=0, is_rough=is_rough))
         waited, closed, dropped, begun = 0, False, 0, ""
         while waited < self.waits and calls[-1].whole:
             room = (self.most or self.max_tokens) - size(thought)
@@ -107,24 +108,38 @@ class Forcing:
             thought, answer = await go_on(join(thought, answer, closed=True), room)
         if len(calls) == 1:
             return Forced(calls[0])
-        return Forced(self._joined(calls, thought, answer), waited, dropped, closed=closed)
+        response = joined(calls, thought, answer, dropped=dropped, is_rough=is_rough)
+        return Forced(response, waited, dropped, closed=closed)
 
-    @staticmethod
-    def _joined(calls: Sequence[Response], thought: str, answer: str) -> Response:
-        """Return all calls as one response. Its tokens are counted again, without those of dropped answers."""
-        return replace(
-            calls[-1],
-            key=calls[0].key,
-            thought="",
-            answer=join(thought, answer),
-            input_tokens=calls[0].input_tokens,
-            output_tokens=rough_tokens(thought) + rough_tokens(answer),
-            thought_tokens=None,
-            estimated=True,
-            cost_usd=sum(one.cost_usd for one in calls),
-            seconds=sum(one.seconds for one in calls),
-            asked_at=calls[0].asked_at,
-        )
+
+def joined(calls: Sequence[Response], thought: str, answer: str, *, dropped: int, is_rough: bool) -> Response:
+    """Return all calls as one response.
+
+    Its tokens are all that the calls wrote, without those of dropped answers. If a server did not count them, they are
+    estimated from the text.
+
+    Args:
+        calls: the calls.
+        thought: the whole thought.
+        answer: the answer.
+        dropped: the tokens of dropped answers.
+        is_rough: whether no tokenizer says how many these are.
+    """
+    counted = all(one.output_tokens and not one.estimated for one in calls)
+    in_text = rough_tokens(thought) + rough_tokens(answer)
+    return replace(
+        calls[-1],
+        key=calls[0].key,
+        thought="",
+        answer=join(thought, answer),
+        input_tokens=calls[0].input_tokens,
+        output_tokens=sum(one.output_tokens for one in calls) - dropped if counted else in_text,
+        thought_tokens=None,
+        estimated=not counted or (dropped > 0 and is_rough),
+        cost_usd=sum(one.cost_usd for one in calls),
+        seconds=sum(one.seconds for one in calls),
+        asked_at=calls[0].asked_at,
+    )
 
 
 def tokens_of_answer(call: Response, thought: str, answer: str, size: Callable[[str], int]) -> int:

@@ -64,6 +64,8 @@ async def test_the_tokens_of_dropped_answers_are_their_share_of_what_the_server_
     one = await run(script, WAITS)
     sample = as_sample(one, None, None)
     assert (sample.dropped_tokens, one.turns[0].answer) == (40 // 4 + 80 // 2, "nine")
+    assert sample.output_tokens == 40 + 80 + 30 - sample.dropped_tokens
+    assert not one.responses[0].estimated
     assert one.turns[0].thought == "one two three\nWait five six\nWait"
 
 
