@@ -2,7 +2,7 @@
 
 The demo runs in a temporary folder (minutes on a CPU), and the screens of its lab are driven by their keys.
 ``make screenshots LAB=DIR`` takes a lab that already went round the demo instead, and ``ONLY="traces train"`` some of
-the pictures: all but that of Compare need no model.
+the pictures: all but those of Compare and of the lens need no model.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from textual.widgets import Label
 
 from o1lab.app import LabApp
 from o1lab.demo.headless import run_headless
+from o1lab.lens.scoring import score_traces
 from o1lab.paths import Lab, find_lab
+from o1lab.serve.registry import list_models
 from o1lab.settings import settings_of
 from o1lab.train.recipe import Recipe
 from screens.base.context import open_context
 from screens.compare.screen import CompareScreen
+from screens.traces.screen import TracesScreen
 from screens.train.form import TrainForm
 
 HERE = Path(__file__).parent
@@ -57,6 +60,19 @@ async def traces(pilot: Pilot[int]) -> None:
     await until(pilot, "accepted", "gold")
     await pilot.press("slash", *"reflect>=1", "enter")
     await until(pilot, "Wait")
+
+
+async def lens(pilot: Pilot[int]) -> None:
+    """Show how the student's losses on a chain differ from those of its base, at a surprise."""
+    context = cast(LabApp, pilot.app).context
+    refs = list_models(context.lab)
+    models = [next(ref for ref in refs if ref.role == role) for role in ("base", "student")]
+    await traces(pilot)
+    chosen = cast(str, cast(TracesScreen, pilot.app.screen).target())
+    await score_traces(context.lab, context.store, [chosen], models, context.servers)
+    await pilot.press("percent_sign")
+    await until(pilot, "against", "stand out")
+    await pilot.press("n")
 
 
 async def lab(pilot: Pilot[int]) -> None:
@@ -119,6 +135,7 @@ def section_of(field: str) -> str:
 PICTURES: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {
     "lab": lab,
     "traces": traces,
+    "lens": lens,
     "distill": distill,
     "train": train,
     "compare": compare,
