@@ -39,7 +39,7 @@ class Labeller:
     """A classifier of sentences.
 
     Attributes:
-        name: its version and a hash of its weights, such as ``shipped-1 3fa1b2c4``. Labs keep it with labelled chains.
+        name: its version and a hash of its weights, such as ``shipped-2 3fa1b2c4``. Labs keep it with labelled chains.
         kinds: the kinds that it knows, in the order of its scores.
         weights: its weights.
     """

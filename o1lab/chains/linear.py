@@ -40,7 +40,8 @@ def normed(rows: NDArray[np.int64], hashes: NDArray[np.int64], buckets: int) -> 
     """
     import numpy as np
 
-    found = np.unique(rows * buckets + hashes % buckets)
+    found = np.sort(rows * buckets + hashes % buckets)  # np.unique took four times as long
+    found = found[np.diff(found, prepend=-1) != 0]
     rows = found // buckets
     counts = np.bincount(rows) if len(rows) else np.zeros(1)
     return Grams(rows, found % buckets, (counts[rows] ** -0.5).astype(np.float32))
@@ -74,9 +75,9 @@ class Weights:
         found = np.asarray(dense, np.float64) @ self.dense + self.bias
         for group, weights in self.hashed.items():
             rows, buckets, values = hashed[group]
-            terms = weights[buckets].astype(np.float64) * values[:, None]
-            for one in range(found.shape[1]):
-                found[:, one] += np.bincount(rows, terms[:, one], len(found))
+            if len(rows):
+                begins = np.flatnonzero(np.diff(rows, prepend=-1))
+                found[rows[begins]] += np.add.reduceat(weights[buckets] * values[:, None], begins, axis=0)
         return found
 
 

@@ -58,7 +58,7 @@ def tagged(path: Path, number: int, kind: str = "") -> str:
 def test_chains_are_labelled_once(o1lab: Program) -> None:
     first = o1lab("moves", "label")[1]
     assert first["labelled"] == 3
-    assert first["classifier"].startswith("shipped-1 ")
+    assert first["classifier"].startswith("shipped-2 ")
     assert first["chains"] == {"model": 3, "rules": 0, "writer": 0, "pending": 0}
     assert o1lab("moves", "label")[1]["labelled"] == 0
     assert o1lab("traces", "ls", "moves-by:model")[1]["total"] == 3
@@ -94,7 +94,7 @@ def test_a_lab_trains_its_own_classifier_on_a_file_and_uses_it(o1lab: Program, t
     lab = Lab(o1lab.lab)
     assert lab.moves_classifier.stat().st_size < 1_000_000
     lab.moves_classifier.unlink()
-    assert o1lab("moves", "label")[1]["classifier"].startswith("shipped-1 ")
+    assert o1lab("moves", "label")[1]["classifier"].startswith("shipped-2 ")
 
 
 def test_a_classifier_that_is_worse_than_the_rules_is_not_used(o1lab: Program, tmp_path: Path) -> None:

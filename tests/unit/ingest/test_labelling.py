@@ -123,7 +123,7 @@ def test_a_response_without_a_thought_counts_no_moves(store: Store, tmp_path: Pa
 
 def test_a_lab_uses_its_own_classifier_and_says_when_it_is_damaged(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
-    assert labeller_of(lab).name.startswith("shipped-1 ")
+    assert labeller_of(lab).name.startswith("shipped-2 ")
     lab.moves_classifier.write_bytes(b"damaged")
     with pytest.raises(LabError, match="cannot be used") as raised:
         labeller_of(lab)
