@@ -4,7 +4,7 @@
 its own, whose peak is compared with the estimate for the same recipe and rows.
 
 - On the CPU: a Llama of 52 million parameters (large: 361 million), and the peak of resident memory.
-- On a GPU: a model of the shape of Qwen2.5-1.5B with random weights and rows of up to 4,000 tokens, and the peak of
+- On a GPU: a model of the shape of Qwen2.5-1.5B with random weights and rows of up to 1,236 tokens, and the peak of
   what the driver reports as used, less what was used before. The driver is asked 50 times a second.
 """
 
@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from o1lab.jobs.hardware import gpu_metrics
 from o1lab.models.base import resolve_base
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train.rows import TrainingRow
@@ -71,7 +72,7 @@ GPU_CASES: dict[str, dict[str, Any]] = {
 
 
 def rows(count: int = 24, *, unit: int = 6) -> list[TrainingRow]:
-    """Rows of about 200 to 800 tokens; five times as many with ``unit`` 30."""
+    """Rows of about 100 to 276 tokens; up to 1,236 with ``unit`` 30."""
     return [
         TrainingRow(f"t{n}", f"What is {n} + 1?", "12 + 34 = 46, check 7. " * (unit * (1 + n % 4)), f"It is {n + 1}.")
         for n in range(count)
@@ -83,17 +84,13 @@ class GpuPeak(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        import pynvml
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        self._used = lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
-        self._end, self._before = threading.Event(), self._used()
+        self._read = gpu_metrics("0")
+        self._end, self._before = threading.Event(), self._read()["gpu_memory_bytes"]
         self.peak = 0
 
     def run(self) -> None:
         while not self._end.wait(0.02):
-            self.peak = max(self.peak, self._used() - self._before)
+            self.peak = max(self.peak, int(self._read()["gpu_memory_bytes"] - self._before))
 
     def end(self) -> int:
         """End it, and return the peak in bytes."""

@@ -123,6 +123,7 @@ class LabApp(TypedAheadApp):
         self.first_mode = mode
         self.first_theme = theme
         self._leaving = threading.Event()
+        self._told = ""
         for one in MODES:
             self.add_mode(one.name, partial(self._screen, one))
         self.set_keymap(context.keys)
@@ -218,18 +219,19 @@ class LabApp(TypedAheadApp):
         self._reported(self._check_settings)
 
     def _reported(self, work: Callable[[], None]) -> None:
-        """Do work in a thread, and show its error."""
+        """Do work, and show its error unless the last one was the same. Call it in a thread."""
+        told, self._told = self._told, ""
         try:
             work()
-        except (O1LabError, StoreError) as error:
-            self.call_from_thread(self.notify, str(error), severity="error", timeout=20, markup=False)
+        except Exception as error:  # what works in the background goes on
+            log.warning("Work in the background failed", exc_info=error)
+            self._told = str(error) if isinstance(error, O1LabError | StoreError) else repr(error)
+            if self._told != told:
+                self.call_from_thread(self.notify, self._told, severity="error", timeout=20, markup=False)
 
     def _check_settings(self) -> None:
+        """Say what is wrong with o1lab.toml and its keys."""
         _ = self.context.config
-        self._check_keys()
-
-    def _check_keys(self) -> None:
-        """Say what is wrong with the keys of o1lab.toml."""
         if self.context.keys:
             from o1lab.keymap import all_keys, faults
 

@@ -182,7 +182,14 @@ async def repeated(save: Callable[[], Awaitable[None]], every_s: float) -> Async
         yield
     finally:
         over.set()
-        await asyncio.shield(task)
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():  # a person may stop it a second time
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
 
 def begun_before(

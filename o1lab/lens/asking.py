@@ -91,7 +91,7 @@ class _Embedded:
     async def scores(self, request: Mapping[str, Any], top: int) -> dict[str, list[Any]]:
         body = {"model": self._address.model, "top": top, **request}
         status, found = await post(self._client, self._address, self._ref, "o1lab/score", body)
-        if status == 200:
+        if status == 200 and "error" not in found:  # a response that has begun early has an error in its body
             return {name: value for name, value in found.items() if isinstance(value, list)}
         message = message_of(status, found)
         if status == 404 and "model" not in message:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from o1lab.errors import NotFoundError, O1LabError
 from o1lab.serve.backend import Backend
 from o1lab.serve.connections import Guard
-from o1lab.serve.keepalive import Movement, whole
+from o1lab.serve.keepalive import Progress, whole
 from o1lab.serve.protocol import ApiError, ChatRequest, CompletionRequest, SamplingRequest, plain_messages
 from o1lab.serve.responses import Answers, ChatShape, TextShape
 from o1lab.serve.scoring import ScoreRequest
@@ -113,12 +113,12 @@ class _Api:
 
     async def _sent(self, request: Request, answers: Answers, parsed: SamplingRequest) -> Response:
         if parsed.stream:
-            events = answers.events(Movement(self._backend.steps), with_usage=parsed.with_usage)
+            events = answers.events(Progress(self._backend.steps), with_usage=parsed.with_usage)
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
         return await self._whole(request, answers.body())
 
     async def _whole(self, request: Request, body: Awaitable[dict[str, Any]]) -> Response:
-        return await whole(request, asyncio.ensure_future(body), Movement(self._backend.steps), _Json, _failed)
+        return await whole(request, asyncio.ensure_future(body), Progress(self._backend.steps), _Json, _failed)
 
 
 async def complete(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:

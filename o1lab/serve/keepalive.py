@@ -1,7 +1,8 @@
-"""Signs of life while a request waits for its turn or computes longer than clients wait for a silent server.
+"""Keep-alive data for requests that wait for their turn, or compute, longer than clients wait for a silent server.
 
 A stream gets comments, and a body that comes as a whole gets empty lines before its JSON, which parsers skip; public
-servers do the same. A sign is sent only if the model has moved since the last one, so clients notice one that hangs.
+servers do the same. After ``KEEP_ALIVE_S`` the headers of a response are sent, and then such data for each interval in
+which the model has made a step. A client of a model that hangs gets none, and its own limit ends the request.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from starlette.responses import Response, StreamingResponse
 from o1lab.serve.protocol import ApiError
 
 _log = logging.getLogger(__name__)
-KEEP_ALIVE_S = 15.0
-"""Seconds without any data after which a sign is sent."""
+KEEP_ALIVE_S = 5.0
+"""Seconds without any data after which some is sent; limits of clients below this are not kept."""
 
 
-class Movement:
-    """Says whether a model has moved.
+class Progress:
+    """Says whether a model has made a step.
 
     Args:
         steps: returns the steps that the model has made so far.
@@ -32,7 +33,7 @@ class Movement:
     def __init__(self, steps: Callable[[], int]) -> None:
         self._steps, self._seen = steps, steps()
 
-    def moved(self) -> bool:
+    def advanced(self) -> bool:
         """Return whether there were steps since the last call, or since the request came."""
         before, self._seen = self._seen, self._steps()
         return self._seen != before
@@ -41,7 +42,7 @@ class Movement:
 async def whole(
     request: Request,
     work: asyncio.Future[Any],
-    movement: Movement,
+    progress: Progress,
     render: Callable[[Any], Response],
     refuse: Callable[[Exception], Response],
 ) -> Response:
@@ -52,7 +53,7 @@ async def whole(
     Args:
         request: the request.
         work: computes the result.
-        movement: that of the model.
+        progress: that of the model.
         render: makes the response of a result.
         refuse: makes the response of an error.
 
@@ -77,18 +78,18 @@ async def whole(
         watch.cancel()
         if not keeps:
             await _cancel(work)
-    return StreamingResponse(_lines(work, movement, render, refuse), media_type="application/json")
+    return StreamingResponse(_lines(work, progress, render, refuse), media_type="application/json")
 
 
 async def _lines(
     work: asyncio.Future[Any],
-    movement: Movement,
+    progress: Progress,
     render: Callable[[Any], Response],
     refuse: Callable[[Exception], Response],
 ) -> AsyncIterator[bytes]:
     try:
         while not work.done():
-            if movement.moved():
+            if progress.advanced():
                 yield b"\n"
             await asyncio.wait({work}, timeout=KEEP_ALIVE_S)
         try:

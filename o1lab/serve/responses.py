@@ -134,11 +134,11 @@ class Answers:
         usage = self._usage([end for _, end in found])
         return self._head | {"object": self._shape.kind, "choices": choices, "usage": usage}
 
-    async def events(self, movement: keepalive.Movement, *, with_usage: bool) -> AsyncIterator[str]:
+    async def events(self, progress: keepalive.Progress, *, with_usage: bool) -> AsyncIterator[str]:
         """Yield server-sent events of all choices as their pieces arrive; an error is sent as an event.
 
         Args:
-            movement: that of the model; while it moves and nothing arrives, comments are sent.
+            progress: that of the model; comments are sent while it makes steps and nothing arrives.
             with_usage: whether the last event has the usage.
         """
         head = self._head | {"object": self._shape.chunk}
@@ -152,7 +152,7 @@ class Answers:
                     async with asyncio.timeout(keepalive.KEEP_ALIVE_S):
                         i, part = await arrivals.get()
                 except TimeoutError:
-                    if movement.moved():
+                    if progress.advanced():
                         yield ": waiting\n\n"
                     continue
                 if isinstance(part, Exception):

@@ -9,7 +9,7 @@ import torch
 OVERFLOWED = "The model's numbers overflowed (not finite)."
 _TOP_TOKENS = 256
 _TILE_NUMBERS = 1 << 26
-"""Log-probabilities in memory at once while tokens are scored: 0.25 GB."""
+"""Log-probabilities of a tile of tokens that are scored together: 0.25 GB in float32, and as much for a copy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from screens.base.context import LabContext
+from store import StoreError
 
 _WORTH_TELLING = 60
 """Chains that take more than a few seconds to label."""
@@ -48,7 +49,11 @@ class Upkeep:
         busy = True
         while busy and not self.stop():
             self._left = self._waiting()  # before the pass: what comes during it is not left, but new
-            busy = self._measure() + self._label() > 0
+            try:
+                busy = self._measure() + self._label() > 0
+            except StoreError:
+                self._left = None  # another process had the database: the next look tries again
+                raise
 
     def look(self) -> None:
         """Catch up if traces have come since the last time and nothing adds more now.

@@ -15,6 +15,7 @@ from o1lab.config import init_lab
 from o1lab.paths import Lab
 from screens.base.context import LabContext, open_context
 from screens.compare.screen import CompareScreen
+from store import conversations, open_store
 from tests.support.fault_server import FaultServer
 
 PATIENCE = 1500  # turns of the loop
@@ -31,6 +32,16 @@ def lab_with(folder: Path, servers: dict[str, FaultServer]) -> Lab:
     document.add("endpoints", endpoints)
     lab.config.write_text(tomlkit.dumps(document), "utf-8")
     return lab
+
+
+def saved(lab: Lab, *, branches: bool = True) -> list[conversations.Message]:
+    """Every message of the lab's only conversation, read by a connection of its own."""
+    store = open_store(lab.database)
+    try:
+        (record,) = conversations.page(store.db)
+        return conversations.messages(store.db, record.id, branches=branches)
+    finally:
+        store.close()
 
 
 @asynccontextmanager

@@ -133,10 +133,11 @@ def estimate(
     if full:
         weights, adapter = (4 if d == 4 else 6) * trainable, 12 * trainable
     if not full and (counted := _counted(model, recipe, seen, d, gpu=gpu)) is not None:
-        per_token, changed, experts = int(counted), 0, []
+        (per_token, changed), experts = counted, []
         layer = per_token // max(layers, 1)
         if recipe.gradient_checkpointing:
             per_token = layers * hidden * d + layer
+            changed //= max(layers, 1)
     activations = tokens * per_token + changed + max(experts, default=0)
     if recipe.packing and not uses_flash(recipe, gpu=gpu):
         activations += tokens * tokens * (1 + d)  # the mask that keeps packed rows apart, as truth values and numbers
@@ -173,8 +174,11 @@ def _layer_bytes(base: Any, head: Any, recipe: Recipe, d: int, *, gpu: bool) -> 
     return linear, lora, experts
 
 
-def _counted(model: PeftModel, recipe: Recipe, longest: int, dtype_bytes: int, *, gpu: bool) -> float | None:
-    """Return the saved bytes for each token of a row, without checkpointing; None if they cannot be counted."""
+def _counted(model: PeftModel, recipe: Recipe, longest: int, dtype_bytes: int, *, gpu: bool) -> tuple[int, int] | None:
+    """Return the bytes that are saved for each token of a row, and those of any batch, without checkpointing.
+
+    The latter are weights of the adapter that autocast has converted. None if the bytes cannot be counted.
+    """
     for parameter in model.parameters():
         if not parameter.is_meta:
             return None
@@ -185,8 +189,11 @@ def _counted(model: PeftModel, recipe: Recipe, longest: int, dtype_bytes: int, *
         model.get_base_model().set_attn_implementation("eager")
     tokens = longest if eager else min(longest, _TRACED)
     autocast = torch.bfloat16 if gpu and dtype_bytes == 2 else None
-    found = saved_bytes(model, rows=1, tokens=tokens, autocast=autocast)
-    return None if found is None else found / tokens
+    once, twice = (saved_bytes(model, rows=rows, tokens=tokens, autocast=autocast) for rows in (1, 2))
+    if once is None or twice is None:
+        return None
+    per_row = twice - once
+    return per_row // tokens, once - per_row
 
 
 def available_bytes(*, gpu: bool) -> int:

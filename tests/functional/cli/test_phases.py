@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ from o1lab.train.run_directory import find_run
 from store import datasets, open_store
 from store.filters import TraceQuery
 from tests.support.training_lab import make_lab
+from tests.support.waiting import until
 
 pytest.importorskip("trl", reason="the train extra is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_python")]
-
-PATIENCE_S = 900
 
 
 @pytest.fixture
@@ -50,13 +48,6 @@ def recipe_file(base: Path, folder: Path, *, first_steps: int) -> Path:
 def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
-
-
-def until(holds: Any, what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.05)
 
 
 def test_one_recipe_trains_phase_1_and_then_phase_2_from_its_adapter(

@@ -19,6 +19,7 @@ from o1lab.paths import Lab
 from store import conversations, rounds
 from tests.support.distill_lab import make_lab
 from tests.support.distill_server import DistillServer, Question
+from tests.support.waiting import until
 
 PATIENCE_S = 300
 PROMPTS, SEEDS, AT_ONCE = 20, (1, 2), 3
@@ -48,6 +49,12 @@ def saved(lab: Lab, folder: RoundFolder) -> list[tuple[str, int, str]]:
         return rounds.answers(store.db, folder.id)
 
 
+def ended(folder: RoundFolder) -> Any:
+    """Wait until a round does not run any more; returns what it says of itself."""
+    until(lambda: folder.info().state not in ACTIVE, folder.info)
+    return folder.info()
+
+
 def test_a_killed_round_goes_on_and_asks_nothing_of_its_journal_again(tmp_path: Path) -> None:
     with DistillServer(latency_s=0.05, treat=lambda *_: "ok" if server.asked.total() <= 25 else "blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, PROMPTS)
@@ -56,8 +63,7 @@ def test_a_killed_round_goes_on_and_asks_nothing_of_its_journal_again(tmp_path: 
         folder = RoundFolder(lab.rounds / begun["id"])
         server.wait_until_asked(15)
         os.kill(begun["pid"], signal.SIGKILL)
-        while (info := folder.info()).state in ACTIVE:
-            pass
+        info = ended(folder)
         kept = journalled(folder)
         assert kept, "no response was journalled before the kill: the test has shown nothing"
         shown = compare(lab, "show", folder.id)
@@ -70,9 +76,8 @@ def test_a_killed_round_goes_on_and_asks_nothing_of_its_journal_again(tmp_path: 
         server.wait_until_asked(26)  # the last ones are in flight, and stay there
         compare(lab, "stop", folder.id)
         server.release.set()
-        while (info := folder.info()).state != "stopped":
-            assert info.state in ACTIVE, info
-        assert info.status.stopped_by == "stop"
+        info = ended(folder)
+        assert (info.state, info.status.stopped_by) == ("stopped", "stop"), info
         assert kept <= journalled(folder) and len(kept) < info.status.done < CALLS
         assert info.status.done == len(saved(lab, folder))
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,18 +12,11 @@ from o1lab.train.launch import RESUME_CHANGES
 from o1lab.train.recipe_file import load
 from o1lab.train.run_directory import list_run_dirs
 from tests.support.training_lab import make_lab
+from tests.support.waiting import until
 
 pytest.importorskip("trl", reason="the train extra is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_python"), pytest.mark.xdist_group("torchrun")]
 QUICK = ["--steps", "100000", "--batch-size", "2", "--max-length", "128", "--dtype", "fp32", "--device", "cpu"]
-PATIENCE_S = 300
-
-
-def until(holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_run_of_two_processes_is_stopped_and_continued_in_one(
@@ -42,19 +32,19 @@ def test_a_run_of_two_processes_is_stopped_and_continued_in_one(
     assert o1lab([*train, "--processes", "2"]) == 0
     (run,) = list_run_dirs(lab)
     created = run.created_at()
-    until(lambda: run.read_status().step > 2)
+    until(lambda: run.read_status().step > 2, run.info)
     assert run.read_status().processes == load(run.recipe).processes == 2
     assert o1lab([*words, "runs", "resume", run.id, "--processes", "1"]) == 2  # it runs
     assert o1lab([*words, "runs", "stop", run.id]) == 0
-    until(lambda: run.info().state == "stopped")
+    until(lambda: run.info().state == "stopped", run.info)
     stopped = run.read_status().step
     assert load(run.recipe).processes == 2
     assert o1lab([*words, "runs", "resume", run.id, "--processes", "1"]) == 0
-    until(lambda: run.read_status().step > stopped)
+    until(lambda: run.read_status().step > stopped, run.info)
     assert run.read_status().processes == load(run.recipe).processes == 1
     assert run.created_at() == created
     run.ask_to_stop()
-    until(lambda: run.info().state == "stopped")
+    until(lambda: run.info().state == "stopped", run.info)
 
 
 def test_a_resume_offers_what_it_may_change(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,10 +19,10 @@ from o1lab.train.run_directory import RunDir, find_run
 from tests.support import slurm_cluster
 from tests.support.slurm_cluster import Slurm
 from tests.support.training_lab import make_lab
+from tests.support.waiting import until
 
 pytest.importorskip("trl", reason="the train extra is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
-PATIENCE_S = 400.0
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +73,8 @@ def job_of(run: RunDir) -> str:
     return launch.job
 
 
-def until(run: RunDir, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, (run.info(), run.log_tail(30))
-        time.sleep(0.1)
+def seen(run: RunDir, holds: Callable[[], bool]) -> None:
+    until(holds, lambda: (run.info(), run.log_tail(30)))
 
 
 def steps(run: RunDir) -> list[int]:
@@ -91,7 +87,7 @@ def test_a_job_trains_and_ends_as_any_run(
     slurm: Slurm, lab: Lab, tiny_base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train(lab, tiny_base, capsys)  # with the python of the lab
-    until(run, lambda: not run.info().active)
+    seen(run, lambda: not run.info().active)
     assert run.info().state == "finished", (run.info(), run.log_tail(30))
     assert steps(run) == [1, 2]
     assert run.checkpoints()
@@ -107,31 +103,31 @@ def test_a_preempted_run_saves_goes_back_into_the_queue_and_goes_on(
     slurm: Slurm, lab: Lab, tiny_base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train(lab, tiny_base, capsys, steps=400)
-    until(run, lambda: len(steps(run)) >= 3)
+    seen(run, lambda: len(steps(run)) >= 3)
     urgent = slurm.ask(
         "sbatch", "--parsable", "--partition=high", "--exclusive", "--wrap=sleep 300", "--output=/dev/null"
     )
-    until(run, lambda: run.info().state == "queued")  # after it was interrupted
+    seen(run, lambda: run.info().state == "queued")  # after it was interrupted
     assert "back in the queue" in run.info().status.message
     assert run.checkpoints(), run.log_tail(30)
     saved = int(run.checkpoints()[-1].name.removeprefix("step-"))
     slurm.ask("scancel", urgent)
-    until(run, lambda: run.info().state == "running" and bool(steps(run)) and steps(run)[-1] > saved)
+    seen(run, lambda: run.info().state == "running" and bool(steps(run)) and steps(run)[-1] > saved)
     assert steps(run) == list(range(1, steps(run)[-1] + 1)), "no step is lost or doubled"
     assert slurm.field(job_of(run), "Restarts") == "1"
 
     assert o1lab(["--lab", str(lab.root), "runs", "stop", run.id, "--wait", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "stopped"
-    until(run, lambda: slurm.field(job_of(run), "JobState") == "COMPLETED")
+    seen(run, lambda: slurm.field(job_of(run), "JobState") == "COMPLETED")
 
     first = job_of(run)
     assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0
     capsys.readouterr()
     assert job_of(run) != first
     last = steps(run)[-1]
-    until(run, lambda: steps(run)[-1] > last)
+    seen(run, lambda: steps(run)[-1] > last)
     slurm.ask("scancel", job_of(run))
-    until(run, lambda: not run.info().active)
+    seen(run, lambda: not run.info().active)
     found = run.info()
     assert found.state == "stopped"
     assert f"Slurm job {job_of(run)} was cancelled." in found.status.message
@@ -146,7 +142,7 @@ def test_a_waiting_job_is_cancelled_by_stop_and_its_state_says_why_it_waits(
         "sbatch", "--parsable", "--partition=high", "--exclusive", "--wrap=sleep 300", "--output=/dev/null"
     )
     run = train(lab, tiny_base, capsys)
-    until(run, lambda: "waits for free nodes" in run.info().status.message)
+    seen(run, lambda: "waits for free nodes" in run.info().status.message)
     assert run.info().state == "queued"
     assert o1lab(["--lab", str(lab.root), "runs", "stop", run.id, "--json"]) == 0
     assert run.info().state == "stopped"
@@ -169,6 +165,6 @@ def test_a_run_that_slurm_refuses_has_failed_with_what_to_do(
     assert (checks["slurm"]["ok"], checks["slurm"]["fix"]) == (False, "There are: main, high.")
     configure(lab, partition="main", options=["--output=/nowhere/log.txt"])
     assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0
-    until(run, lambda: not run.info().active)
+    seen(run, lambda: not run.info().active)
     assert "could not write the log of the run" in run.info().status.message
     shutil.rmtree(run.path)

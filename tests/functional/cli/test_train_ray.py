@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from o1lab.paths import Lab
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.run_directory import RunDir, find_run
 from tests.support.training_lab import make_lab
+from tests.support.waiting import until
 
 pytest.importorskip("ray", reason="the cluster extra is not installed")
 pytest.importorskip("trl", reason="the train extra is not installed")
@@ -83,11 +83,8 @@ def command(lab: Lab, base: Path, steps: int, *more: str) -> list[str]:
     return [*words, "--set", "save_steps=0", "--no-check"]
 
 
-def until(run: RunDir, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, (run.info(), run.log_tail(30))
-        time.sleep(0.2)
+def seen(run: RunDir, holds: Callable[[], bool]) -> None:
+    until(holds, lambda: (run.info(), run.log_tail(30)))
 
 
 def steps(run: RunDir) -> list[int]:
@@ -105,7 +102,7 @@ def test_two_nodes_train_together_until_they_are_stopped_and_go_on_on_one(
     launch = run.launch()
     assert launch is not None
     assert (answer["pid"], answer["job"], launch.launcher) == (None, launch.job, "ray")
-    until(run, lambda: len(steps(run)) >= 2 or not run.info().active)
+    seen(run, lambda: len(steps(run)) >= 2 or not run.info().active)
     assert run.read_status().processes == 2
     assert o1lab(["--lab", str(lab.root), "runs", "stop", run.id, "--wait", "--json"]) == 0
     stopped = json.loads(capsys.readouterr().out)
@@ -127,5 +124,5 @@ def test_a_wrong_token_is_a_failed_run_with_what_to_do(
     assert run.info().state == "failed"
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     assert o1lab(["--lab", str(lab.root), "runs", "resume", run.id, "--json"]) == 0
-    until(run, lambda: not run.info().active)
+    seen(run, lambda: not run.info().active)
     assert run.info().state == "finished", (run.info(), run.log_tail(30))

@@ -27,12 +27,12 @@ from store import open_store
 from tests.support import votes
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import add_replay, make_lab
+from tests.support.waiting import until
 
 pytest.importorskip("trl", reason="the train extra is not installed")
 pytestmark = pytest.mark.slow
 
 QUICK = ["steps=4", "batch_size=4", "max_length=128", "dtype=fp32", "device=cpu", "save_steps=0", "eval_steps=0"]
-PATIENCE_S = 900
 
 
 @pytest.fixture
@@ -60,13 +60,6 @@ def command(lab: Lab, base: Path, *more: str, settings: list[str] | None = None)
     for setting in settings if settings is not None else QUICK:
         words += ["--set", setting]
     return [*words, *more, "--json"]
-
-
-def until(holds: Any, what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.05)
 
 
 def steps(run: RunDir) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from o1lab.ingest.measuring import MEASURED_BY
 from screens.base.screen import LabScreen
 from screens.base.upkeep import Upkeep
 from store import Store, labelling, traces
+from store.errors import BusyError
 from store.filters import TraceQuery
 from tests.support.compare_lab import shown, until
 from tests.support.lab_seed import seeded_context
@@ -84,6 +86,46 @@ async def test_the_upkeep_waits_while_traces_come_and_does_not_repeat_what_it_ca
     upkeep.look()
     upkeep.look()
     assert labelling.by_whom(context.store.db)["pending"] == 0
+
+
+async def test_the_upkeep_tries_again_after_the_database_was_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = seeded_context(tmp_path / "lab", 2)
+    upkeep = Upkeep(context, lambda _: None, lambda: False)
+    upkeep.catch_up()
+    upkeep.look()
+    row = {"problem": "Tank 1", "raw": f"<think>\n{THOUGHT}\n</think>\n\n12"}
+    import_files(context.store, [lines(tmp_path / "1.jsonl", row)])
+    upkeep.look()
+    with monkeypatch.context() as busy:
+        busy.setattr(Upkeep, "_measure", raising(BusyError("Another process writes.")))
+        for _ in range(2):
+            with pytest.raises(BusyError):
+                upkeep.look()
+    upkeep.look()
+    assert labelled(context.store) == 1
+
+
+async def test_an_error_of_the_upkeep_is_shown_once_and_does_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 2))
+    async with app.run_test() as pilot:
+        for error in (ValueError("odd"), ValueError("odd"), BusyError("Another process writes.")):
+            await asyncio.to_thread(app._reported, raising(error))
+            await pilot.pause()
+        shown = [notification.message for notification in app._notifications]
+        assert shown == ["ValueError('odd')", "Another process writes."]
+
+
+def raising(error: Exception) -> Callable[..., int]:
+    """A function that raises an error."""
+
+    def fail(*_: object) -> int:
+        raise error
+
+    return fail
 
 
 @pytest.mark.parametrize("mode", [mode.name for mode in MODES])

@@ -24,7 +24,7 @@ from store import conversations, datasets, open_store, pairs, problems
 from store.errors import StoreError
 from store.records import NewProblem
 from store.sqlite import Database
-from tests.support.compare_lab import Recording, answered, ask, comparing, lab_with, shown, text_of, until
+from tests.support.compare_lab import Recording, answered, ask, comparing, lab_with, saved, shown, text_of, until
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer
 from tests.support.lab_seed import HOSTILE, fill
 
@@ -47,16 +47,6 @@ def right() -> Iterator[FaultServer]:
 @pytest.fixture
 def lab(tmp_path: Path, left: FaultServer, right: FaultServer) -> Lab:
     return lab_with(tmp_path / "lab", {"left": left, "right": right})
-
-
-def saved(lab: Lab) -> list[conversations.Message]:
-    """Every message of the lab's only conversation, read by a connection of its own."""
-    store = open_store(lab.database)
-    try:
-        (record,) = conversations.page(store.db)
-        return conversations.messages(store.db, record.id, branches=True)
-    finally:
-        store.close()
 
 
 async def test_both_panes_answer_one_prompt(lab: Lab) -> None:

@@ -19,10 +19,10 @@ from screens.compare.branches import TreeDialog
 from screens.compare.edit_dialog import EditDialog, begun, boundaries, with_line_ends
 from screens.compare.screen import CompareScreen
 from screens.traces.screen import TracesScreen
-from store import conversations, open_store, problems, traces
+from store import open_store, problems, traces
 from store.conversations import Span
 from store.records import NewProblem, NewTrace
-from tests.support.compare_lab import Recording, answered, ask, comparing, lab_with, shown, text_of, until
+from tests.support.compare_lab import Recording, answered, ask, comparing, lab_with, saved, shown, text_of, until
 from tests.support.fault_server import FaultServer
 
 QUESTION = "What is 964 + 494?"
@@ -38,15 +38,6 @@ def hosted() -> Iterator[FaultServer]:
 @pytest.fixture
 def lab(tmp_path: Path, hosted: FaultServer) -> Lab:
     return lab_with(tmp_path / "lab", {"hosted": hosted})
-
-
-def saved(lab: Lab, *, branches: bool = True) -> list[conversations.Message]:
-    store = open_store(lab.database)
-    try:
-        (record,) = conversations.page(store.db)
-        return conversations.messages(store.db, record.id, branches=branches)
-    finally:
-        store.close()
 
 
 async def opened(pilot: Pilot[int], screen: CompareScreen) -> EditDialog:

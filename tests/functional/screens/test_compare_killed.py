@@ -16,9 +16,8 @@ from o1lab.paths import Lab
 from o1lab.widgets.dialogs import PickDialog
 from screens.compare.edit_dialog import EditDialog
 from screens.compare.screen import CompareScreen
-from store import conversations, open_store
-from store.conversations import Message, Span
-from tests.support.compare_lab import answered, comparing, lab_with, shown, text_of, until
+from store.conversations import Span
+from tests.support.compare_lab import answered, comparing, lab_with, saved, shown, text_of, until
 from tests.support.continuing import CONTINUATION, Stalling, started_in
 from tests.support.fault_server import ANSWER, FaultServer
 
@@ -77,15 +76,6 @@ def killed(lab: Lab, body: str, *models: str, when: Callable[[], bool] = lambda:
         child.wait()
         assert child.stdout is not None
         child.stdout.close()
-
-
-def saved(lab: Lab) -> list[Message]:
-    store = open_store(lab.database)
-    try:
-        (record,) = conversations.page(store.db)
-        return conversations.messages(store.db, record.id, branches=True)
-    finally:
-        store.close()
 
 
 async def reopen(pilot: Pilot[int], screen: CompareScreen) -> None:

@@ -261,27 +261,50 @@ async def test_a_request_that_waits_long_gets_signs_of_life(monkeypatch: pytest.
     assert missing.status_code == 200 and missing.json()["error"]["message"] == "No model 'none'."
 
 
-async def test_a_model_that_stands_still_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_makes_no_steps_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepalive, "KEEP_ALIVE_S", 0.01)
 
     class Still(Slow):
         def steps(self) -> int:
+            super().steps()
             return 0
 
-    backend = Still(0)
-    asyncio.get_running_loop().call_later(0.2, backend._enough.set)
-    async with client(backend) as http:
-        both = [http.post("/v1/chat/completions", json=ASK | {"stream": stream}) for stream in (False, True)]
-        whole, streamed = await asyncio.gather(*both)
-    assert whole.text.startswith("{") and "waiting" not in streamed.text
+    for stream in (False, True):
+        async with client(Still(20)) as http:
+            found = await http.post("/v1/chat/completions", json=ASK | {"stream": stream})
+        assert found.text.startswith("data: {" if stream else "{") and "waiting" not in found.text
+
+
+async def test_a_client_that_leaves_a_response_that_has_begun_frees_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keepalive, "KEEP_ALIVE_S", 0.01)
+    closed = asyncio.Event()
+
+    class Waiting(Slow):
+        async def open(
+            self, request: ChatRequest, messages: list[dict[str, str]], seed: int | None
+        ) -> AsyncIterator[Piece | End]:
+            try:
+                await asyncio.Event().wait()
+                yield End("stop", 1, 1)
+            finally:
+                closed.set()
+
+    async with served(Waiting(1)) as port, httpx2.AsyncClient(headers=KEY, mounts={"all://": None}) as http:
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        async with http.stream("POST", url, json=ASK) as response:
+            assert await anext(response.aiter_raw()) == b"\n"
+        async with asyncio.timeout(60):
+            await closed.wait()
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_waits_for_its_turn_longer_than_for_a_silent_server(
     monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
-    monkeypatch.setattr(keepalive, "KEEP_ALIVE_S", 0.02)
-    async with served(Slow(100)) as port, Transport(silence_timeout_s=1, connect_timeout_s=5) as transport:
+    monkeypatch.setattr(keepalive, "KEEP_ALIVE_S", 0.05)
+    async with served(Slow(70)) as port, Transport(silence_timeout_s=3, connect_timeout_s=30) as transport:
         target = ModelAddress(f"http://127.0.0.1:{port}/v1", "m", "t")
         reader = ReplyReader(target)
         pieces = [piece async for piece in transport.send(ASK | {"stream": stream}, reader, Refusals(target))]

@@ -74,6 +74,20 @@ def test_each_token_stands_where_its_text_is(response: dict[str, Any], model: tu
         assert covered == set(range(first, last))
 
 
+def test_tokens_are_scored_alike_in_several_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from o1lab.serve import sampling
+
+    logits = torch.randn(8, 50, generator=torch.Generator().manual_seed(1))
+    logits[2, 5] = -torch.inf
+    tokens = torch.arange(8)
+    whole = sampling.token_scores(logits, tokens, 3)
+    monkeypatch.setattr(sampling, "_TILE_NUMBERS", 3 * 50)
+    assert len(sampling.figures(logits, tokens, 3)) == 3
+    assert sampling.token_scores(logits, tokens, 3) == whole
+
+
 def test_a_tokenizer_must_say_where_its_tokens_stand(model: tuple[Weights, LanguageModel]) -> None:
     class Slow:
         is_fast = False

@@ -95,6 +95,12 @@ def test_what_is_counted_without_weights_is_what_a_real_forward_pass_saves(
     assert counted == sum(storage.nbytes() for storage in kept.values())
 
 
+def test_the_weights_that_autocast_converts_count_once_and_not_for_each_token(guess: Callable[..., Estimate]) -> None:
+    ten, twenty = (guess(dtype_bytes=2, gpu=True, longest=longest) for longest in (10, 20))
+    once = 2 * ten.activations - twenty.activations
+    assert 0 < once <= 2 * ten.trainable
+
+
 @pytest.mark.usefixtures("by_formula")
 def test_each_part_is_what_the_formula_says(guess: Callable[..., Estimate], tiny_base: Path) -> None:
     config = json.loads((tiny_base / "config.json").read_text())
