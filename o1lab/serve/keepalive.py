@@ -95,7 +95,7 @@ async def _lines(
         try:
             response = render(work.result())
         except Exception as error:
-            _log.warning("A request failed after its response had begun", exc_info=error)
+            _log.exception("A request failed after its response had begun")
             response = refuse(error)
         yield bytes(response.body)
     finally:
