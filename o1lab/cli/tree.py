@@ -80,9 +80,9 @@ def commands() -> Iterator[Command]:
     """Yield the program and all commands that the help shows, in its order."""
     from typer._click import Context
 
-    from o1lab.cli.verbs import app
+    from o1lab.cli.verbs import program
 
-    yield from _below(Context(typer.main.get_command(app), info_name="o1lab"))
+    yield from _below(Context(typer.main.get_command(program()), info_name="o1lab"))
 
 
 def _below(context: Context) -> Iterator[Command]:

@@ -1,11 +1,12 @@
-"""The typer application: global options and all commands."""
+"""The typer application: global options and commands. Only the module of the command that is called is imported."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -15,33 +16,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer e
 from typer.core import TyperGroup
 
 from o1lab import __version__
-from o1lab.cli import (
-    anchors,
-    compare,
-    converge,
-    datasets,
-    distill,
-    filters,
-    importing,
-    lab,
-    lens,
-    lesson,
-    manual,
-    models,
-    moves,
-    problems,
-    report,
-    reproduce,
-    serve,
-    suitability,
-    traces,
-    train,
-    trees,
-    tti,
-    waiting,
-)
 from o1lab.cli.command import use_lab
-from o1lab.cli.evaluate import run as evaluation
 from o1lab.cli.output import invoked, say
 from o1lab.errors import EXIT_STATUSES, UsageError
 from o1lab.registry import PluginWarning
@@ -54,21 +29,74 @@ class _Program(TyperGroup):
         return sorted(self.commands, key=lambda name: isinstance(self.commands[name], TyperGroup))
 
 
-app = typer.Typer(
-    cls=_Program,
-    name="o1lab",
-    help=(
-        "A laboratory in the terminal: curate long-thought chains, fine-tune a student on them, "
-        "and compare teacher and student side by side.\n\n"
-        "Without a command, the app opens. Try `o1lab demo` first."
-    ),
-    invoke_without_command=True,
-    no_args_is_help=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    epilog="Exit status: " + ", ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUSES.items()) + ".",
-)
+PARTS: dict[str, tuple[str, ...]] = {
+    "lab": ("demo", "init", "doctor", "keys"),
+    "models": ("models",),
+    "importing": ("import",),
+    "problems": ("problems",),
+    "traces": ("annotate", "traces", "annotations", "labels"),
+    "moves": ("moves",),
+    "filters": ("filters",),
+    "trees": ("trees",),
+    "datasets": ("dataset",),
+    "distill": ("distill",),
+    "train": ("train", "runs"),
+    "evaluate.run": ("eval",),
+    "serve": ("serve", "web", "chat"),
+    "compare": ("compare",),
+    "tti": ("tti", "methods"),
+    "report": ("report",),
+    "lens": ("lens",),
+    "suitability": ("suitability",),
+    "lesson": ("lesson",),
+    "reproduce": ("reproduce",),
+    "waiting": ("status", "hardware"),
+    "manual": ("man",),
+    "converge": ("converge",),
+    "anchors": ("anchors",),
+}
+"""The commands of each module of ``o1lab.cli``, in the order of the help."""
+
+
+def program(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the program.
+
+    Args:
+        words: the command line. If its first word that is no global option is a command, the program has the commands
+            of its module alone; else it has all of them, for the help, suggestions and completion.
+    """
+    made = typer.Typer(
+        cls=_Program,
+        name="o1lab",
+        help=(
+            "A laboratory in the terminal: curate long-thought chains, fine-tune a student on them, "
+            "and compare teacher and student side by side.\n\n"
+            "Without a command, the app opens. Try `o1lab demo` first."
+        ),
+        invoke_without_command=True,
+        no_args_is_help=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=True,
+        epilog="Exit status: " + ", ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUSES.items()) + ".",
+    )
+    made.callback()(top)
+    called = _command(words)
+    parts = [part for part, commands in PARTS.items() if called in commands] or PARTS
+    for part in parts:
+        made.add_typer(import_module(f"o1lab.cli.{part}").verbs)
+    return made
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return the first word that is no global option; empty if there is none."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--lab":
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def _version(requested: bool) -> None:
@@ -77,7 +105,6 @@ def _version(requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def top(
     ctx: typer.Context,
     _lab: Annotated[
@@ -96,16 +123,11 @@ def top(
     ] = False,
 ) -> None:  # fmt: skip
     if ctx.invoked_subcommand is None:
-        raise typer.Exit(lab.open_app(fresh=fresh))
+        from o1lab.cli.lab import open_app
+
+        raise typer.Exit(open_app(fresh=fresh))
     if fresh:
         raise UsageError("--fresh is only for the app.", "Leave it out, or give no command: o1lab --fresh")
-
-
-for module in (
-    lab, models, importing, problems, traces, moves, filters, trees, datasets, distill, train, evaluation, serve,
-    compare, tti, report, lens, suitability, lesson, reproduce, waiting, manual, converge, anchors,
-):  # fmt: skip
-    app.add_typer(module.verbs)
 
 
 @contextmanager
@@ -142,7 +164,7 @@ def run_command(arguments: list[str]) -> int:
     """
     try:
         with _plugin_warnings(), invoked():
-            result = app(arguments, standalone_mode=False)
+            result = program(arguments)(arguments, standalone_mode=False)
     except typer.Exit as finished:
         return finished.exit_code
     except typer.Abort:

@@ -9,9 +9,9 @@ from typing import Any
 
 import typer
 
-from o1lab.cli.verbs import app
+from o1lab.cli.verbs import program
 
-PROGRAM: Any = typer.main.get_command(app)
+PROGRAM: Any = typer.main.get_command(program())
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _IN_BLOCKS = frozenset({"sh", "console", ""})
 _PLACEHOLDER = re.compile(r"\$\(.*?\)")

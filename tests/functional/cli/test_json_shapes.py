@@ -24,7 +24,7 @@ import psutil
 import pytest
 import typer
 
-from o1lab.cli.verbs import app
+from o1lab.cli.verbs import program
 from o1lab.paths import Lab
 from store import Store, conversations, open_store, suitability
 from store import annotations as annotation_log
@@ -529,7 +529,7 @@ def verbs() -> Iterator[str]:
         for name, one in (below or {}).items():
             yield from walk(one, (*words, name))
 
-    return walk(typer.main.get_command(app), ())
+    return walk(typer.main.get_command(program()), ())
 
 
 def test_every_verb_is_recorded_or_excluded() -> None:

@@ -17,7 +17,7 @@ import typer
 
 from o1lab.cli.main import run
 from o1lab.cli.output import invoked
-from o1lab.cli.verbs import app
+from o1lab.cli.verbs import PARTS, program
 from o1lab.config import init_lab
 from o1lab.paths import Lab
 from o1lab.remembered import SavedFilters
@@ -29,7 +29,7 @@ from store.trees import NewTree
 from tests.support import evaluate_lab, lab_seed
 from tests.support.fake_runs import write_run
 
-PROGRAM: Any = typer.main.get_command(app)
+PROGRAM: Any = typer.main.get_command(program())
 NOT_NAMES = {
     "folder", "file", "files", "out", "query", "words", "text", "prompt", "work", "tags",  # files, filters, free text
     "create name", "rename name", "add name", "rename new", "pairs name", "push repo",  # names that do not exist yet
@@ -333,3 +333,23 @@ def test_no_text_of_a_file_reaches_the_shell(tmp_path: Path) -> None:
         out = complete(shell, lab, "problems", "show", "").stdout
         assert "good-key" in out
         assert not set("`;\x1b") & set(out) and "$" not in out and "\\" not in out.replace("\\\\:", "")
+
+
+def test_the_table_of_commands_is_what_their_modules_have() -> None:
+    for part, names in PARTS.items():
+        found = typer.main.get_command(program([names[0]]))
+        assert tuple(found.commands) == names, part
+        assert found.commands.keys() < PROGRAM.commands.keys()
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["--lab", "traces"], ["trace"], ["--version"], ["--lab"]])
+def test_without_a_known_command_all_are_there(words: list[str]) -> None:
+    assert list(typer.main.get_command(program(words)).commands) == list(PROGRAM.commands)
+
+
+@pytest.mark.parametrize("before", [[], ["--lab", "runs"], ["--lab=runs"], ["--fresh"]])
+def test_one_command_imports_only_its_module(before: list[str]) -> None:
+    code = f"import sys; from o1lab.cli.verbs import program; program({[*before, 'filters', 'ls', 'runs']!r}); "
+    code += "print([name for name in sys.modules if name in ('o1lab.cli.filters', 'o1lab.cli.train')])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['o1lab.cli.filters']"
