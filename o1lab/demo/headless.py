@@ -34,7 +34,7 @@ from o1lab.train.recipe_file import load_values, resolve
 from o1lab.train.run_directory import RunDir, RunStatus
 from o1lab.transparency.replay_price import ReplayPrice
 
-STUDENT_AT_LEAST = 45  # of 60, after the recipe's own number of steps
+STUDENT_AT_LEAST = 40  # of 60, after the recipe's own number of steps; measured: 59 in bfloat16, 47 to 55 in float32
 FACTS_AT_LEAST = 10  # of 20, with replay
 BASE_AT_MOST = 15
 FACTS = "demo-facts"
