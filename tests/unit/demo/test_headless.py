@@ -121,8 +121,8 @@ async def test_the_plumbing_asks_the_first_items_only(tmp_path: Path) -> None:
     ("base", "student", "replayed", "facts", "met"),
     [
         (2, 59, 49, 13, True),
-        (2, 59, 44, 13, False),
-        (2, 44, 59, 13, False),
+        (2, 59, 39, 13, False),
+        (2, 39, 59, 13, False),
         (2, 59, 49, 9, False),
         (16, 59, 49, 13, False),
     ],
