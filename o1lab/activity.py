@@ -105,8 +105,7 @@ def look_at(folder: Folder) -> Activity:
     """Return a job at this moment."""
     info = folder.info()
     status = info.status
-    if isinstance(status, RunStatus):
-        assert isinstance(folder, RunDir)  # noqa: S101 - only its status is a RunStatus
+    if isinstance(folder, RunDir) and isinstance(status, RunStatus):
         left = time_left(folder.metrics, status.total_steps) if info.state == "running" else None
         spikes = next((one for one in status.warnings if one.startswith(SPIKES)), "")
         return Activity(folder, info, status.step, status.total_steps, left, spikes)

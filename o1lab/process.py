@@ -1,6 +1,13 @@
-"""Processes of this machine: whether one is alive, when it started, and the environment of child processes."""
+"""Processes of this machine: whether one is alive, when it started, child processes and their environment."""
 
 from __future__ import annotations
+
+import sys
+from contextlib import redirect_stderr
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 # For child processes that load models: no progress bars in the log, and unbuffered output.
 QUIET_ENVIRONMENT = {
@@ -42,3 +49,22 @@ def started_at(pid: int) -> float | None:
         return float(psutil.Process(pid).create_time())
     except psutil.Error:
         return None
+
+
+def spawned_pool(processes: int) -> ProcessPoolExecutor:
+    """Return a pool of new processes, also while the app runs.
+
+    They are spawned: the caller may have threads, and a fork would copy their locks in the locked state. The first pool
+    starts multiprocessing's resource tracker with the descriptor of ``sys.stderr``. While the app runs, Textual has a
+    stand-in there whose descriptor is -1, and the start would fail.
+
+    Args:
+        processes: the number of processes.
+    """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import resource_tracker
+
+    with redirect_stderr(sys.__stderr__):
+        resource_tracker.ensure_running()
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))

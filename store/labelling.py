@@ -78,7 +78,7 @@ def count_unlabelled(db: Database, labeller: str, segmenter: int) -> int:
 
 
 def count_never_labelled(db: Database) -> int:
-    """Count chains that no classifier has looked at, whoever measured them, with an index."""
+    """Count chains that no classifier has labelled yet, measured or not. An index answers the query."""
     query = "SELECT count(*) FROM trace_segments WHERE kinds_by = 'rules' AND labeller IS NULL"
     return int(db.execute(query).fetchone()[0])
 

@@ -6,10 +6,8 @@ classifier looked at it. Spans that persons corrected stay moves of their own, s
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,6 +16,7 @@ from o1lab.chains.measures import read_text
 from o1lab.chains.moves import SEGMENTER_VERSION, cut, pack
 from o1lab.ingest.measuring import own_moves
 from o1lab.paths import Lab
+from o1lab.process import spawned_pool
 from store import Store, labelling
 from store.labelling import Relabelled, Unlabelled
 from store.records import decode
@@ -97,8 +96,7 @@ def _worker(labeller: Labeller, total: int) -> Iterator[Callable[[Sequence[Unlab
     if total < _WORTH_A_PROCESS:
         yield partial(_label, labeller)
         return
-    # spawn: the caller may have threads, and a fork would copy their locks in the locked state.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+    with spawned_pool(1) as executor:
         yield lambda batch: executor.submit(_label, labeller, batch).result()
 
 

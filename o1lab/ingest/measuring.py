@@ -7,7 +7,6 @@ trace records the version of the rules that measured it.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections import Counter, deque
@@ -22,6 +21,7 @@ from o1lab.chains.moves import SEGMENTER_VERSION, Move, pack, segment, unpack
 from o1lab.chains.parse import Span
 from o1lab.chains.verify import VERIFIER_VERSION, Verdict, VerifierPool
 from o1lab.ingest.verifying import PairVerifier, verify_pairs
+from o1lab.process import spawned_pool
 from store import Store, traces
 from store.records import OWN_MOVES, Measured, NewTrace, TraceText, Unmeasured, decode
 from store.sqlite import Database
@@ -181,8 +181,7 @@ def _workers(total: int, processes: int | None) -> Iterator[ProcessPoolExecutor 
     if processes == 1:
         yield None
         return
-    # spawn: the caller may have threads, and a fork would copy their locks in the locked state.
-    executor = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    executor = spawned_pool(processes)
     try:
         yield executor
     finally:

@@ -57,7 +57,7 @@ class Figures:
 
 
 def figures(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> list[Figures]:
-    """Compute the figures of tokens, so many at a time that their distributions take little memory.
+    """Compute the figures of tokens in tiles, so that their distributions take little memory.
 
     Args:
         logits: [positions, vocabulary], what the model predicts at each position.

@@ -102,7 +102,7 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             if self._reporter:
                 self._reporter.held_out_losses(state.global_step, found)
             if self._reporter and found:
-                # Not by the trainer's own log: it would add the metrics of the steps so far, and begin them anew.
+                # The trainer's own log would add the step metrics that TRL has collected, and reset them.
                 self.trainer.callback_handler.on_log(args, state, control, dict(found))
 
     def _ask_probes(self, model: Any, step: int) -> None:

@@ -31,7 +31,7 @@ from store import exclusions, open_store, problems, teacher_runs
 from store.filters import ProblemQuery
 from store.records import NewProblem
 from store.teacher_runs import Outcome
-from tests.support.compare_lab import filter_by, shown, until
+from tests.support.compare_lab import filter_by, screen_shown, shown, until
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -199,9 +199,7 @@ async def prompts(pilot: Pilot[int]) -> None:
 async def writing(pilot: Pilot[int]) -> None:
     await screen_of(pilot)
     await pilot.press("w")
-    await until(pilot, lambda: isinstance(pilot.app.screen, WriteScreen), "the screen")
-    written = pilot.app.screen
-    assert isinstance(written, WriteScreen)
+    written = await screen_shown(pilot, WriteScreen, "the screen")
     await until(pilot, lambda: written.checked and written.focused is written.line, "the draft")
     for line in ("I read the question again.", "My first idea is to count them.", "No, that counts one of them twice."):
         await pilot.press(*line, "enter")

@@ -30,7 +30,7 @@ from screens.compare.screen import CompareScreen
 from screens.compare.voting import VotingScreen
 from store import conversations
 from store.conversations import Message, Vote
-from tests.support.compare_lab import shown, until
+from tests.support.compare_lab import screen_shown, shown, until
 
 SIZES = [(80, 24), (160, 45)]
 WHOLE, RUNNING = "9e00bb02", "7f3a12cd"
@@ -110,9 +110,7 @@ async def listed(pilot: Pilot[int]) -> None:
 async def voting(pilot: Pilot[int]) -> None:
     await listed(pilot)
     await pilot.press("enter")
-    await until(pilot, lambda: isinstance(pilot.app.screen, VotingScreen), "the voting")
-    screen = pilot.app.screen
-    assert isinstance(screen, VotingScreen)
+    screen = await screen_shown(pilot, VotingScreen, "the voting")
     await until(pilot, lambda: screen.paper is not None and not screen.busy, "the prompt")
     await until(pilot, lambda: "boxed" in shown(pilot), "its answers")
     await pilot.pause()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import tomlkit
 from textual import events
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from o1lab.app import LabApp
 from o1lab.config import init_lab
@@ -18,6 +20,7 @@ from screens.compare.screen import CompareScreen
 from store import conversations, open_store
 from tests.support.fault_server import FaultServer
 
+ScreenT = TypeVar("ScreenT", bound=Screen[Any])
 PATIENCE = 1500  # turns of the loop
 
 
@@ -32,6 +35,14 @@ def lab_with(folder: Path, servers: dict[str, FaultServer]) -> Lab:
     document.add("endpoints", endpoints)
     lab.config.write_text(tomlkit.dumps(document), "utf-8")
     return lab
+
+
+async def screen_shown(pilot: Pilot[int], kind: type[ScreenT], what: str) -> ScreenT:
+    """Wait until the screen is of a kind; returns it."""
+    await until(pilot, lambda: isinstance(pilot.app.screen, kind), what)
+    screen = pilot.app.screen
+    assert isinstance(screen, kind)
+    return screen
 
 
 def saved(lab: Lab, *, branches: bool = True) -> list[conversations.Message]:

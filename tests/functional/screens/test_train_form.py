@@ -30,7 +30,7 @@ from screens.train.form import TrainForm, read_offer
 from screens.train.preflight import PreflightScreen
 from screens.train.screen import TrainScreen
 from store import open_store
-from tests.support.compare_lab import shown, until
+from tests.support.compare_lab import screen_shown, shown, until
 from tests.support.fake_runs import write_run
 from tests.support.training_lab import add_replay, make_lab
 
@@ -218,10 +218,7 @@ async def test_a_recipe_file_fills_the_form(lab: Lab, tmp_path: Path) -> None:
 async def to_preflight(pilot: Pilot[int]) -> PreflightScreen:
     await form_of(pilot)
     await pilot.press("ctrl+r")
-    await until(pilot, lambda: isinstance(pilot.app.screen, PreflightScreen), "preflight")
-    screen = pilot.app.screen
-    assert isinstance(screen, PreflightScreen)
-    return screen
+    return await screen_shown(pilot, PreflightScreen, "preflight")
 
 
 async def test_preflight_says_which_row_it_is_at(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
