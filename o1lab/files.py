@@ -19,14 +19,23 @@ def protect_files(config: Path) -> None:
 
     Only the owner can read and write them; with ``[lab] shared = true``, so can the group of the folder.
     """
+    table = (first_settings(config) or {}).get("lab")
+    shared = isinstance(table, dict) and table.get("shared") is True
+    os.umask(0o007 if shared else 0o077)
+
+
+def first_settings(config: Path) -> dict[str, Any] | None:
+    """Read an o1lab.toml without validating it, which is faster.
+
+    Returns:
+        Its tables; None if it cannot be read, which is reported where the settings are needed.
+    """
     import tomllib
 
     try:
-        table = tomllib.loads(config.read_text("utf-8")).get("lab")
-        shared = isinstance(table, dict) and table.get("shared") is True
-    except (OSError, ValueError, RecursionError):  # reported where the settings are needed
-        shared = False
-    os.umask(0o007 if shared else 0o077)
+        return tomllib.loads(config.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 @contextmanager

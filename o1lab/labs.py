@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from o1lab.errors import LabError
+from o1lab.files import first_settings
 from o1lab.paths import Lab, annotator
 from store.policy import DEFAULT, POLICIES
 
@@ -34,13 +36,28 @@ def open_lab(lab: Lab, *, create: bool = True) -> Store:
     return store
 
 
+@contextmanager
+def opened_lab(lab: Lab) -> Iterator[Store]:
+    """Open the database of a lab for the block; SQLite's errors in the block become :class:`StoreError`.
+
+    Raises:
+        LabError, StoreError: As :func:`open_lab`.
+    """
+    store = open_lab(lab)
+    try:
+        with store.explained():
+            yield store
+    finally:
+        store.close()
+
+
 def policy_in(lab: Lab) -> str | None:
     """Return the policy of o1lab.toml; None if the file cannot be read, which is reported where settings are needed.
 
     Raises:
         LabError: It is not a policy.
     """
-    settings = first_settings(lab)
+    settings = first_settings(lab.config)
     if settings is None:
         return None
     section = settings.get("annotations", {})
@@ -52,11 +69,3 @@ def policy_in(lab: Lab) -> str | None:
         f"It is one of {', '.join(POLICIES)}.",
         code="config",
     )
-
-
-def first_settings(lab: Lab) -> dict[str, Any] | None:
-    """Read o1lab.toml without checking it, which is faster; None if it cannot be read."""
-    try:
-        return tomllib.loads(lab.config.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None

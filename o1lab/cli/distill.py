@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +25,7 @@ from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.cli.problems import ProblemArgument
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money
+from o1lab.labs import opened_lab
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -161,19 +161,17 @@ def summary(lab: Lab, info: RunInfo) -> dict[str, Any]:
 
 def _reasons(lab: Lab, ids: list[str]) -> dict[str, dict[str, int]]:
     """Count the samples of each run that failed or were rejected, by reason."""
-    from o1lab.labs import open_lab
     from store import teacher_runs
 
-    with closing(open_lab(lab)) as store:
+    with opened_lab(lab) as store:
         return {id: dict(teacher_runs.reasons(store.db, id)) for id in ids}
 
 
 def _details(lab: Lab, run_id: str) -> dict[str, str]:
     """Return one example for each reason that has details."""
-    from o1lab.labs import open_lab
     from store import teacher_runs
 
-    with closing(open_lab(lab)) as store:
+    with opened_lab(lab) as store:
         return dict(teacher_runs.details(store.db, run_id))
 
 
@@ -240,9 +238,8 @@ add_job_verbs(verbs, JOBS)
 
 def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:
     from o1lab.distill.items import count_unanswered
-    from o1lab.labs import open_lab
 
-    with closing(open_lab(lab)) as store:
+    with opened_lab(lab) as store:
         unanswered = count_unanswered(store, settings)
     if unanswered:
         say(f"{unanswered:,} of the chosen problems have no answer, so responses to them cannot be verified.")
@@ -250,9 +247,8 @@ def _say_unanswered(lab: Lab, settings: TeacherRunSettings) -> None:
 
 def _estimate(lab: Lab, settings: TeacherRunSettings) -> None:
     from o1lab.distill.estimate import estimate
-    from o1lab.labs import open_lab
 
-    with closing(open_lab(lab)) as store:
+    with opened_lab(lab) as store:
         found = estimate(lab, store, settings)
 
     if found.most_cost_usd is None:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from o1lab.errors import from_store
-from o1lab.labs import open_lab
+from o1lab.demo.seed import Progress
+from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.transparency.report.writer import WrittenReport, write_report
 from o1lab.transparency.reproduce.outcome import WORDS
 from o1lab.transparency.reproduce.replay import Options, Reproduction, reproduce
-from store.errors import StoreError
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class Documents:
         }
 
 
-def write_documents(folder: Path, run: str, out: Path, *, progress: Progress | None = None) -> Documents:
+def write_documents(folder: Path, run: str, out: Path, *, progress: Progress = lambda _line: None) -> Documents:
     """Score the demo's lab, write the report of a run with its data, and repeat it without training.
 
     Args:
@@ -61,17 +56,13 @@ def write_documents(folder: Path, run: str, out: Path, *, progress: Progress | N
         UsageError: ``out`` holds something else.
         LabError: a file cannot be written.
     """
-    tell = progress or (lambda _line: None)
     began = time.monotonic()
     lab = Lab(folder.expanduser().absolute())
-    tell(f"Writing the report of run {run}...")
-    try:
-        with closing(open_lab(lab)) as store, store.explained():
-            written = write_report(lab, store, run, out, with_data=True)
-    except StoreError as error:
-        raise from_store(error) from error
+    progress(f"Writing the report of run {run}...")
+    with opened_lab(lab) as store:
+        written = write_report(lab, store, run, out, with_data=True)
     with tempfile.TemporaryDirectory(prefix="o1lab-reproduce-") as fresh:
-        repeated = reproduce(out, Path(fresh), Options(), tell=tell)
+        repeated = reproduce(out, Path(fresh), Options(), tell=progress)
     return Documents(written, repeated, time.monotonic() - began)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +13,12 @@ from o1lab.evaluate.report.tables import change_table
 from o1lab.evaluate.sample_moves import moves_of_evaluation
 from o1lab.evaluate.stats.figures import Summary
 from o1lab.evaluate.stats.move_rates import ALL, REFLECTION, CountedText, move_rates
-from o1lab.labs import open_lab
+from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.transparency.lab_facts import collect
 from o1lab.transparency.replay_price import ReplayPrice, replay_price
 from store import evaluations
 from store.evaluations import Turn
-from store.sqlite import Database
 
 SUMS = "demo-sums"
 ELSEWHERE = ("demo-other-sums", "demo-facts", "demo-sycophancy", "demo-safety", "demo-sources")
@@ -56,20 +54,16 @@ class Score:
 
 def changes(lab: Lab, before: Sequence[Summary], after: Sequence[Summary]) -> Table:
     """Return the paper's second table (changes on other suites) for these evaluations, without published rows."""
-    with _opened(lab) as db:
-        chosen = choose(db, [one.evaluation.id for one in (*before, *after)])
+    with opened_lab(lab) as store:
+        chosen = choose(store.db, [one.evaluation.id for one in (*before, *after)])
         own = published_changes().model_copy(update={"sets": (), "overall": ()})
         return change_table(chosen, before=before[0].evaluation.model, after=[after[0].evaluation.model], published=own)
 
 
 def price_of_replay(lab: Lab, run: str) -> ReplayPrice | None:
     """Return the suites of the base and of the students without and with replay; None if there is no pair of runs."""
-    store = open_lab(lab)
-    try:
-        with store.explained():
-            return replay_price(collect(lab, store, run))
-    finally:
-        store.close()
+    with opened_lab(lab) as store:
+        return replay_price(collect(lab, store, run))
 
 
 def sample_answers(lab: Lab, *models: Sequence[Summary], limit: int | None = None) -> list[tuple[str, ...]]:
@@ -81,11 +75,11 @@ def sample_answers(lab: Lab, *models: Sequence[Summary], limit: int | None = Non
         limit: number of items of each suite that were evaluated; None for all.
     """
     found: list[tuple[str, ...]] = []
-    with _opened(lab) as db:
+    with opened_lab(lab) as store:
 
         def answer(of: Sequence[Summary], suite: str, item: str) -> Turn:
             one = next(each.evaluation.id for each in of if each.evaluation.suite == suite)
-            return evaluations.sample(db, evaluations.find_sample(db, one, item))[1].turns[-1]
+            return evaluations.sample(store.db, evaluations.find_sample(store.db, one, item))[1].turns[-1]
 
         for suite, item in SHOWN:
             if limit is not None and int(item) > limit:
@@ -98,20 +92,10 @@ def sample_answers(lab: Lab, *models: Sequence[Summary], limit: int | None = Non
 def behaviour(lab: Lab, scores: Sequence[Score]) -> dict[str, dict[str, float]]:
     """Return moves per 1,000 tokens of the samples of each score, by its role: all of them, and self-reflection."""
     found = {}
-    with _opened(lab) as db:
+    with opened_lab(lab) as store:
         for one in scores:
-            counted = moves_of_evaluation(db, one.summary.evaluation.id)
+            counted = moves_of_evaluation(store.db, one.summary.evaluation.id)
             texts = [CountedText(place, each.tokens or 0.0, each.counts) for place, each in counted.items()]
             if (rates := move_rates(texts)) is not None:
                 found[one.role] = {name: rates.rates[name].value for name in (ALL, REFLECTION)}
     return found
-
-
-@contextmanager
-def _opened(lab: Lab) -> Iterator[Database]:
-    store = open_lab(lab)
-    try:
-        with store.explained():
-            yield store.db
-    finally:
-        store.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, behaviour, changes, price_of_replay, sample_answers
 from o1lab.demo.replay import answer_prompts, with_replay
-from o1lab.demo.seed import Seeded, seed_demo
+from o1lab.demo.seed import Progress, Seeded, seed_demo
 from o1lab.errors import LabError
 from o1lab.evaluate.report import render
 from o1lab.evaluate.report.cells import Table
@@ -27,6 +27,7 @@ from o1lab.models import STUDENT_NAME, STUDENT_ORIGIN, resolve_base
 from o1lab.paths import assets_dir
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import SOLVER, find_model
+from o1lab.text import one_line
 from o1lab.train import launch
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.recipe import Recipe
@@ -56,8 +57,6 @@ TELL_ANSWERS = 20
 
 ANSWERED = ("base", "student", "student_replay")
 """The models whose answers are shown, by their roles in the demo."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def demo_recipe(steps: int | None = None) -> Recipe:
 
 
 def run_headless(
-    folder: Path, steps: int | None = None, *, plumbing: bool = False, progress: Progress | None = None
+    folder: Path, steps: int | None = None, *, plumbing: bool = False, progress: Progress = lambda _line: None
 ) -> Report:
     """Run the whole loop in the demo's lab and evaluate the result.
 
@@ -160,15 +159,16 @@ def run_headless(
         RefusedError: the folder is another lab.
         LabError: the student cannot be downloaded, the training failed, or a model did not answer.
     """
-    tell = progress or (lambda _line: None)
     began = time.monotonic()
     recipe = demo_recipe(PLUMBING_STEPS if plumbing and steps is None else steps)
-    resolve_base(recipe.base, progress=tell)
-    seeded = seed_demo(folder, progress=tell)
-    tell(f"Lab {seeded.lab.root}: dataset {seeded.dataset} ({seeded.rows} chains, hash {seeded.dataset_hash}).")
+    resolve_base(recipe.base, progress=progress)
+    seeded = seed_demo(folder, progress=progress)
+    progress(f"Lab {seeded.lab.root}: dataset {seeded.dataset} ({seeded.rows} chains, hash {seeded.dataset_hash}).")
     # No probes: the table has 60 times as many items. One checkpoint is enough.
     quiet = recipe.model_copy(update={"eval_steps": 0, "save_steps": 0, "probes": []})
-    return asyncio.run(_run(seeded, quiet, tell, began, has_target=steps is None and not plumbing, plumbing=plumbing))
+    return asyncio.run(
+        _run(seeded, quiet, progress, began, has_target=steps is None and not plumbing, plumbing=plumbing)
+    )
 
 
 async def _run(
@@ -304,8 +304,8 @@ def as_text(report: Report) -> str:
     table = render.terminal(report.changes).plain.splitlines()
     lines += ["", *render.fold(report.note, render.WIDTH), "", *table, "", *_replay_text(report.replay), "Examples:"]
     for prompt, *answers in report.elsewhere:
-        lines.append(f"  {_short(prompt)}")
-        lines += [f"    {role:14} {_short(answer)}" for role, answer in zip(ANSWERED, answers, strict=True)]
+        lines.append(f"  {one_line(prompt, 90)}")
+        lines += [f"    {role:14} {one_line(answer, 90)}" for role, answer in zip(ANSWERED, answers, strict=True)]
     lines += [
         "",
         f"run {report.run_id}: {report.steps} steps in {report.train_seconds:.0f} s ({report.dtype}, seed "
@@ -333,8 +333,3 @@ def _replay_text(replay: Replayed) -> list[str]:
     rows = [("", "base", "student", "student_replay"), *((one.suite, *map(str, one.figures)) for one in price.suites)]
     table = [f"{name:17} {base:>19} {plain:>19} {mixed:>19}" for name, base, plain, mixed in rows]
     return [*render.fold(told, render.WIDTH), "", *table, ""]
-
-
-def _short(text: str) -> str:
-    folded = " ".join(text.split())
-    return folded if len(folded) <= 90 else folded[:89] + "…"

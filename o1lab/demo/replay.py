@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 
 from o1lab.distill.replay import ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
 from o1lab.distill.run_directory import TeacherRunStatus
 from o1lab.distill.runner import drive
 from o1lab.errors import LabError
 from o1lab.evaluate.suites.loading import tested_questions
-from o1lab.labs import open_lab
+from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.train.recipe import Recipe
@@ -45,7 +44,7 @@ async def answer_prompts(
     """
     prompts = general_prompts()
     wanted = len(prompts.texts) if limit is None else limit
-    with closing(open_lab(lab)) as store, store.explained():
+    with opened_lab(lab) as store:
         for known in replay_datasets(store.db, base):
             if int(known.selection.get("looked", 0)) >= wanted:
                 return known
@@ -63,7 +62,7 @@ async def answer_prompts(
             status.hint or f"See `o1lab distill show {folder.id}`.",
             code="replay",
         )
-    with closing(open_lab(lab)) as store, store.explained():
+    with opened_lab(lab) as store:
         return make_replay(store, folder.id, base, tested=tested.questions, unchecked=sorted(tested.missing))
 
 

@@ -17,9 +17,9 @@ from o1lab.chains import parse, verify
 from o1lab.chains.measures import count_tokens
 from o1lab.config import init_lab
 from o1lab.demo.practice import SLIPS, TEACHER, Slip, careless, suits
-from o1lab.errors import LabError, RefusedError, from_store
+from o1lab.errors import LabError, RefusedError
 from o1lab.ingest.measuring import MEASURED_BY, as_record, measure_new
-from o1lab.labs import open_lab
+from o1lab.labs import opened_lab
 from o1lab.models import STUDENT, resolve_base, tokenizer_file
 from o1lab.paths import Lab
 from o1lab.serve.registry import SOLVER
@@ -27,7 +27,6 @@ from o1lab.serve.solver import read_question, respond
 from store import datasets, problems, traces
 from store.annotations import decide_all
 from store.connection import Store
-from store.errors import StoreError
 from store.filters import TraceQuery
 from store.records import NewProblem, NewTrace
 
@@ -114,61 +113,51 @@ class Seeded:
     added: int
 
 
-def seed_demo(folder: Path, *, progress: Progress | None = None) -> Seeded:
+def seed_demo(folder: Path, *, progress: Progress = lambda _line: None) -> Seeded:
     """Create the demo's lab at ``folder``, or complete an existing one. A second call changes nothing.
 
     Raises:
         RefusedError: the folder is a lab with other traces.
-        LabError: it cannot be written.
+        LabError, StoreError: it cannot be written.
     """
-    tell = progress or (lambda _line: None)
     lab = init_lab(folder, name="demo", base=STUDENT)
     training, held_out = draw()
-    try:
-        store = open_lab(lab)
-        try:
-            return _seed(lab, store, training, held_out, tell)
-        finally:
-            store.close()
-    except StoreError as error:
-        raise from_store(error) from error
+    with opened_lab(lab) as store:
+        return _seed(lab, store, training, held_out, progress)
 
 
 def _seed(lab: Lab, store: Store, training: list[Sum], held_out: list[Sum], tell: Progress) -> Seeded:
     db = store.db
-    with store.explained():
-        if traces.count(db, TraceQuery()) and not problems.count(db, source=HELD_OUT_SOURCE):
-            raise RefusedError(
-                f"The lab at {lab.root} has traces that are not from the demo.",
-                "Give the demo a separate folder: o1lab demo --lab DIR.",
-                code="not_a_demo",
-            )
-        chains = [_chain(one, SOURCE, SOLVER, respond(one.statement).text) for one in training]
-        practice = draw_practice()
-        to_judge = [
-            _chain(one, PRACTICE_SOURCE, TEACHER, careless(one.statement, *one, slip)) for one, slip in practice
-        ]
-        with db.atomic():
-            problems.add(db, [_problem(one, SOURCE) for one in training])
-            problems.add(db, [_problem(one, HELD_OUT_SOURCE) for one in held_out])
-            problems.add(db, [_problem(one, PRACTICE_SOURCE) for one, _ in practice])
-            first = len(traces.add(db, to_judge))  # before the others, so that the list begins with them
-            added = first + len(traces.add(db, chains))
-        if added:
-            tell(
-                f"Added {added - first} chains of the solver, {first} undecided chains to practise on, and "
-                f"{len(held_out)} held-out problems to {lab.root}."
-            )
-        if traces.get(db, to_judge[-1][0].id).measured_by != MEASURED_BY:
-            _measure(store, [(trace, one.answer) for (trace, _), (one, _) in zip(to_judge, practice, strict=True)])
-        if not _has_dataset(store):
-            _measure(store, [(trace, one.answer) for (trace, _), one in zip(chains, training, strict=True)])
-            undecided = TraceQuery.parse(f"source:{SOURCE} verdict:correct decision:none")
-            decide_all(db, undecided, "accept", annotator=ANNOTATOR)
-            datasets.create(db, DATASET, TraceQuery.parse(_QUERY))
-        dataset = datasets.get(db, DATASET)
-        # Check the rows in the lab, not the sample: they are what a student is trained on.
-        require_disjoint([_read(row.statement) for row in datasets.rows(db, dataset.name)], held_out)
+    if traces.count(db, TraceQuery()) and not problems.count(db, source=HELD_OUT_SOURCE):
+        raise RefusedError(
+            f"The lab at {lab.root} has traces that are not from the demo.",
+            "Give the demo a separate folder: o1lab demo --lab DIR.",
+            code="not_a_demo",
+        )
+    chains = [_chain(one, SOURCE, SOLVER, respond(one.statement).text) for one in training]
+    practice = draw_practice()
+    to_judge = [_chain(one, PRACTICE_SOURCE, TEACHER, careless(one.statement, *one, slip)) for one, slip in practice]
+    with db.atomic():
+        problems.add(db, [_problem(one, SOURCE) for one in training])
+        problems.add(db, [_problem(one, HELD_OUT_SOURCE) for one in held_out])
+        problems.add(db, [_problem(one, PRACTICE_SOURCE) for one, _ in practice])
+        first = len(traces.add(db, to_judge))  # before the others, so that the list begins with them
+        added = first + len(traces.add(db, chains))
+    if added:
+        tell(
+            f"Added {added - first} chains of the solver, {first} undecided chains to practise on, and "
+            f"{len(held_out)} held-out problems to {lab.root}."
+        )
+    if traces.get(db, to_judge[-1][0].id).measured_by != MEASURED_BY:
+        _measure(store, [(trace, one.answer) for (trace, _), (one, _) in zip(to_judge, practice, strict=True)])
+    if not _has_dataset(store):
+        _measure(store, [(trace, one.answer) for (trace, _), one in zip(chains, training, strict=True)])
+        undecided = TraceQuery.parse(f"source:{SOURCE} verdict:correct decision:none")
+        decide_all(db, undecided, "accept", annotator=ANNOTATOR)
+        datasets.create(db, DATASET, TraceQuery.parse(_QUERY))
+    dataset = datasets.get(db, DATASET)
+    # Check the rows in the lab, not the sample: they are what a student is trained on.
+    require_disjoint([_read(row.statement) for row in datasets.rows(db, dataset.name)], held_out)
     return Seeded(lab, dataset.name, dataset.hash, dataset.rows, held_out, added)
 
 

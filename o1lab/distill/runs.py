@@ -8,7 +8,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +30,7 @@ from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.jobs.progress import Usage
-from o1lab.labs import open_lab
+from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.registry import ModelRef, find_model
@@ -127,7 +126,7 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
     Raises:
         NotFoundError, UsageError, LabError: as :func:`check`; or the directory cannot be written.
     """
-    with closing(open_lab(lab)) as store:
+    with opened_lab(lab) as store:
         checked = check(lab, settings, store)
         folder = RunFolder(lab.distill / spawn.new_id(lab.distill))
         teacher = checked.models["teacher"]
@@ -214,7 +213,7 @@ def _forget(lab: Lab, folder: RunFolder) -> tuple[str, ...]:
     Returns:
         The names of the files to keep.
     """
-    with closing(open_lab(lab)) as store, store.explained():
+    with opened_lab(lab) as store:
         if teacher_runs.has_traces(store.db, folder.id) or wrong_steps.has_run(store.db, folder.id):
             return folder.prompts.name, folder.asked.name
         teacher_runs.remove(store.db, folder.id)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from o1lab.labs import first_settings, open_lab
+from o1lab.files import first_settings
+from o1lab.labs import open_lab
 from o1lab.paths import Lab, annotator
 from o1lab.remembered import SavedFilters, Session, session_file
 from store import Store
@@ -85,7 +86,7 @@ def open_context(lab: Lab, *, fresh: bool = False) -> LabContext:
     Raises:
         StoreError: The lab cannot be opened.
     """
-    settings = first_settings(lab) or {}
+    settings = first_settings(lab.config) or {}
     keys = settings.get("keys")
     named = {name: key for name, key in keys.items() if isinstance(key, str)} if isinstance(keys, dict) else {}
     store, person = open_lab(lab), annotator()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import Any
 
 from o1lab.chat.panes import Settings
@@ -17,7 +16,7 @@ from o1lab.inference.models import check_priced
 from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import CountedStatus
 from o1lab.jobs.manage import JobKind
-from o1lab.labs import open_lab
+from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.registry import ModelRef, find_model
@@ -134,7 +133,7 @@ def _prepare(lab: Lab, folder: RoundFolder, changes: Mapping[str, Any]) -> None:
 
 def _forget(lab: Lab, folder: RoundFolder) -> tuple[str, ...]:
     """Delete the round's conversations; those that were voted on, or that a person went on with, stay."""
-    with closing(open_lab(lab)) as store, store.explained():
+    with opened_lab(lab) as store:
         rounds.forget(store.db, folder.id)
     return ()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +14,7 @@ from o1lab.cli.listing import Column, Item
 from o1lab.cli.output import current_lab, emit, say
 from o1lab.cli.progress import fault_lines, job_details
 from o1lab.format import money, percent
+from o1lab.labs import opened_lab
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -92,10 +92,9 @@ def eval_run(
 def _rows(lab: Lab) -> list[dict[str, Any]]:
     from o1lab.errors import LabError
     from o1lab.evaluate.run.control import EVALUATIONS
-    from o1lab.labs import open_lab
 
     rows = []
-    with closing(open_lab(lab)) as store:
+    with opened_lab(lab) as store:
         for folder in EVALUATIONS.directories(lab):
             info = folder.info()
             try:
@@ -146,9 +145,8 @@ def summary(lab: Lab, info: EvalInfo, *, brief: bool = True) -> dict[str, Any]:
     Raises:
         LabError: its directory cannot be read.
     """
-    from o1lab.labs import open_lab
 
-    with closing(open_lab(lab)) as store:
+    with opened_lab(lab) as store:
         return _keys(lab, info, store, brief=brief)
 
 

@@ -9,7 +9,6 @@ import json
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import Any
 
 from o1lab.config import load_config
@@ -28,7 +27,7 @@ from o1lab.inference.models import check_priced
 from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
-from o1lab.labs import open_lab
+from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
 from o1lab.serve.identity import Identity, identify
@@ -88,7 +87,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     scored_by, judge = choose_scorer(lab, suite.scorer, settings.judge)
     settings = _resolved(lab, settings, suite, ref, judge)
     check_priced(settings, [one for one in (ref, judge) if one is not None])
-    with closing(open_lab(lab)) as store:
+    with opened_lab(lab) as store:
         items = load_items(lab, store, suite, file=settings.items_file, limit=settings.limit)
         identity = identify(lab, ref)
         folder = EvalFolder(lab.evals / spawn.new_id(lab.evals))
@@ -228,17 +227,14 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
     scored_by, ref = choose_scorer(lab, suite.scorer, judge)
     _change(lab, folder, given, judge=scored_by.judge)
     check_priced(folder.settings(), [ref] if ref is not None else [])
-    store = open_lab(lab)
     try:
-        register(lab, folder, store)
-        keep_prompt(folder, lab, scored_by.spec)
-        folder.set_scored_by(scored_by)
-        with store.explained():
+        with opened_lab(lab) as store:
+            register(lab, folder, store)
+            keep_prompt(folder, lab, scored_by.spec)
+            folder.set_scored_by(scored_by)
             evaluations.update(store.db, folder.id, scorer=scored_by.label)
     except OSError as error:
         raise LabError(f"Cannot write {folder.path}: {error.strerror}.", "Check the lab's disk.") from error
-    finally:
-        store.close()
     folder.clear_control_files()
     return folder
 
@@ -271,7 +267,7 @@ def _set_limit(lab: Lab, folder: EvalFolder, settings: EvaluationSettings) -> No
         UsageError: a stored sample would differ with the new limit.
     """
     values = settings.model_dump(mode="json")
-    with closing(open_lab(lab)) as store, store.explained():
+    with opened_lab(lab) as store:
         if differing := sample_list.count_cut_at(store.db, folder.id, settings.max_tokens):
             raise UsageError(
                 f"max tokens cannot change to {settings.max_tokens}: {differing} stored samples were cut off or are "
@@ -321,7 +317,7 @@ def faults(folder: EvalFolder) -> list[FaultCount]:
 
 def _forget(lab: Lab, folder: EvalFolder) -> tuple[str, ...]:
     """Delete an evaluation's rows: its items, samples, scores and ratings. Traces made from samples stay."""
-    with closing(open_lab(lab)) as store, store.explained():
+    with opened_lab(lab) as store:
         evaluations.remove(store.db, folder.id)
     return ()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 
 from o1lab.errors import LabError
 from o1lab.evaluate.items import items_hash
@@ -14,7 +13,7 @@ from o1lab.evaluate.run.runner import drive
 from o1lab.evaluate.stats.figures import Summary, summarise
 from o1lab.evaluate.suites.loading import load_items
 from o1lab.evaluate.suites.suite import find_suite
-from o1lab.labs import open_lab
+from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from store import evaluations
@@ -71,7 +70,7 @@ def evaluations_of(lab: Lab, suite: str, models: list[str], *, limit: int | None
     """
     found = find_suite(lab, suite)
     best: dict[str, Evaluation] = {}
-    with closing(open_lab(lab)) as store, store.explained():
+    with opened_lab(lab) as store:
         asked = items_hash(load_items(lab, store, found, limit=limit))
         for one in reversed(evaluations.all_evaluations(store.db, suite=found.name)):  # the newest last
             if one.model not in models or one.suite_label != found.label or one.items_hash != asked:
@@ -99,5 +98,5 @@ async def _run(lab: Lab, folder: EvalFolder, manager: ServerManager, on_answer: 
             status.hint or f"See `o1lab eval show {folder.id}`.",
             code="evaluation",
         )
-    with closing(open_lab(lab)) as store, store.explained():
+    with opened_lab(lab) as store:
         return summarise(store.db, evaluations.get(store.db, folder.id))

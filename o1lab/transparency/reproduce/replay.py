@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from o1lab.config import init_lab
 from o1lab.errors import LabError, RefusedError, from_store
 from o1lab.files import write_text
 from o1lab.ingest.measuring import measure_pending
-from o1lab.labs import open_lab
+from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.small_files import read_text
@@ -78,7 +77,7 @@ def reproduce(folder: Path, root: Path, options: Options, *, tell: Tell = lambda
     manifest = read_manifest(folder)
     lab = _fresh_lab(root, manifest)
     try:
-        with closing(open_lab(lab)) as store, store.explained():
+        with opened_lab(lab) as store:
             if problems.count(store.db):
                 raise RefusedError(
                     f"The lab at {lab.root} has problems already, so its counts would say nothing.",
