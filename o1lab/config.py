@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from o1lab.errors import LabError
 from o1lab.files import protect_files, write_text
 from o1lab.paths import Lab
-from o1lab.small_files import UnreadableError, read_toml
+from o1lab.small_files import UnreadableError, first_fault, read_toml
 from store.policy import POLICIES
 
 _Mark = Annotated[str, Field(min_length=2)]
@@ -23,10 +23,14 @@ Option = Literal[
 ]  # fmt: skip
 
 
-class Endpoint(BaseModel):
-    """A model on an OpenAI-compatible server, and the environment variable of its key."""
+class _Section(BaseModel):
+    """A table of o1lab.toml; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Endpoint(_Section):
+    """A model on an OpenAI-compatible server, and the environment variable of its key."""
 
     name: str = Field(description="the name that commands use")
     url: str = Field(description="the base URL of the server, such as https://api.openai.com/v1")
@@ -61,20 +65,16 @@ class Endpoint(BaseModel):
     )
 
 
-class OwnMarks(BaseModel):
+class OwnMarks(_Section):
     """Marks that a model puts around its thought, in addition to the built-in ones (``o1lab/chains/marks.py``)."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, description="name of the format, shown with each trace")
     thought: tuple[_Mark, _Mark] = Field(description="marks before and after the thought")
     solution: tuple[_Mark, _Mark] | tuple[()] = Field(default=(), description="marks before and after the solution")
 
 
-class ServeConfig(BaseModel):
+class ServeConfig(_Section):
     """How models are served on this machine."""
-
-    model_config = ConfigDict(extra="forbid")
 
     vllm: str | None = Field(default=None, description="the vllm program, or the python of its environment")
     vllm_options: list[str] = Field(
@@ -87,10 +87,8 @@ FIRST_TOKEN_S = 600
 """Seconds that a chat waits for the first token if neither the settings nor the endpoint say it."""
 
 
-class ChatConfig(BaseModel):
+class ChatConfig(_Section):
     """How long a chat waits for a server; teacher runs and evaluations have settings of their own."""
-
-    model_config = ConfigDict(extra="forbid")
 
     first_token_timeout_s: float | None = Field(
         default=None,
@@ -116,10 +114,8 @@ BENCHMARKS = (
 )
 
 
-class ClusterConfig(BaseModel):
+class ClusterConfig(_Section):
     """A Ray cluster, for ``o1lab distill --engine ray`` and ``o1lab train --on ray``."""
-
-    model_config = ConfigDict(extra="forbid")
 
     address: str | None = Field(
         default=None,
@@ -157,10 +153,8 @@ class ClusterConfig(BaseModel):
         return name
 
 
-class SlurmConfig(BaseModel):
+class SlurmConfig(_Section):
     """The jobs of ``o1lab train --on slurm``."""
-
-    model_config = ConfigDict(extra="forbid")
 
     partition: str | None = Field(default=None, description="partition; if null, the cluster's default")
     account: str | None = Field(default=None, description="account; if null, the user's default")
@@ -189,10 +183,8 @@ class SlurmConfig(BaseModel):
     )
 
 
-class HandConfig(BaseModel):
+class HandConfig(_Section):
     """The nodes of ``o1lab train --on hand``."""
-
-    model_config = ConfigDict(extra="forbid")
 
     hosts: list[str] = Field(
         default_factory=list,
@@ -201,30 +193,24 @@ class HandConfig(BaseModel):
     )
 
 
-class LabConfig(BaseModel):
+class LabConfig(_Section):
     """Who may use the lab."""
-
-    model_config = ConfigDict(extra="forbid")
 
     shared: bool = Field(
         default=False, description="whether the group of the folder may read and write what is created from now on"
     )
 
 
-class AnnotationsConfig(BaseModel):
+class AnnotationsConfig(_Section):
     """Whose decisions count when several annotators decide on a trace."""
-
-    model_config = ConfigDict(extra="forbid")
 
     policy: Literal["own", "majority", "adjudicated"] = Field(
         default="majority", description="; ".join(f"{name}: {about}" for name, about in POLICIES.items())
     )
 
 
-class NotifySettings(BaseModel):
+class NotifySettings(_Section):
     """Who is told of the events of jobs, and of which."""
-
-    model_config = ConfigDict(extra="forbid")
 
     on: list[Literal["finished", "failed", "dead", "budget", "spike"]] = Field(
         default=["finished", "failed", "dead", "budget", "spike"], description="the events that are told"
@@ -242,10 +228,8 @@ class NotifySettings(BaseModel):
     hook_timeout_s: float = Field(default=60, gt=0, description="seconds after which the hook is ended")
 
 
-class Config(BaseModel):
+class Config(_Section):
     """The content of o1lab.toml."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(default="lab", description="a name for the lab, for people who read this file")
     base: str = Field(default="smollm2-135m", description="the default base model of forms")
@@ -281,11 +265,7 @@ def load_config(lab: Lab) -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise LabError(
-            f"{lab.config}: {where}: {first['msg']}.", "Correct or remove that key.", code="config"
-        ) from error
+        raise LabError(f"{lab.config}: {first_fault(error)}.", "Correct or remove that key.", code="config") from error
 
 
 def name_of(lab: Lab) -> str:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.asking import servers
+from o1lab.cli.asking import with_servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
+from o1lab.format import aligned
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from o1lab.lens.anchors import Anchor, Drawing
+    from o1lab.lens.anchors import Anchor
     from o1lab.lens.convergence import Chain
     from o1lab.lens.resampling import Resampled
-    from o1lab.paths import Lab
-    from o1lab.serve.registry import ModelRef
-    from store import Store
 
 verbs = Verbs()
 _BAR = 12
@@ -64,6 +62,7 @@ def anchors(
     from o1lab.config import load_config
     from o1lab.lens.anchors import Drawing
     from o1lab.lens.forcing import chain_of
+    from o1lab.lens.resampling import resample
     from o1lab.serve.registry import find_model
     from store import traces
 
@@ -72,7 +71,8 @@ def anchors(
     drawing = Drawing(temperature, top_p, max_tokens, seed)
     with opened() as store:
         chain = chain_of(store.db, traces.get(store.db, trace).id)
-        done = asyncio.run(_resample(lab, store, chain, ref, samples, drawing))
+        resampled = partial(resample, samples=samples, drawing=drawing, on_rollout=partial(advance, "Drawn"))
+        done = with_servers(lab, lambda manager: resampled(lab, store, chain, ref, manager))
     data = {
         "id": chain.name,
         "model": ref.id,
@@ -85,25 +85,7 @@ def anchors(
     emit(data, text=_lines(chain, ref.id, done))
 
 
-async def _resample(lab: Lab, store: Store, chain: Chain, ref: ModelRef, samples: int, drawing: Drawing) -> Resampled:
-    from o1lab.lens.resampling import resample
-
-    async with servers(lab) as manager:
-        return await resample(
-            lab,
-            store,
-            chain,
-            ref,
-            manager,
-            samples=samples,
-            drawing=drawing,
-            on_rollout=lambda finished, of: advance("Drawn", finished, of),
-        )
-
-
 def _lines(chain: Chain, model: str, done: Resampled) -> Iterator[str]:
-    from o1lab.format import aligned
-
     yield f"{chain.name[:12]}  importance of each sentence in nats, by rollouts of {one_line(model, 30)}"
     known = [one.importance for one in done.anchors if one.importance is not None]
     most = max(known, default=0.0)

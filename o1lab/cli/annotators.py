@@ -11,6 +11,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.destination import DASH, destination
 from o1lab.cli.filters import read_filter
 from o1lab.cli.output import emit, opened
+from o1lab.paths import annotator
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -107,7 +108,6 @@ def annotations_assign(
     Examples: o1lab annotations assign source:sky --to anna --to ben --overlap 0.3; o1lab annotations assign --clear
     """
     from o1lab.ingest.assigning import assign, withdraw
-    from o1lab.paths import annotator
 
     query, people = _query(words), to or []
     with opened() as store:

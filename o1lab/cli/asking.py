@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,6 +15,8 @@ from o1lab.cli.output import say
 if TYPE_CHECKING:
     from o1lab.paths import Lab
     from o1lab.serve.manager import ServerManager
+
+ResultT = TypeVar("ResultT")
 
 TraceIds = Annotated[
     list[str] | None,
@@ -35,3 +38,13 @@ async def servers(lab: Lab) -> AsyncIterator[ServerManager]:
         if notice := manager.shared_device_notice():
             say(notice)
         yield manager
+
+
+def with_servers(lab: Lab, work: Callable[[ServerManager], Awaitable[ResultT]]) -> ResultT:
+    """Run asynchronous work with the :func:`servers` of a lab, and return its result."""
+
+    async def run() -> ResultT:
+        async with servers(lab) as manager:
+            return await work(manager)
+
+    return asyncio.run(run())

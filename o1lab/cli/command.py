@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from o1lab.cli.busy import working
-from o1lab.cli.options import LoadModel, parameters_of, settings_parameters
+from o1lab.cli.options import parameters_of, settings_parameters
 from o1lab.cli.output import Format, invocation
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class _Verb(Base):
 
     lists = False
     interactive = False
-    load_settings: LoadModel | None = None
+    settings: str | None = None
     only: Collection[str] = ()
     _loaded = False
 
@@ -85,9 +86,9 @@ class _Verb(Base):
         self.params += [param for param in _SHARED if not taken.intersection(param.opts)]
 
     def get_params(self, ctx: Context) -> list[Parameter]:
-        if self.load_settings is not None and not self._loaded:
+        if self.settings is not None and not self._loaded:
             self._loaded = True
-            self.params[:0] = settings_parameters(self.load_settings(), self.only)
+            self.params[:0] = settings_parameters(resolve_name(self.settings), self.only)
         return super().get_params(ctx)
 
     def invoke(self, ctx: Context) -> Any:
@@ -99,7 +100,7 @@ class _Verb(Base):
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the options under the headings of the settings model."""
-        if self.load_settings is None:
+        if self.settings is None:
             super().format_options(ctx, formatter)  # type: ignore[safe-super]  # abstract for mypy; the class it is mixed into has it
             return
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -149,12 +150,12 @@ class Verbs(typer.Typer):
         cls: the class of the group.
         alone: whether the group is a command itself: its callback gets the shared options.
         lists: whether that command lists things.
-        settings: loads the settings model whose fields become options of that command.
+        settings: the settings model whose fields become options of that command, as ``MODULE:CLASS``.
     """
 
     def __init__(
         self, name: str | None = None, help: str | None = None, *, cls: type[TyperGroup] = _Group,
-        alone: bool = False, lists: bool = False, settings: LoadModel | None = None,
+        alone: bool = False, lists: bool = False, settings: str | None = None,
     ) -> None:  # fmt: skip
         if alone:
             cls = _with_options(TyperGroup, lists=lists, settings=settings)
@@ -165,7 +166,7 @@ class Verbs(typer.Typer):
         )  # fmt: skip
 
     def command(
-        self, name: str | None = None, *, lists: bool = False, settings: LoadModel | None = None,
+        self, name: str | None = None, *, lists: bool = False, settings: str | None = None,
         only: Collection[str] = (), interactive: bool = False, **about: Any,
     ) -> Callable[[FunctionT], FunctionT]:  # fmt: skip
         """Add the decorated function as a command.
@@ -173,7 +174,8 @@ class Verbs(typer.Typer):
         Args:
             name: its name.
             lists: whether it lists things, and so has ``--format``.
-            settings: loads a settings model whose fields become options, read with :func:`options.given`.
+            settings: a settings model whose fields become options, as ``MODULE:CLASS``; :func:`options.given` returns
+                the values.
             only: the fields that become options; empty for all.
             interactive: whether it takes over the terminal, and so shows no line of progress of its own.
             about: further arguments of typer.
@@ -183,5 +185,4 @@ class Verbs(typer.Typer):
 
 
 def _with_options(base: type[Any], **options: Any) -> type[Any]:
-    settings = options.pop("settings")
-    return type("Verb", (_Verb, base), {**options, "load_settings": settings and staticmethod(settings)})
+    return type("Verb", (_Verb, base), options)

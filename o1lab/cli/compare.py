@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from o1lab.cli import options
 from o1lab.cli.command import Verbs
-from o1lab.cli.jobs import DetachOption, JobCommands, add_job_verbs, progress_column
+from o1lab.cli.jobs import DetachOption, JobCommands, add_job_verbs, progress_column, start_job
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, say
-from o1lab.cli.progress import fault_lines, job_details
+from o1lab.cli.output import current_lab, emit, opened
+from o1lab.cli.progress import fault_lines, job_details, result_notes, run_job
+from o1lab.errors import UsageError
 from o1lab.format import counted, money
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.chat.rounds.directory import RoundFolder, RoundSettings
+    from o1lab.inference.journal import FaultCount
     from o1lab.jobs.directory import CountedStatus, JobInfo
-    from o1lab.jobs.manage import JobKind
     from o1lab.paths import Lab
 
 verbs = Verbs("compare", help="Ask a prompt set in the background, and see what the votes of Compare say.")
@@ -30,13 +32,10 @@ _REQUESTS = (
 )  # fmt: skip
 
 
-def _settings() -> type[RoundSettings]:
-    from o1lab.chat.rounds.directory import RoundSettings
-
-    return RoundSettings
+_SETTINGS = "o1lab.chat.rounds.directory:RoundSettings"
 
 
-@verbs.command("ask", settings=_settings, only=_REQUESTS)
+@verbs.command("ask", settings=_SETTINGS, only=_REQUESTS)
 def ask(
     prompt_set: Annotated[
         str, typer.Argument(
@@ -83,12 +82,7 @@ def ask(
         prompts = control.prompts_of(store, prompt_set)[:limit]
     requests = {name: value for name, value in options.given().items() if name in _REQUESTS}
     folder = control.start(lab, prompt_set, prompts, panes, **requests)
-    if detach:
-        pid = control.launch_detached(folder)
-        text = f"Round {folder.id} is running in the background. Status: o1lab compare show {folder.id}"
-        emit(_summary(lab, folder.info()) | {"pid": pid}, text=text)
-        return
-    raise typer.Exit(_run(lab, folder))
+    start_job(lab, JOBS, folder, detach=detach)
 
 
 def pane_of(text: str, everyone: Any) -> Any:
@@ -98,7 +92,6 @@ def pane_of(text: str, everyone: Any) -> Any:
         UsageError: a name or a value is not valid.
     """
     from o1lab.chat.rounds.directory import AskedPane
-    from o1lab.errors import UsageError
     from o1lab.settings import validate
 
     head, has_system, system = text.partition(",system=")
@@ -123,23 +116,14 @@ def pane_of(text: str, everyone: Any) -> Any:
 def _run(lab: Lab, folder: RoundFolder) -> int:
     """Run a round to its end in this process; return the exit status."""
     from o1lab.chat.rounds.worker import run_here
-    from o1lab.cli.progress import ProgressLine, exit_status, fault_summary
-    from o1lab.errors import Interrupted
-    from o1lab.inference import journal
-    from o1lab.jobs.worker import Signals
 
-    say(f"Round {folder.id} (after an interruption, resume with: o1lab compare resume {folder.id})")
-    line, signals, given_up = ProgressLine(), Signals(), False
-    try:
-        run_here(lab, folder, watch=line.show, signals=signals)
-    except Interrupted:  # the second Ctrl-C: still print the final status
-        given_up = True
-    finally:
-        line.end()
-    item = _summary(lab, folder.info())
-    why = fault_summary(journal.faults(folder.journal), item["failed"])
-    emit(item, text=(word for word in (*_lines(item), item["message"], item["hint"], *item["notes"], *why) if word))
-    return exit_status("interrupt" if given_up else item["stopped_by"], item["failed"], signals.first)
+    return run_job(folder, partial(run_here, lab, folder), lambda: _summary(lab, folder.info()), _lines, _faults)
+
+
+def _faults(folder: RoundFolder) -> list[FaultCount]:
+    from o1lab.inference import journal
+
+    return journal.faults(folder.journal)
 
 
 def _summary(lab: Lab, info: JobInfo[CountedStatus, RoundSettings]) -> dict[str, Any]:
@@ -173,18 +157,17 @@ def _models(item: Any) -> str:
 
 def _show(lab: Lab, folder: RoundFolder, info: JobInfo[Any, Any]) -> tuple[dict[str, Any], list[str]]:
     from o1lab.chat import ranking
-    from o1lab.inference import journal
     from store import rounds
 
-    faults = journal.faults(folder.journal)
+    faults = _faults(folder)
     with opened() as store:
         complete = len(rounds.complete(store.db, folder.id))
         voted = ranking.read(store.db, round=folder.id)
     found = voted.ranking()
     item = _summary(lab, info) | job_details(folder, info, faults)
     item |= {"votable": complete, "ranking": found.as_json()}
-    lines = [*_lines(item), *(word for word in (item["message"], item["hint"]) if word), *item["notes"]]
-    lines += [*fault_lines(faults), "", f"{counted(complete, 'prompt')} to vote on, {found.questions:,} voted on"]
+    lines = [*_lines(item), *result_notes(item), *fault_lines(faults)]
+    lines += ["", f"{counted(complete, 'prompt')} to vote on, {found.questions:,} voted on"]
     return item, [*lines, *(ranking.ranking_lines(found) if found.votes else []), "", f"folder  {folder.path}"]
 
 
@@ -194,15 +177,9 @@ def _rows(lab: Lab) -> Sequence[dict[str, Any]]:
     return [_summary(lab, info) for info in ROUNDS.infos(lab)]
 
 
-def _kind() -> JobKind[Any]:
-    from o1lab.chat.rounds.control import ROUNDS
-
-    return ROUNDS
-
-
 JOBS = JobCommands(
     "round",
-    _kind,
+    "o1lab.chat.rounds.control:ROUNDS",
     _rows,
     (
         progress_column("done", "done", "requested"),
@@ -214,7 +191,7 @@ JOBS = JobCommands(
     _show,
     _summary,
     "Calls in flight are completed first.",
-    _settings,
+    _SETTINGS,
     _REQUESTS,
     _run,
 )
@@ -227,7 +204,7 @@ RoundOption = Annotated[
 
 
 def _round_id(lab: Lab, named: str | None) -> str | None:
-    return None if named is None else _kind().find(lab, named).id
+    return None if named is None else JOBS.kind().find(lab, named).id
 
 
 @verbs.command("rank")

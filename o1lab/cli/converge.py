@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.asking import TraceIds, servers
+from o1lab.cli.asking import TraceIds, with_servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
@@ -15,16 +15,13 @@ from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.errors import RefusedError, UsageError
+from o1lab.format import aligned
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from o1lab.lens.convergence import Chain, Convergence
-    from o1lab.lens.forcing import ForcedPass
-    from o1lab.paths import Lab
-    from o1lab.serve.registry import ModelRef
-    from store import Store
     from store.sqlite import Database
 
 verbs = Verbs()
@@ -76,7 +73,7 @@ def converge(
     from o1lab.config import load_config
     from o1lab.evaluate.stats.convergence import chains_of, spent
     from o1lab.lens.convergence import Manner
-    from o1lab.lens.forcing import judged
+    from o1lab.lens.forcing import force_answers, judged
     from o1lab.serve.registry import find_model
     from store import evaluations, forced_answers
 
@@ -100,7 +97,10 @@ def converge(
             say(f"{len(chains):,} chains have a thought; the first {limit:,} are cut (--limit).")
             chains = chains[:limit]
         ref = find_model(lab, name)
-        done = asyncio.run(_force(lab, store, chains, ref, opener=opener, max_tokens=max_tokens, again=again))
+        force = partial(
+            force_answers, opener=opener, max_tokens=max_tokens, again=again, on_answer=partial(advance, "Answered")
+        )
+        done = with_servers(lab, lambda manager: force(lab, store, chains, ref, manager))
         if evaluation:
             forced_answers.add_evaluation(store.db, of.id, done.model)
         hows = [Manner.of(one, opener, max_tokens).how for one in chains]
@@ -150,25 +150,6 @@ def _of_traces(db: Database, names: Sequence[str], where: str, limit: int) -> li
     return found
 
 
-async def _force(
-    lab: Lab, store: Store, chains: Sequence[Chain], ref: ModelRef, *, opener: str | None, max_tokens: int, again: bool
-) -> ForcedPass:
-    from o1lab.lens.forcing import force_answers
-
-    async with servers(lab) as manager:
-        return await force_answers(
-            lab,
-            store,
-            chains,
-            ref,
-            manager,
-            opener=opener,
-            max_tokens=max_tokens,
-            again=again,
-            on_answer=lambda done, of: advance("Answered", done, of),
-        )
-
-
 def _kinds(chain: Chain) -> list[str]:
     """Return for each cut the kind of the move before it; an empty text for the first."""
     by_end = {move.end: str(move.kind) for move in chain.moves}
@@ -176,7 +157,6 @@ def _kinds(chain: Chain) -> list[str]:
 
 
 def _lines(chain: Chain, found: Convergence) -> Iterator[str]:
-    from o1lab.format import aligned
     from o1lab.lens.convergence import sentences
 
     yield f"{one_line(chain.name, 12)}  answers of {one_line(found.model, 30)} after each move"

@@ -16,6 +16,7 @@ from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
 from o1lab.cli.terms import AcceptTermsOption, with_terms
+from o1lab.errors import UsageError
 from store.records import LONGEST_NAME, NAME_RULE, is_name
 
 if TYPE_CHECKING:
@@ -89,7 +90,6 @@ def dataset_create(
     Example: o1lab dataset create long --where 'run:3f2a reflective:yes' --per-problem shortest
     """
     from o1lab.distill import matched
-    from o1lab.errors import UsageError
     from store import datasets
 
     if not is_name(name):
@@ -286,7 +286,6 @@ def dataset_export(
     """
     from o1lab.distill.card import export_with_card
     from o1lab.distill.provenance import require_accepted_terms
-    from o1lab.errors import UsageError
     from o1lab.ingest.exporting import FORMATS, KINDS
     from store import datasets
 
@@ -365,8 +364,6 @@ def _save(store: Store, name: str, choice: Choice, *, phase: int, query: str) ->
 
 
 def _one_of(option: str, value: str, allowed: tuple[OptionT, ...]) -> OptionT:
-    from o1lab.errors import UsageError
-
     for known in allowed:
         if known == value:
             return known

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from o1lab.cli.busy import clear
 from o1lab.cli.output import invocation, wants_json
+from o1lab.errors import UsageError
 from o1lab.text import visible
 
 STDOUT = "-"
@@ -36,7 +37,6 @@ def destination(out: Path | str, *, like: str = "file") -> Iterator[Path]:
     Raises:
         UsageError: standard output is wanted by ``--json`` as well, or it is a terminal and the file is not a text.
     """
-    from o1lab.errors import UsageError
 
     if not is_stdout(out):
         yield Path(out)
@@ -52,7 +52,6 @@ def destination(out: Path | str, *, like: str = "file") -> Iterator[Path]:
 
 def _copy(path: Path) -> None:
     """Write a file to standard output; on a terminal, as visible text."""
-    from o1lab.errors import UsageError
 
     clear()
     if not sys.stdout.isatty():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,31 +19,27 @@ from o1lab.cli.jobs import (
     add_job_verbs,
     progress_column,
     resume_job,
+    start_job,
 )
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.cli.problems import ProblemArgument
-from o1lab.cli.progress import fault_lines, job_details
+from o1lab.cli.progress import fault_lines, job_details, result_notes, run_job
+from o1lab.errors import UsageError
 from o1lab.format import money
 from o1lab.labs import opened_lab
+from o1lab.paths import Lab, annotator
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.distill.run_directory import RunFolder
     from o1lab.distill.runs import RunInfo
     from o1lab.distill.settings import TeacherRunSettings
-    from o1lab.jobs.manage import JobKind
-    from o1lab.paths import Lab
 
 
-def _settings() -> type[TeacherRunSettings]:
-    from o1lab.distill.settings import TeacherRunSettings
-
-    return TeacherRunSettings
-
-
-verbs = Verbs("distill", alone=True, settings=_settings)
+SETTINGS = "o1lab.distill.settings:TeacherRunSettings"
+verbs = Verbs("distill", alone=True, settings=SETTINGS)
 
 
 @verbs.callback()
@@ -62,7 +59,6 @@ def distill(
     if ctx.invoked_subcommand is not None:
         return
     from o1lab.distill import runs
-    from o1lab.errors import UsageError
 
     lab = current_lab()
     values = options.given()
@@ -98,13 +94,7 @@ def begin(lab: Lab, settings: TeacherRunSettings, *, estimate: bool, detach: boo
         return
     folder = runs.start(lab, settings)
     _say_unanswered(lab, settings)
-    if detach:
-        pid = runs.launch_detached(folder)
-        answer = summary(lab, folder.info()) | {"pid": pid}
-        text = f"Run {folder.id} is running in the background. Status: o1lab distill show {folder.id}"
-        emit(answer, text=text)
-        return
-    raise typer.Exit(_run(lab, folder))
+    start_job(lab, JOBS, folder, detach=detach)
 
 
 def _rows(lab: Lab) -> list[dict[str, Any]]:
@@ -134,24 +124,13 @@ def _show(lab: Lab, folder: RunFolder, info: RunInfo) -> tuple[dict[str, Any], l
         role: {"input_tokens": one.input_tokens, "output_tokens": one.output_tokens} for role, one in roles.items()
     }
     each = (f"{role:>9}  {one.input_tokens:,} + {one.output_tokens:,} tokens" for role, one in roles.items())
-    lines = [
-        _line(item),
-        *each,
-        *(word for word in (info.status.message, info.status.hint) if word),
-        *info.status.notes,
-    ]
+    lines = [_line(item), *each, *result_notes(item)]
     details = _details(lab, folder.id)
     for reason, number in item["reasons"].items():
         lines.append(f"{number:>6}  {reason}")
         if reason in details:
             lines.append(f"        for example {one_line(details[reason], 300)}")
     return item, [*lines, *fault_lines(faults), "", f"folder  {folder.path}"]
-
-
-def _kind() -> JobKind[Any]:
-    from o1lab.distill.runs import TEACHER_RUNS
-
-    return TEACHER_RUNS
 
 
 def summary(lab: Lab, info: RunInfo) -> dict[str, Any]:
@@ -197,35 +176,24 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
 
 
 def _run(lab: Lab, folder: RunFolder) -> int:
-    """Run it to its end in this process; return the exit status."""
-    from o1lab.cli.progress import ProgressLine, exit_status, fault_summary
+    """Run a teacher run to its end in this process; return the exit status."""
     from o1lab.distill.runs import faults
     from o1lab.distill.worker import run_here
-    from o1lab.jobs.worker import Signals
 
-    say(f"Run {folder.id} (after an interruption, resume with: o1lab distill resume {folder.id})")
-    line, signals = ProgressLine(), Signals()
-    try:
-        run_here(lab, folder, watch=line.show, signals=signals)
-    finally:
-        line.end()
-    item = summary(lab, folder.info())
-    why = fault_summary(faults(folder), item["failed"])
-    words = [_line(item), item["message"], item["hint"], *item["notes"], *why]
-    emit(item, text=(word for word in words if word))
-    return exit_status(item["stopped_by"], item["failed"], signals.first)
+    work = partial(run_here, lab, folder)
+    return run_job(folder, work, lambda: summary(lab, folder.info()), lambda item: [_line(item)], faults)
 
 
 JOBS = JobCommands(
     "teacher run",
-    _kind,
+    "o1lab.distill.runs:TEACHER_RUNS",
     _rows,
     _COLUMNS,
     "No teacher run yet. Start one: o1lab distill --endpoint solver",
     _show,
     summary,
     "Calls in flight are completed first.",
-    _settings,
+    SETTINGS,
     (
         "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
         "silence_timeout_s", "first_token_timeout_s", "stream",
@@ -316,7 +284,6 @@ def distill_write(
     """
     from o1lab.distill.drafts import draft_path
     from o1lab.distill.handwritten import write
-    from o1lab.paths import annotator
     from store import problems
 
     lab, author = current_lab(), annotator()

@@ -12,6 +12,7 @@ import typer
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.output import emit, opened
+from o1lab.errors import UsageError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ def import_(
 
     Examples: o1lab import chains.jsonl problems/ --licence MIT; o1lab import odd.jsonl --map cot2=thought --dry-run
     """
-    from o1lab.errors import UsageError
     from o1lab.ingest.columns_report import parse_mapping
     from o1lab.ingest.formats import SYNTHESES
     from o1lab.ingest.importer import import_files

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from o1lab.cli.output import emit
+from o1lab.errors import UsageError
 
 if TYPE_CHECKING:
     from o1lab.jobs.directory import JobFolder, JobInfo
@@ -53,7 +54,6 @@ def act_on_group(
         UsageError: the action applies to none of them.
         typer.Exit: with 1, if it failed for some of them.
     """
-    from o1lab.errors import UsageError
     from o1lab.jobs import together
 
     noun = jobs[0].noun

@@ -11,6 +11,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
 from o1lab.cli.listing import Column, Item, emit_list
 from o1lab.cli.output import current_lab
+from o1lab.errors import UsageError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -102,7 +103,6 @@ def _columns(jobs: JobCommands, names: Sequence[str]) -> list[Column]:
     Raises:
         UsageError: there is no such column.
     """
-    from o1lab.errors import UsageError
 
     known = {column.header: column for column in (*_FIRST, *jobs.columns, _TAGS, *jobs.more_columns, *_LAST)}
     for name in names:

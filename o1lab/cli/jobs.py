@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,29 +55,22 @@ def evaluation_ids(ctx: typer.Context, values: list[str]) -> list[str]:
     return [evaluation_id(ctx, value) for value in values]
 
 
-def job_query() -> type[JobQuery]:
-    """Return the class of the filter of jobs of any kind."""
-    from store.filters import JobQuery
-
-    return JobQuery
-
-
 @dataclass(frozen=True)
 class JobCommands:
     """What the shared verbs need to know about one kind of job.
 
     Args:
         noun: the word for one job in messages.
-        kind: returns the declaration of the kind. Called when a verb runs, to import its modules late.
+        declaration: the :class:`~o1lab.jobs.manage.JobKind`, as ``MODULE:NAME``; imported when a verb runs.
         rows: returns the JSON of each job of a lab, the newest first.
         columns: the columns of `ls` after id, name and state.
         more_columns: those that only `ls --columns` shows.
-        query: returns the class of the filter of `ls`.
+        filter: the class of the filter of `ls`, as ``MODULE:CLASS``.
         empty: the text of `ls` when there are no jobs.
         show: returns the JSON of `show`, and its lines.
         summary: returns the JSON of `stop`, `pause` and `resume`.
         stopping: a sentence on what a job completes before it stops.
-        settings: loads the settings model; None if `resume` can change nothing.
+        settings: the settings model, as ``MODULE:CLASS``; None if `resume` can change nothing.
         changes: the settings that `resume` can change.
         run: runs a prepared job in this process and returns the exit status; None if workers are always detached.
         can_pause: whether the kind has the verb `pause`.
@@ -85,20 +79,30 @@ class JobCommands:
     """
 
     noun: str
-    kind: Callable[[], JobKind[Any]]
+    declaration: str
     rows: Callable[[Lab], Sequence[dict[str, Any]]]
     columns: Sequence[Column]
     empty: str
     show: Callable[[Lab, Any, Any], tuple[dict[str, Any], list[str]]]
     summary: Callable[[Lab, JobInfo[Any, Any]], dict[str, Any]]
     stopping: str
-    settings: options.LoadModel | None = None
+    settings: str | None = None
     changes: tuple[str, ...] = ()
     run: Callable[..., int] | None = None
     can_pause: bool = True
     groups: GroupCommands | None = None
     more_columns: Sequence[Column] = ()
-    query: Callable[[], type[JobQuery]] = job_query
+    filter: str = "store.filters:JobQuery"
+
+    def kind(self) -> JobKind[Any]:
+        """Return the declaration of the kind."""
+        found: JobKind[Any] = resolve_name(self.declaration)
+        return found
+
+    def query(self) -> type[JobQuery]:
+        """Return the class of the filter of `ls`."""
+        found: type[JobQuery] = resolve_name(self.filter)
+        return found
 
     @property
     def title(self) -> str:
@@ -234,6 +238,36 @@ def _add_resume(app: Verbs, jobs: JobCommands) -> None:
     for name in ("resume", "go-on"):
         hidden = name == "go-on"
         app.command(name, settings=jobs.settings, only=jobs.changes, help=about, hidden=hidden)(resume)
+
+
+def start_job(
+    lab: Lab,
+    jobs: JobCommands,
+    folder: JobFolder[Any, Any],
+    *,
+    detach: bool,
+    launch: Callable[[Any], int | None] | None = None,
+    run: Callable[[Lab, Any], int] | None = None,
+) -> None:
+    """Run a new job in this process, or in the background if ``detach`` is true, and print the result.
+
+    Args:
+        lab: the lab of the job.
+        jobs: the kind of job.
+        folder: the job.
+        detach: whether it runs in the background.
+        launch: starts the detached worker; None for that of the kind.
+        run: runs the job in this process; None for that of the kind.
+
+    Raises:
+        typer.Exit: with the job's exit status, if it ran in this process.
+    """
+    if detach:
+        pid = (launch or jobs.kind().launch)(folder)
+        text = f"{jobs.title} {folder.id} is running in the background. Status: {folder.verb} show {folder.id}"
+        emit(jobs.summary(lab, folder.info()) | {"pid": pid}, text=text)
+    elif run := run or jobs.run:
+        raise typer.Exit(run(lab, folder))
 
 
 def resume_job(lab: Lab, jobs: JobCommands, identity: str, changes: Mapping[str, Any], *, detach: bool) -> None:

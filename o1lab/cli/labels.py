@@ -10,6 +10,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import emit, opened
+from o1lab.errors import UsageError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -88,7 +89,6 @@ def labels_set(
 
     Examples: o1lab labels set slip --digit 3; o1lab labels set slip --colour red --digit none
     """
-    from o1lab.errors import UsageError
     from store import labels
 
     if colour is None and digit is None:

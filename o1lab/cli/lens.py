@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.asking import TraceIds, servers
+from o1lab.cli.asking import TraceIds, with_servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.errors import UsageError
+from o1lab.format import aligned
 from o1lab.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from o1lab.chains.moves import Move
     from o1lab.lens.figures import ScoredToken
-    from o1lab.lens.scoring import Pass
-    from o1lab.paths import Lab
-    from o1lab.serve.registry import ModelRef
     from store import Store
     from store.records import TraceText
     from store.token_scores import TokenScores
@@ -58,6 +56,7 @@ def lens(
     Examples: o1lab lens 3f9c --model smollm2-135m --model 7a1b/100; o1lab lens --where decision:accept --model 7a1b
     """
     from o1lab.config import load_config
+    from o1lab.lens.scoring import score_traces
     from o1lab.serve.registry import find_model
     from store import traces
     from store.filters import TraceQuery
@@ -75,7 +74,8 @@ def lens(
             total = traces.count(store.db, query)
             if total > len(ids):
                 say(f"The filter has {total:,} traces; the first {len(ids):,} are scored (--limit).")
-        done = asyncio.run(_score(lab, store, ids, refs, again=again))
+        score = partial(score_traces, again=again, on_scored=partial(advance, "Scored"))
+        done = with_servers(lab, lambda manager: score(lab, store, ids, refs, manager))
         found = [_Chain(store, one, done.models) for one in ids]
     failures = [{"trace": one.trace_id, "model": one.model, "error": one.error} for one in done.failures]
     lines = [line for one in found for line in one.lines(surprises)]
@@ -86,15 +86,6 @@ def lens(
     emit({"traces": [one.as_item(with_tokens=tokens) for one in found], **data}, text=lines)
     if failures:
         raise typer.Exit(1)
-
-
-async def _score(lab: Lab, store: Store, ids: Sequence[str], refs: Sequence[ModelRef], *, again: bool) -> Pass:
-    from o1lab.lens.scoring import score_traces
-
-    async with servers(lab) as manager:
-        return await score_traces(
-            lab, store, ids, refs, manager, again=again, on_scored=lambda done, of: advance("Scored", done, of)
-        )
 
 
 class _Chain:
@@ -133,7 +124,6 @@ class _Chain:
 
     def lines(self, most: int) -> list[str]:
         from o1lab.chains.moves import MoveKind
-        from o1lab.format import aligned
         from o1lab.lens.figures import losses_by_kind, rank_text, surprises
 
         if not self.scores:

@@ -15,10 +15,10 @@ from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.cli.sheets import markdown_text
 from o1lab.cli.train_group import wait_for
+from o1lab.errors import UsageError
 from o1lab.format import aligned, duration
 
 if TYPE_CHECKING:
-    from o1lab.train.recipe import Recipe
     from o1lab.transparency.curve import Curve
     from o1lab.transparency.curve_run import CurvePlan, Estimate
     from o1lab.transparency.lesson import Lesson
@@ -28,12 +28,6 @@ verbs = Verbs(
     help="What distillation did to a student. `o1lab lesson RUN...` is short for `o1lab lesson show RUN...`.",
     cls=group_that_means("show"),
 )
-
-
-def _recipe() -> type[Recipe]:
-    from o1lab.train.recipe import Recipe
-
-    return Recipe
 
 
 @verbs.command("show")
@@ -73,7 +67,7 @@ def lesson_show(
 
 
 @verbs.command(
-    "curve", settings=_recipe,
+    "curve", settings="o1lab.train.recipe:Recipe",
     only=("base", "system_prompt", "lora_r", "lora_alpha", "steps", "epochs", "batch_size", "learning_rate",
           "max_length", "eval_rows", "device"),
 )  # fmt: skip
@@ -121,7 +115,6 @@ def lesson_curve(
     Example: o1lab lesson curve long --suite demo-sums --sizes 50,100,200,400 --steps 120 --teacher solver --dry-run
     """
     from o1lab.config import load_config
-    from o1lab.errors import UsageError
     from o1lab.train import recipe_file
     from o1lab.train.groups import require_small
     from o1lab.transparency import curve_run

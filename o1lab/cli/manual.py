@@ -14,7 +14,7 @@ from o1lab import __version__
 from o1lab.cli.command import Verbs
 from o1lab.cli.output import emit
 from o1lab.cli.tree import Command, commands
-from o1lab.errors import EXIT_STATUSES
+from o1lab.errors import EXIT_STATUSES, LabError
 from o1lab.paths import VARIABLES
 
 verbs = Verbs()
@@ -35,7 +35,6 @@ def man(
 
     Examples: o1lab man; o1lab man build/man
     """
-    from o1lab.errors import LabError
     from o1lab.files import write_text
 
     data = os.environ.get("XDG_DATA_HOME")

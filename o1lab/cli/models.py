@@ -12,7 +12,7 @@ from o1lab.cli import models_lab, models_push
 from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
-from o1lab.errors import UsageError
+from o1lab.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from o1lab.models.prompts import PromptOptions
@@ -53,7 +53,6 @@ def forget(
     Example: o1lab models forget o1
     """
     from o1lab.config import load_config
-    from o1lab.errors import NotFoundError
     from o1lab.inference.refused import forget
     from o1lab.serve.endpoints import base_url
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +12,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import confirm, current_lab, emit, lab_if_any, say
+from o1lab.errors import NotFoundError, RefusedError, UsageError
 from o1lab.format import byte_size
 from o1lab.text import one_line
 
@@ -47,8 +49,6 @@ def ls(
 
     Example: o1lab models ls --kind imported
     """
-    from dataclasses import asdict
-
     from o1lab.serve.known import known_models
 
     lab = lab_if_any()
@@ -121,7 +121,6 @@ def rm(
 
     Example: o1lab models rm kims
     """
-    from o1lab.errors import NotFoundError
     from o1lab.models.imported import find_imported, imported_models, remove, size_of
 
     lab = current_lab()
@@ -150,7 +149,6 @@ def _require_unused(lab: Lab, one: Imported) -> None:
     Raises:
         RefusedError: something does.
     """
-    from o1lab.errors import RefusedError
     from o1lab.serve.records import live_records
 
     for record in live_records(lab):
@@ -175,7 +173,6 @@ def _is_base(base: object, one: Imported) -> bool:
 
 def _unfinished_runs(lab: Lab, one: Imported) -> list[RunDir]:
     """Return the runs on a model that train, or that can be resumed."""
-    from o1lab.errors import UsageError
     from o1lab.train.recipe_file import load_values
     from o1lab.train.run_directory import list_run_dirs
 

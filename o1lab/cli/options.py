@@ -1,7 +1,7 @@
 """Command line options generated from a settings model, grouped in ``--help`` by the model's sections.
 
-A command gets them with ``@verbs.command(settings=model)`` and reads the given values with :func:`given`. The model is
-imported only when such a command is parsed, because importing pydantic takes longer than most verbs take to run.
+A command gets them with ``@verbs.command(settings="MODULE:CLASS")`` and reads the given values with :func:`given`. The
+model is imported only when such a command is parsed: importing pydantic takes longer than most commands take to run.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import typer
 
 from o1lab.cli.naming import completing
 from o1lab.cli.output import invocation
+from o1lab.errors import UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from typer._click import Parameter
 
     from o1lab.settings import Setting
-
-LoadModel = Callable[[], "type[BaseModel]"]
 
 
 def given() -> dict[str, Any]:
@@ -35,7 +34,6 @@ def whole_numbers(option: str, text: str) -> list[int]:
     Raises:
         UsageError: a part is not a whole number.
     """
-    from o1lab.errors import UsageError
 
     parts = [part.strip() for part in text.split(",")]
     if wrong := next((part for part in parts if not part.isdecimal()), None):

@@ -10,6 +10,7 @@ import typer
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
 from o1lab.cli.output import current_lab, emit, opened
+from o1lab.errors import UsageError
 from o1lab.text import one_line
 from store.records import LONGEST_NAME, NAME_RULE, is_name
 
@@ -53,7 +54,6 @@ def dataset_pairs(
     """
     from o1lab.config import load_config
     from o1lab.distill.pairs import BYS, SOURCES, PairsPlan, make_pairs
-    from o1lab.errors import UsageError
     from o1lab.serve.registry import find_model
     from store import datasets
     from store.filters import TraceQuery

@@ -13,6 +13,7 @@ from o1lab.cli.listing import Column, Item, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.cli.pager import emit_paged
+from o1lab.paths import annotator
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -221,7 +222,6 @@ def problems_leave(ids: IdsArgument, note: NoteOption = "") -> None:
 
 
 def _rule_on(ids: list[str], ruling: Any, note: str) -> None:
-    from o1lab.paths import annotator
     from store import exclusions, problems
 
     with opened() as store:

@@ -7,12 +7,13 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from o1lab.cli.busy import hold
-from o1lab.errors import signal_status
+from o1lab.cli.output import emit, say
+from o1lab.errors import Interrupted, signal_status
 from o1lab.format import duration, money
 from o1lab.text import one_line, visible
 
@@ -22,13 +23,25 @@ if TYPE_CHECKING:
 
 
 class ProgressLine:
-    """A progress line, rewritten in place on a terminal; elsewhere a new line is printed at every tenth, and when
-    the job waits for something else."""
+    """A progress line for the duration of a block.
+
+    It is rewritten in place on a terminal; elsewhere a new line is printed at every tenth, and when the job waits for
+    something else.
+    """
 
     def __init__(self) -> None:
         hold()
         self._live = sys.stderr.isatty()
         self._last = (-1, "", "")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._live:
+            with contextlib.suppress(OSError):
+                sys.stderr.write("\n")
+                sys.stderr.flush()
 
     def show(self, status: CountedStatus) -> None:
         with contextlib.suppress(OSError):  # the terminal may be closed; the job continues
@@ -47,12 +60,6 @@ class ProgressLine:
             self._last = now
             sys.stderr.write(visible(text_of(status)) + "\n")
         sys.stderr.flush()
-
-    def end(self) -> None:
-        if self._live:
-            with contextlib.suppress(OSError):
-                sys.stderr.write("\n")
-                sys.stderr.flush()
 
 
 _MORE_COUNTS = {"incomplete": "cut off", "unextracted": "no answer", "unscored": "unscored", "cached": "reused"}
@@ -76,6 +83,45 @@ def text_of(status: CountedStatus) -> str:
     if status.state == "running" and status.message:
         parts.append(status.message)
     return "  ".join(parts)
+
+
+def run_job(
+    folder: JobFolder[Any, Any],
+    work: Callable[..., object],
+    summary: Callable[[], dict[str, Any]],
+    lines: Callable[[dict[str, Any]], list[str]],
+    faults: Callable[[Any], Sequence[FaultCount]],
+) -> int:
+    """Run a job that asks models to its end in this process, print the result, and return the exit status.
+
+    Args:
+        folder: the job.
+        work: runs the job; called with ``watch``, which shows its status, and ``signals``.
+        summary: returns the JSON of the job.
+        lines: returns the lines for people, from the JSON.
+        faults: returns the errors of the job.
+    """
+    from o1lab.jobs.worker import Signals
+
+    title = f"{folder.noun.capitalize()} {folder.id}"
+    say(f"{title} (after an interruption, resume with: {folder.verb} resume {folder.id})")
+    signals, given_up = Signals(), False
+    with ProgressLine() as line:
+        try:
+            work(watch=line.show, signals=signals)
+        except Interrupted:  # the second Ctrl-C: still print the final status
+            given_up = True
+    item = summary()
+    stopped_by, failed = "interrupt" if given_up else item["stopped_by"], item["failed"]
+    # One line for each of the most frequent errors.
+    why = [f"{fault.number} x {fault.code}: {fault.sentence}" for fault in faults(folder)[:3]] if failed else []
+    emit(item, text=[*lines(item), *result_notes(item), *why])
+    return exit_status(stopped_by, failed, signals.first)
+
+
+def result_notes(item: dict[str, Any]) -> list[str]:
+    """Return the message, the hint and the notes of a job, from its JSON."""
+    return [*filter(None, (item["message"], item["hint"])), *item["notes"]]
 
 
 def exit_status(stopped_by: str | None, failed: int, number: int = signal.SIGINT) -> int:
@@ -109,11 +155,6 @@ def job_details(folder: JobFolder[Any, Any], info: JobInfo[Any, Any], faults: Se
         "seconds_left": info.status.seconds_left,
         "heartbeat_age_s": None if info.heartbeat_age_s is None else round(info.heartbeat_age_s, 1),
     }
-
-
-def fault_summary(faults: Sequence[FaultCount], failed: int) -> list[str]:
-    """Return one line for each of the most frequent errors of a job with failed samples."""
-    return [f"{fault.number} x {fault.code}: {fault.sentence}" for fault in faults[:3]] if failed else []
 
 
 def fault_lines(faults: Sequence[FaultCount]) -> list[str]:

@@ -10,6 +10,7 @@ import typer
 from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
+from o1lab.errors import LabError
 
 if TYPE_CHECKING:
     from o1lab.distill.run_directory import RunFolder
@@ -107,15 +108,11 @@ def _ask(lab: Lab, folder: RunFolder, base: str) -> None:
     """
     from o1lab.cli.progress import ProgressLine
     from o1lab.distill.worker import run_here
-    from o1lab.errors import LabError
 
     again = f"o1lab distill resume {folder.id}, then o1lab dataset replay --base {base} --run {folder.id}"
     say(f"Teacher run {folder.id} asks {base}. To go on after an interruption: {again}")
-    line = ProgressLine()
-    try:
+    with ProgressLine() as line:
         status = run_here(lab, folder, watch=line.show)
-    finally:
-        line.end()
     if status.state != "finished" or status.failed:
         what = status.message.rstrip(".") or f"{status.failed} of {status.requested} calls failed"
         raise LabError(f"The teacher run {folder.id} is {status.state}: {what}.", f"Go on: {again}", code="replay")

@@ -11,6 +11,7 @@ import typer
 
 from o1lab.cli.command import Verbs
 from o1lab.cli.output import emit, invocation, say
+from o1lab.errors import UsageError
 
 if TYPE_CHECKING:
     from o1lab.transparency.reproduce.replay import Reproduction
@@ -47,7 +48,6 @@ def reproduce(
 
     Example: o1lab reproduce paper/report --lab again --train --json
     """
-    from o1lab.errors import UsageError
     from o1lab.transparency.report.manifest import MANIFEST
     from o1lab.transparency.reproduce.replay import Options
     from o1lab.transparency.reproduce.replay import reproduce as repeat

@@ -18,12 +18,13 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, lab_if_any, say, wants_json
 from o1lab.errors import NotFoundError, O1LabError, RefusedError, UsageError, signal_status
+from o1lab.paths import Lab, annotator
+from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.chat.chains import BegunChain
     from o1lab.config import ChatConfig, Config
     from o1lab.inference.events import Sampling
-    from o1lab.paths import Lab
     from o1lab.serve.registry import ModelRef
     from store import Store
 
@@ -207,7 +208,6 @@ async def _chat(
     from o1lab.inference.chat_client import ChatClient
     from o1lab.labs import open_lab
     from o1lab.serve.registry import find_model, open_model
-    from o1lab.text import one_line
 
     refs = [find_model(lab, name) for name in names]
     store = open_lab(lab)
@@ -261,7 +261,6 @@ def _begun(store: Store, refs: list[ModelRef], name: str, appended: str) -> Begu
     """Return the part of a recorded chain from which the models go on."""
     from o1lab.chat import chains, prefixes
     from o1lab.chat.answering import cannot_continue
-    from o1lab.paths import annotator
 
     if whys := [why for ref in refs if (why := cannot_continue(ref))]:
         raise UsageError(whys[0], "Choose a base, a checkpoint, the solver, or a server of `o1lab serve`.")

@@ -12,6 +12,7 @@ import typer
 from o1lab.cli.busy import clear
 from o1lab.cli.destination import DASH, destination, is_stdout
 from o1lab.cli.output import emit, print_json, print_text, wants_json
+from o1lab.errors import LabError, UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -53,7 +54,6 @@ def chosen_format(wanted: str | None, out: Path | None) -> str:
     Raises:
         UsageError: the format or the suffix is unknown.
     """
-    from o1lab.errors import UsageError
     from o1lab.evaluate.report.render import FORMATS
 
     if wanted is None:
@@ -73,7 +73,6 @@ def write_file(path: Path, text: str) -> None:
     Raises:
         LabError: the file cannot be written.
     """
-    from o1lab.errors import LabError
     from o1lab.files import atomic_write
 
     if is_stdout(path):

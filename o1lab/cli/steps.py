@@ -11,11 +11,11 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.jobs import DetachOption, EstimateOption, ResumeOption, resume_job
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
+from o1lab.errors import UsageError
 from o1lab.format import percent
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.distill.settings import TeacherRunSettings
     from o1lab.evaluate.rating.steps import StepAgreement
 
 _OPTIONS = (
@@ -26,16 +26,10 @@ _GREEDY = {"temperature": 0.0, "seed": 0, "max_tokens": 4096}
 _MOST_LISTED = 40
 
 
-def _settings() -> type[TeacherRunSettings]:
-    from o1lab.distill.settings import TeacherRunSettings
-
-    return TeacherRunSettings
-
-
 verbs = Verbs()
 
 
-@verbs.command("judge-steps", settings=_settings, only=_OPTIONS)
+@verbs.command("judge-steps", settings="o1lab.distill.settings:TeacherRunSettings", only=_OPTIONS)
 def judge_steps(
     judge: Annotated[
         str | None,
@@ -60,7 +54,6 @@ def judge_steps(
     """
     from o1lab.cli.distill import JOBS, begin
     from o1lab.distill.runs import read_settings
-    from o1lab.errors import UsageError
 
     lab, values = current_lab(), options.given()
     if resume is not None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from statistics import quantiles
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.asking import servers
+from o1lab.cli.asking import with_servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
+from o1lab.format import aligned
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def suitability_of(
     from o1lab.config import load_config
     from o1lab.evaluate import pass_rates
     from o1lab.lens.asking import require_scores
+    from o1lab.lens.suitability import fill
     from o1lab.serve.registry import find_model
     from store import suitability, traces
     from store.filters import TraceQuery
@@ -75,7 +76,7 @@ def suitability_of(
         ref = find_model(lab, model or (before.name if before else load_config(lab).base))
         require_scores(ref)
         ids = traces.ids(store.db, query)
-        filled = asyncio.run(_fill(lab, store, ids, ref, local=local))
+        filled = with_servers(lab, lambda manager: fill(lab, store, ids, ref, manager, local=local, on_done=advance))
         suitability.choose(store.db, filled.model, ref.id)
         evaluation, unanswered = _ask(lab, store, ids, ref, samples, max_tokens) if samples else (None, 0)
         pass_rates.count(lab, store, ref)
@@ -95,13 +96,6 @@ def suitability_of(
         raise typer.Exit(1)
 
 
-async def _fill(lab: Lab, store: Store, ids: Sequence[str], ref: ModelRef, *, local: bool) -> Filled:
-    from o1lab.lens.suitability import fill
-
-    async with servers(lab) as manager:
-        return await fill(lab, store, ids, ref, manager, local=local, on_done=advance)
-
-
 def _ask(
     lab: Lab, store: Store, ids: Sequence[str], ref: ModelRef, samples: int, max_tokens: int
 ) -> tuple[str | None, int]:
@@ -114,7 +108,6 @@ def _ask(
     from o1lab.evaluate import pass_rates
     from o1lab.evaluate.run import control
     from o1lab.evaluate.run.worker import run_here
-    from o1lab.jobs.worker import Signals
 
     known = pass_rates.count(lab, store, ref)
     wanted = [one for one in pass_rates.problems_of(store.db, ids) if known.get(one, (0, 0))[1] < samples]
@@ -124,11 +117,8 @@ def _ask(
     values = {"suite": suite.stem, "model": ref.id, "samples": samples, "max_tokens": max_tokens}
     folder = control.start(lab, control.read_settings(lab, values))
     say(f"Evaluation {folder.id} asks {len(wanted) - unanswered:,} problems; resume it: o1lab eval resume {folder.id}")
-    line = ProgressLine()
-    try:
-        run_here(lab, folder, watch=line.show, signals=Signals())
-    finally:
-        line.end()
+    with ProgressLine() as line:
+        run_here(lab, folder, watch=line.show)
     return folder.id, unanswered
 
 
@@ -143,8 +133,6 @@ def spread(values: Iterable[float | None]) -> dict[str, float | int | None]:
 
 
 def _lines(student: str, number: int, filled: Filled, figures: dict[str, dict[str, Any]]) -> Iterable[str]:
-    from o1lab.format import aligned
-
     known = f"; {filled.known:,} were complete" if filled.known else ""
     yield f"{filled.scored:,} scored, {filled.local:,} sentence by sentence{known}"
     yield f"{number:,} traces for the student {one_line(student, 60)}, which filters and lists show from now on:"

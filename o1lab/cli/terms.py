@@ -10,6 +10,7 @@ import typer
 
 from o1lab.cli.busy import paused
 from o1lab.cli.output import say
+from o1lab.errors import RefusedError
 
 Made = TypeVar("Made")
 
@@ -27,7 +28,6 @@ def with_terms(make: Callable[[bool], Made], *, accepted: bool) -> Made:
     Raises:
         RefusedError: the terms were not accepted, or there is no terminal to ask on.
     """
-    from o1lab.errors import RefusedError
 
     try:
         return make(accepted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,8 @@ from o1lab.cli.listing import Column, Item, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import emit, opened, say, write_raw
 from o1lab.cli.pager import Line, emit_paged
+from o1lab.errors import NotFoundError, UsageError
+from o1lab.paths import annotator
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -117,8 +120,6 @@ def traces_show(
 
     Example: o1lab traces show 3f9c --raw > chain.txt
     """
-    from dataclasses import asdict
-
     from o1lab.cli.trace_text import shown_move
     from o1lab.ingest.annotation_text import clock, in_full
     from o1lab.ingest.corrections import corrected
@@ -278,9 +279,7 @@ def annotate(
     Examples: o1lab annotate 3f9c --accept --rating 4 --tag clear; o1lab annotate 3f9c --span 120:240:"wrong turn";
     o1lab annotate 3f9c --label 4-6:slip --move 7:verify; o1lab annotate 3f9c --wrong-step 4; o1lab annotate 3f9c --undo
     """
-    from o1lab.errors import UsageError
     from o1lab.ingest.annotation_text import adjudication_note, clock, what
-    from o1lab.paths import annotator
     from store import annotations as annotation_log
     from store import traces
     from store.decisions import DECISIONS, policy_of
@@ -331,7 +330,6 @@ def annotate(
 
 def _annotated(db: Database, trace: str, kind: str, value: str, annotator: str) -> list[Annotation]:
     """Add annotations whose value was given on the command line: several if several moves are corrected."""
-    from o1lab.errors import NotFoundError
     from o1lab.ingest.corrections import read_kind, read_moves
     from o1lab.ingest.measuring import moves_of
     from o1lab.ingest.steps import read_step
@@ -358,7 +356,6 @@ def _annotated(db: Database, trace: str, kind: str, value: str, annotator: str) 
 
 
 def _undo(db: Database, trace: str, annotator: str) -> Annotation:
-    from o1lab.errors import NotFoundError
     from store import annotations as annotation_log
 
     record = annotation_log.undo(db, annotator=annotator, trace_id=trace)
@@ -368,8 +365,6 @@ def _undo(db: Database, trace: str, annotator: str) -> Annotation:
 
 
 def _span(text: str, length: int) -> tuple[tuple[int, int], str]:
-    from o1lab.errors import UsageError
-
     parts = text.split(":", _SPAN_PARTS - 1)
     if len(parts) < _SPAN_PARTS or not (parts[0].isdecimal() and parts[1].isdecimal() and parts[2].strip()):
         raise UsageError(f"'{text}' is not a valid span.", "Write it as A:B:LABEL, for example 120:240:slip.")

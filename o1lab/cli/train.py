@@ -30,17 +30,15 @@ from o1lab.cli.train_output import (
     started_text,
     started_values,
 )
+from o1lab.errors import UsageError
 from o1lab.format import number
 from o1lab.train.run_columns import COLUMNS, LISTED
 
 if TYPE_CHECKING:
-    from o1lab.jobs.manage import JobKind
     from o1lab.paths import Lab
     from o1lab.train.groups import Sample
-    from o1lab.train.recipe import Recipe
     from o1lab.train.run_columns import RunColumn
     from o1lab.train.run_directory import RunDir, RunState
-    from store.filters import RunQuery
 
 verbs = Verbs()
 run_verbs = Verbs("runs", help="List, show, stop, resume, rename and delete training runs.")
@@ -48,13 +46,10 @@ verbs.add_typer(run_verbs)
 _LOG_LINES = 20
 
 
-def _recipe() -> type[Recipe]:
-    from o1lab.train.recipe import Recipe
-
-    return Recipe
+RECIPE = "o1lab.train.recipe:Recipe"
 
 
-@verbs.command("train", settings=_recipe)
+@verbs.command("train", settings=RECIPE)
 def train(
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Recipe file in YAML; the options override its values.")
@@ -111,7 +106,6 @@ def train(
 
     Example: o1lab train --dataset accepted --with-control --seed 1,2,3
     """
-    from o1lab.errors import UsageError
     from o1lab.train import groups, recipe_file
     from o1lab.train.launch import launch
     from o1lab.train.preflight.report import run_preflight
@@ -211,7 +205,6 @@ def _drawn(size: int, seed: int, values: Sequence[Mapping[str, Any]], *, control
     Raises:
         UsageError: the command starts no group, or one of which all runs are needed.
     """
-    from o1lab.errors import UsageError
     from o1lab.train import groups
 
     if control or len(values) > 1 or not groups.has_lists(values[0]):
@@ -228,7 +221,6 @@ def _planned(text: str | None, *, dry_run: bool) -> int | None:
     Raises:
         UsageError: it names none, or the command trains.
     """
-    from o1lab.errors import UsageError
 
     if text is None:
         return None
@@ -244,7 +236,6 @@ def _planned(text: str | None, *, dry_run: bool) -> int | None:
 def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[str]) -> list[dict[str, Any]]:
     """Return the values of each run to start: one, or one per phase of the recipe file."""
     from o1lab.config import load_config
-    from o1lab.errors import UsageError
     from o1lab.train import groups, phases, recipe_file
 
     values: dict[str, Any] = {"base": load_config(lab).base}
@@ -273,12 +264,6 @@ def _rows(lab: Lab) -> list[dict[str, Any]]:
     from o1lab.train.run_list import RunReader
 
     return [dict(entry.figures) for entry in RunReader(lab).read().entries]
-
-
-def _run_query() -> type[RunQuery]:
-    from store.filters import RunQuery
-
-    return RunQuery
 
 
 def _column(column: RunColumn) -> Column:
@@ -348,27 +333,21 @@ def _stopping(lab: Lab, state: RunState) -> dict[str, Any]:
     }
 
 
-def _kind() -> JobKind[Any]:
-    from o1lab.train.launch import RUNS
-
-    return RUNS
-
-
 JOBS = JobCommands(
     "run",
-    _kind,
+    "o1lab.train.launch:RUNS",
     _rows,
     _COLUMNS,
     "No run yet. Start one: o1lab train --dataset NAME",
     _show,
     _stopping,
     "It saves a checkpoint after its current step.",
-    settings=_recipe,
+    settings=RECIPE,
     changes=("on", "processes", "nodes"),  # o1lab.train.launch.RESUME_CHANGES
     can_pause=False,
     groups=GroupCommands(members, show_group, left_out=hopeless),
     more_columns=_MORE_COLUMNS,
-    query=_run_query,
+    filter="store.filters:RunQuery",
 )
 add_job_verbs(run_verbs, JOBS)
 run_verbs.command("export")(runs_export)

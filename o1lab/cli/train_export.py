@@ -11,6 +11,7 @@ from o1lab.cli.destination import DASH, STDOUT, destination, is_stdout
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit
 from o1lab.cli.train_group import members_or_run
+from o1lab.errors import UsageError
 
 
 def runs_export(
@@ -29,7 +30,6 @@ def runs_export(
 
     Examples: o1lab runs export 3f9c loss.csv; o1lab runs export sums-seed - --parquet > runs.parquet
     """
-    from o1lab.errors import UsageError
     from o1lab.train.export import export_metrics
 
     if as_csv and as_parquet:

@@ -10,7 +10,7 @@ import typer
 
 from o1lab.cli.output import emit, say, wants_json
 from o1lab.cli.train_output import ended_text, follow_run, preflight_text, started_values
-from o1lab.errors import Interrupted
+from o1lab.errors import Interrupted, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from o1lab.paths import Lab
@@ -104,7 +104,6 @@ def with_control(lab: Lab, values: Mapping[str, Any], *, dry_run: bool) -> dict[
     """
     from o1lab.cli.output import opened
     from o1lab.distill.control import find_control, make_control
-    from o1lab.errors import UsageError
     from o1lab.models.base import resolve_base, token_counter
     from store import datasets
 
@@ -150,7 +149,6 @@ def comparison(lab: Lab, name: str) -> Comparison:
     Raises:
         NotFoundError: there is no such group.
     """
-    from o1lab.errors import NotFoundError
     from o1lab.train.group_figures import compare
     from o1lab.train.groups import find_group
 

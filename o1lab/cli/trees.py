@@ -12,6 +12,7 @@ from o1lab.cli.filters import read_filter
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import emit, opened, say
+from o1lab.errors import LabError, UsageError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ ProblemsOption = Annotated[
 ]
 
 
-def _rules() -> type[TreeRules]:
-    from o1lab.chains.tree_walk import TreeRules
-
-    return TreeRules
+_RULES = "o1lab.chains.tree_walk:TreeRules"
 
 
 def _given_rules() -> TreeRules:
@@ -71,7 +69,7 @@ def trees_ls(
     emit_list(items, columns, total=total, empty=empty)
 
 
-@verbs.command("show", settings=_rules)
+@verbs.command("show", settings=_RULES)
 def trees_show(
     identity: Annotated[
         str,
@@ -115,7 +113,6 @@ def trees_show(
 def _find(store: Store, identity: str) -> tuple[Tree, Walk]:
     """Return the tree of an id and the walk to mark: that of the trace, or the one by the given rules."""
     from o1lab.chains.tree_walk import walk_tree
-    from o1lab.errors import UsageError
     from o1lab.ingest.trees import load_tree, walk_of_trace
     from store import traces, trees
     from store.errors import MissingError
@@ -133,7 +130,7 @@ def _find(store: Store, identity: str) -> tuple[Tree, Walk]:
     return tree, walk_tree(load_tree(store, tree.id), _given_rules())
 
 
-@verbs.command("walk", settings=_rules)
+@verbs.command("walk", settings=_RULES)
 def trees_walk(
     identities: Annotated[
         list[str] | None,
@@ -148,7 +145,6 @@ def trees_walk(
     Example: o1lab trees walk --dead-ends 3 --dead-end-order lowest
     """
     from o1lab.distill.search import token_counter
-    from o1lab.errors import LabError, UsageError
     from o1lab.ingest.trees import walk_trees
     from store import trees
     from store.filters import ProblemQuery
@@ -166,7 +162,7 @@ def trees_walk(
         _emit_walked(store, made, {}, "")
 
 
-@verbs.command("make", settings=_rules)
+@verbs.command("make", settings=_RULES)
 def trees_make(
     where: ProblemsOption = "excluded:no",
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of problems to search.")] = None,

@@ -11,6 +11,8 @@ from o1lab.cli.listing import Column, Item, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, print_json, wants_json
 from o1lab.cli.sheets import TableFile, TableFormat, chosen_format, emit_table, print_styled, terminal_width
+from o1lab.errors import NotFoundError, UsageError
+from o1lab.paths import annotator
 
 if TYPE_CHECKING:
     from o1lab.transparency.framework import Framework
@@ -64,7 +66,6 @@ def tti(
 
     Example: o1lab tti --out leaderboard.tex
     """
-    from o1lab.errors import UsageError
     from o1lab.transparency.framework import find_framework
     from o1lab.transparency.scores import SELF
 
@@ -98,7 +99,6 @@ def _answer(
     store: Store, index: Framework, work: str, item: str, answer: str, *,
     evidence: str, note: str, scorer: str | None,
 ) -> None:  # fmt: skip
-    from o1lab.paths import annotator
     from o1lab.transparency.scores import SELF, check_answer, score
     from store import transparency as log
 
@@ -129,7 +129,6 @@ def _history(store: Store, index: Framework, work: str) -> None:
 
 
 def _show_work(store: Store, index: Framework, work: str) -> None:
-    from o1lab.errors import NotFoundError
     from o1lab.transparency.scores import agreement, all_works
 
     named = [one for one in all_works(index, _current(store, index)) if one.name == work]

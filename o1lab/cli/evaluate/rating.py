@@ -12,6 +12,8 @@ from o1lab.cli.destination import DASH, destination
 from o1lab.cli.jobs import evaluation_ids
 from o1lab.cli.naming import completing
 from o1lab.cli.output import emit, opened
+from o1lab.errors import RefusedError, UsageError
+from o1lab.paths import annotator
 
 if TYPE_CHECKING:
     from store.sqlite import Database
@@ -53,9 +55,7 @@ def eval_rate(
 
     Examples: o1lab eval rate 3f9c 81aa; o1lab eval rate 3f9c 81aa --sample 0b61f3a9d2c4 --value 85
     """
-    from o1lab.errors import UsageError
     from o1lab.evaluate.rating import sheets
-    from o1lab.paths import annotator
     from store import ratings
 
     actions = (sample is not None or value is not None, undo, export is not None, sheet_file is not None)
@@ -112,7 +112,6 @@ def eval_agreement(
 
     Example: o1lab eval agreement 3f9c 81aa
     """
-    from o1lab.errors import RefusedError
     from o1lab.evaluate.rating import sheets
 
     with opened() as store:
@@ -157,9 +156,7 @@ def eval_calibrate(
 
     Examples: o1lab eval calibrate 3f9c; o1lab eval calibrate 3f9c --sample 1 --label refused
     """
-    from o1lab.errors import UsageError
     from o1lab.evaluate.rating import calibration, sheets
-    from o1lab.paths import annotator
     from store import calibrations
 
     if (sample is None) != (label is None) or (undo and label is not None):

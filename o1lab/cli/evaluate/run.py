@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,20 +10,26 @@ import typer
 from o1lab.cli import options
 from o1lab.cli.command import Verbs, group_that_means
 from o1lab.cli.evaluate import figures, rating, samples, suites, tables
-from o1lab.cli.jobs import DetachOption, JobCommands, ResumeOption, add_job_verbs, progress_column, resume_job
+from o1lab.cli.jobs import (
+    DetachOption,
+    JobCommands,
+    ResumeOption,
+    add_job_verbs,
+    progress_column,
+    resume_job,
+    start_job,
+)
 from o1lab.cli.listing import Column, Item
-from o1lab.cli.output import current_lab, emit, say
-from o1lab.cli.progress import fault_lines, job_details
+from o1lab.cli.output import current_lab
+from o1lab.cli.progress import fault_lines, job_details, result_notes, run_job
+from o1lab.errors import LabError, UsageError
 from o1lab.format import money, percent
 from o1lab.labs import opened_lab
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.errors import LabError
     from o1lab.evaluate.run.control import EvalInfo
     from o1lab.evaluate.run.directory import EvalFolder
-    from o1lab.evaluate.run.settings import EvaluationSettings
-    from o1lab.jobs.manage import JobKind
     from o1lab.paths import Lab
     from store import Store
 
@@ -35,13 +42,10 @@ for module in (suites, figures, tables, samples, rating):
     verbs.add_typer(module.verbs)
 
 
-def _settings() -> type[EvaluationSettings]:
-    from o1lab.evaluate.run.settings import EvaluationSettings
-
-    return EvaluationSettings
+_SETTINGS = "o1lab.evaluate.run.settings:EvaluationSettings"
 
 
-@verbs.command("run", settings=_settings)
+@verbs.command("run", settings=_SETTINGS)
 def eval_run(
     resume: ResumeOption = None,
     rescore: Annotated[
@@ -59,7 +63,6 @@ def eval_run(
 
     Example: o1lab eval aime24 --model o1 --samples 8 --temperature 0.6 --budget-usd 20
     """
-    from o1lab.errors import UsageError
     from o1lab.evaluate.run import control
 
     lab = current_lab()
@@ -80,17 +83,11 @@ def eval_run(
         settings = control.read_settings(lab, values)
         folder = control.start(lab, settings)
     scores_only = rescore is not None
-    if detach:
-        pid = control.launch_detached(folder, scores_only=scores_only)
-        answer = summary(lab, folder.info()) | {"pid": pid}
-        text = f"Evaluation {folder.id} is running in the background. Status: o1lab eval show {folder.id}"
-        emit(answer, text=text)
-        return
-    raise typer.Exit(_run(lab, folder, scores_only=scores_only))
+    launch = partial(control.launch_detached, scores_only=scores_only)
+    start_job(lab, JOBS, folder, detach=detach, launch=launch, run=partial(_run, scores_only=scores_only))
 
 
 def _rows(lab: Lab) -> list[dict[str, Any]]:
-    from o1lab.errors import LabError
     from o1lab.evaluate.run.control import EVALUATIONS
 
     rows = []
@@ -124,14 +121,7 @@ def _show(lab: Lab, folder: EvalFolder, info: EvalInfo) -> tuple[dict[str, Any],
 
     faults = control.faults(folder)
     item = summary(lab, info, brief=False) | job_details(folder, info, faults)
-    lines = [*_lines(item), *(word for word in (item["message"], item["hint"]) if word), *item["notes"]]
-    return item, [*lines, *fault_lines(faults), "", f"folder  {folder.path}"]
-
-
-def _kind() -> JobKind[Any]:
-    from o1lab.evaluate.run.control import EVALUATIONS
-
-    return EVALUATIONS
+    return item, [*_lines(item), *result_notes(item), *fault_lines(faults), "", f"folder  {folder.path}"]
 
 
 def summary(lab: Lab, info: EvalInfo, *, brief: bool = True) -> dict[str, Any]:
@@ -182,39 +172,25 @@ def _models(lab: Lab) -> str:
 
 
 def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False) -> int:
-    """Run it to its end in this process; return the exit status."""
-    from o1lab.cli.progress import ProgressLine, exit_status, fault_summary
-    from o1lab.errors import Interrupted
+    """Run an evaluation to its end in this process; return the exit status."""
     from o1lab.evaluate.run.control import faults
     from o1lab.evaluate.run.worker import run_here
-    from o1lab.jobs.worker import Signals
 
-    say(f"Evaluation {folder.id} (after an interruption, resume with: o1lab eval resume {folder.id})")
-    line, signals, given_up = ProgressLine(), Signals(), False
-    try:
-        run_here(lab, folder, scores_only=scores_only, watch=line.show, signals=signals)
-    except Interrupted:  # the second Ctrl-C: still print the final status
-        given_up = True
-    finally:
-        line.end()
-    item = summary(lab, folder.info(), brief=False)
-    why = fault_summary(faults(folder), item["failed"])
-    words = [*_lines(item), item["message"], item["hint"], *item["notes"], *why, *_why(item)]
-    emit(item, text=(word for word in words if word))
-    stopped_by = "interrupt" if given_up else item["stopped_by"]
-    return exit_status(stopped_by, item["failed"], signals.first)
+    work = partial(run_here, lab, folder, scores_only=scores_only)
+    result = partial(summary, lab, brief=False)
+    return run_job(folder, work, lambda: result(folder.info()), lambda item: [*_lines(item), *_why(item)], faults)
 
 
 JOBS = JobCommands(
     "evaluation",
-    _kind,
+    "o1lab.evaluate.run.control:EVALUATIONS",
     _rows,
     _COLUMNS,
     "No evaluation yet. Start one: o1lab eval SUITE --model MODEL",
     _show,
     summary,
     "Calls in flight are completed first.",
-    _settings,
+    _SETTINGS,
     (
         "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
         "silence_timeout_s", "first_token_timeout_s", "budget_usd",

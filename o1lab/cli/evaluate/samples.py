@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.listing import Column, Item, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say, wants_json, write_raw
+from o1lab.errors import NotFoundError, UsageError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -62,7 +64,6 @@ def eval_samples(
 
     Example: o1lab eval samples 3f9c --outcome incorrect --longest --limit 20
     """
-    from o1lab.errors import UsageError
     from store import evaluations, sample_list
     from store.filters import Condition, SampleQuery
 
@@ -98,8 +99,6 @@ def eval_sample(
 
     Example: o1lab eval sample 3f9c 60
     """
-    from dataclasses import asdict
-
     from o1lab.evaluate.items import adapted_line
     from o1lab.evaluate.rating.promote import sample_text
     from store import annotations as annotation_log
@@ -264,7 +263,6 @@ def eval_case(
 
 
 def _scorer(db: Any, evaluation: Any, wanted: str | None) -> str:
-    from o1lab.errors import NotFoundError
     from store import evaluations
 
     known = evaluations.scorers(db, evaluation.id)

@@ -12,6 +12,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.listing import Column, Item, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
+from o1lab.errors import LabError, O1LabError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ def eval_suites() -> None:
 
     Example: o1lab eval suites
     """
-    from o1lab.errors import O1LabError
     from o1lab.evaluate.suites.loading import find_origin
     from o1lab.evaluate.suites.suite import all_suites
 
@@ -62,7 +62,6 @@ def eval_suite(
 
     Examples: o1lab eval suite xstest; o1lab eval suite math500 --items my-problems.jsonl
     """
-    from o1lab.errors import LabError
     from o1lab.evaluate.items import adapted_by, items_hash
     from o1lab.evaluate.suites.loading import load
     from o1lab.evaluate.suites.suite import find_suite
