@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.config import NotifySettings, load_config
-from o1lab.errors import O1LabError, from_store
+from o1lab.errors import O1LabError
 from o1lab.format import counted
 from o1lab.labs import open_lab
 from o1lab.paths import Lab, cache_dir
@@ -50,20 +50,29 @@ class Check:
 
 def examine(lab: Lab | None) -> list[Check]:
     """Run every check, in the order of the report; ``lab`` is None outside a lab. No check loads torch."""
-    checks: list[Callable[[], Check]] = [
-        _python,
-        _packages,
-        _student,
-        _gpu,
-        _plugins,
-        lambda: _disk(lab),
-        lambda: _keys(lab),
-        lambda: _notify(lab),
-    ]
-    if lab is not None:
-        checks.insert(0, lambda: _lab(lab))
-        checks += [lambda: _endpoints(lab), lambda: _jobs(lab), lambda: _servers(lab)]
-    return [check() for check in checks] + (_launchers(lab) if lab is not None else [])
+    checks: dict[str, Callable[[], Check]] = {
+        "python": _python,
+        "train": _packages,
+        "student": _student,
+        "gpu": _gpu,
+        "plugins": _plugins,
+        "disk": lambda: _disk(lab),
+        "keys": lambda: _keys(lab),
+        "notify": lambda: _notify(lab),
+    }
+    if lab is None:
+        return [_result(name, check) for name, check in checks.items()]
+    checks = {"lab": lambda: _lab(lab)} | checks
+    checks |= {"endpoints": lambda: _endpoints(lab), "jobs": lambda: _jobs(lab), "servers": lambda: _servers(lab)}
+    return [_result(name, check) for name, check in checks.items()] + _launchers(lab)
+
+
+def _result(name: str, check: Callable[[], Check]) -> Check:
+    """Run a check; an error that it raises is a failure."""
+    try:
+        return check()
+    except (O1LabError, StoreError) as error:
+        return Check(name, False, error.message, error.hint)
 
 
 def _python() -> Check:
@@ -72,13 +81,8 @@ def _python() -> Check:
 
 
 def _lab(lab: Lab) -> Check:
-    try:
-        config = load_config(lab)
-        store = open_lab(lab)
-    except StoreError as error:
-        return Check("lab", False, error.message, from_store(error).hint)
-    except O1LabError as error:
-        return Check("lab", False, error.message, error.hint)
+    config = load_config(lab)
+    store = open_lab(lab)
     notes = [store.note] if store.note else []
     store.close()
     if not config.lab.shared and (lab.root.stat().st_mode & 0o077) and (lab.database.stat().st_mode & 0o077):
@@ -204,10 +208,7 @@ def _disk(lab: Lab | None) -> Check:
 def _keys(lab: Lab | None) -> Check:
     from o1lab.serve.endpoints import key_faults
 
-    try:
-        endpoints = load_config(lab).endpoints if lab is not None else []
-    except O1LabError as error:
-        return Check("keys", False, error.message, error.hint)
+    endpoints = load_config(lab).endpoints if lab is not None else []
     missing = [e.key_env for e in endpoints if e.key_env and not os.environ.get(e.key_env)]
     if missing:
         fix = f"export {missing[0]}=... before you start o1lab."
@@ -222,10 +223,7 @@ def _notify(lab: Lab | None) -> Check:
     """Say how events of jobs reach a person, and whether the hook can be called. The bell rings in any case."""
     from o1lab.terminal import reach
 
-    try:
-        settings = load_config(lab).notify if lab is not None else NotifySettings()
-    except O1LabError as error:
-        return Check("notify", False, error.message, error.hint)
+    settings = load_config(lab).notify if lab is not None else NotifySettings()
     found = reach()
     detail = found.why + (f" (to change it: {found.fix})" if found.fix else "")
     if not settings.hook:
@@ -241,10 +239,7 @@ def _endpoints(lab: Lab) -> Check:
     from o1lab.inference.refused import remembered
     from o1lab.serve.endpoints import base_url, name_faults, url_fault
 
-    try:
-        config = load_config(lab)
-    except O1LabError as error:
-        return Check("endpoints", False, error.message, error.hint)
+    config = load_config(lab)
     faults = name_faults(config, _run_names(lab)) + [fault for e in config.endpoints if (fault := url_fault(e))]
     if faults:
         return Check("endpoints", False, "; ".join(faults), "Correct them in o1lab.toml.")
@@ -253,11 +248,9 @@ def _endpoints(lab: Lab) -> Check:
         for e in config.endpoints
         if (names := remembered(base_url(e), e.model))
     ]
-    return Check("endpoints", True, "; ".join(refused) or _named(len(config.endpoints)))
-
-
-def _named(number: int) -> str:
-    return f"{counted(number, 'endpoint')}, with valid URLs and names" if number else "none in o1lab.toml"
+    number = len(config.endpoints)
+    named = f"{counted(number, 'endpoint')}, with valid URLs and names" if number else "none in o1lab.toml"
+    return Check("endpoints", True, "; ".join(refused) or named)
 
 
 def _run_names(lab: Lab) -> list[str]:

@@ -7,8 +7,6 @@ filters that the person used earlier.
 
 from __future__ import annotations
 
-import fcntl
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from o1lab.errors import LabError, NotFoundError, UsageError
-from o1lab.files import write_json
+from o1lab.files import locked, write_json
 from o1lab.paths import Lab, file_name
+from o1lab.text import parse_json
 from store.filters import Query
 from store.filters.saved import expand, names, uses_saved
 
@@ -62,13 +61,9 @@ class RememberedFile:
         kind: type[DamagedError] = BadContentError
         try:
             is_large = self.path.stat().st_size > LARGEST
-            found = None if is_large else json.loads(self.path.read_bytes())
+            found = None if is_large else parse_json(self.path.read_bytes())
         except FileNotFoundError:
             return {}
-        except json.JSONDecodeError as error:
-            reason = f"it is not JSON (line {error.lineno}, column {error.colno})"
-        except RecursionError:
-            reason = "it is nested too deeply"
         except ValueError as error:
             reason = str(error)
         except OSError as error:  # says nothing about the content
@@ -91,9 +86,7 @@ class RememberedFile:
             OSError: It cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("a") as lock:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.path.with_name(f".{self.path.name}.lock")):
             is_damaged = False
             try:
                 values = self.read()

@@ -7,7 +7,6 @@ nested too deeply, or has a value of the wrong type. A list can then show the er
 from __future__ import annotations
 
 import errno
-import json
 import stat
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from o1lab.errors import LabError
-from o1lab.text import one_line
+from o1lab.text import one_line, parse_json
 
 if TYPE_CHECKING:
     import yaml
@@ -79,24 +78,6 @@ def open_file(path: Path) -> IO[bytes]:
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return path.open("rb")
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Parse JSON.
-
-    Raises:
-        ValueError: it is not JSON, or nested too deeply.
-    """
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON (line {error.lineno}, column {error.colno})") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 (byte {error.start + 1})") from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    except ValueError as error:
-        raise ValueError("it has a number that is too long") from error
 
 
 def read_json(path: Path, kind: type[Kind]) -> Kind:

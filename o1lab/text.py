@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from itertools import groupby
+from typing import Any
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Chinese characters, for use inside a regular expression's ``[...]``; so are the three below."""
@@ -90,6 +91,24 @@ def json_text(value: object) -> str:
 
 
 _ESCAPED = re.compile("[" + "".join(re.escape(chr(code)) for code in _VISIBLE if code > 31) + "]")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON (line {error.lineno}, column {error.colno})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 (byte {error.start + 1})") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError("it has a number that is too long") from error
 
 
 def one_line(text: str, width: int) -> str:

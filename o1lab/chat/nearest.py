@@ -16,8 +16,7 @@ from pathlib import Path
 from rapidfuzz import fuzz
 
 from o1lab.errors import NotFoundError
-from o1lab.small_files import parse_json
-from o1lab.text import CJK
+from o1lab.text import CJK, parse_json
 
 _WORD = re.compile(r"\w+")
 _CJK = re.compile(f"([{CJK}])")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from o1lab.small_files import as_kind, parse_json
-from o1lab.text import one_line
+from o1lab.small_files import as_kind
+from o1lab.text import one_line, parse_json
 
 ADAPTED = ("edited_from", "edited_by")
 """What is kept of an item that a person adapted: the original question, or where it is from, and the person's name."""

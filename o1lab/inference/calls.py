@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
-from o1lab.small_files import as_kind, parse_json
+from o1lab.small_files import as_kind
+from o1lab.text import parse_json
 
 Message = dict[str, str]
 """One message of the chat protocol: ``role`` and ``content``."""

@@ -17,7 +17,7 @@ from typing import Any
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.models.student import STUDENT, student_folder
 from o1lab.paths import offline
-from o1lab.small_files import parse_json
+from o1lab.text import parse_json
 
 Progress = Callable[[str], None]
 

@@ -21,8 +21,7 @@ from o1lab.serve.keepalive import Progress, whole
 from o1lab.serve.protocol import ApiError, ChatRequest, CompletionRequest, SamplingRequest, plain_messages
 from o1lab.serve.responses import Answers, ChatShape, TextShape
 from o1lab.serve.scoring import ScoreRequest
-from o1lab.small_files import parse_json
-from o1lab.text import json_text
+from o1lab.text import json_text, parse_json
 
 MAX_BODY = 32 * 1024 * 1024
 BODY_S = 60.0

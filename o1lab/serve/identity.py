@@ -21,7 +21,8 @@ from o1lab.paths import Lab, cache_dir
 from o1lab.serve.endpoints import public_url
 from o1lab.serve.records import PAST_PROXIES, ServerRecord
 from o1lab.serve.registry import ModelRef, run_base
-from o1lab.small_files import UnreadableError, parse_json, read_json
+from o1lab.small_files import UnreadableError, read_json
+from o1lab.text import parse_json
 
 THE_SERVERS = "the server's"
 """The chat template of a model on another server, which cannot be read."""

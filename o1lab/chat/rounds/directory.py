@@ -15,7 +15,8 @@ from o1lab.files import atomic_write
 from o1lab.inference.events import Sampling
 from o1lab.inference.settings import RequestSettings
 from o1lab.jobs.directory import CountedStatus, FileIn, JobFolder
-from o1lab.small_files import open_file, parse_json
+from o1lab.small_files import open_file
+from o1lab.text import parse_json
 
 
 class AskedPane(BaseModel):

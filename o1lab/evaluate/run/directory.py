@@ -18,7 +18,8 @@ from o1lab.evaluate.suites.suite import Suite
 from o1lab.files import atomic_write, write_json
 from o1lab.jobs.directory import Count, CountedStatus, FileIn, JobFolder
 from o1lab.serve.identity import Identity
-from o1lab.small_files import UnreadableError, open_file, parse_json, read_json
+from o1lab.small_files import UnreadableError, open_file, read_json
+from o1lab.text import parse_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from o1lab.small_files import UnreadableError, parse_json, read_text, validated
+from o1lab.small_files import UnreadableError, read_text, validated
+from o1lab.text import parse_json
 from store.records import DatasetKind
 
 MANIFEST = "report.json"

@@ -9,7 +9,8 @@ from typing import Any
 from o1lab.errors import LabError
 from o1lab.ingest.importer import hash_file, import_files
 from o1lab.ingest.sources import plain_name
-from o1lab.small_files import UnreadableError, as_kind, parse_json
+from o1lab.small_files import UnreadableError, as_kind
+from o1lab.text import parse_json
 from o1lab.transparency.report.bundle import SavedProblem
 from o1lab.transparency.report.manifest import PROBLEMS, TRACES, FileRecord, Manifest
 from o1lab.transparency.reproduce.outcome import Outcome, compared, compared_counts, impossible
