@@ -42,7 +42,7 @@ def annotations_export(
 
 @verbs.command("merge")
 def annotations_merge(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of `o1lab annotations export`.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files of `o1lab annotations export`.")],
 ) -> None:
     """Add the annotations of other labs; known annotations are skipped, and nobody's decision replaces another's.
 

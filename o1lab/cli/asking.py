@@ -21,7 +21,7 @@ ResultT = TypeVar("ResultT")
 TraceIds = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TRACE...", help="Traces, by id or by the key of the problem.", autocompletion=completing("trace")
+        metavar="TRACE", help="Traces, by id or by the key of the problem.", autocompletion=completing("trace")
     ),
 ]
 

@@ -199,7 +199,10 @@ add_job_verbs(verbs, JOBS)
 
 BlindOption = Annotated[bool, typer.Option("--blind", help="Only votes given without the names in sight.")]
 RoundOption = Annotated[
-    str | None, typer.Option("--round", metavar="ID", help="Only votes on the answers of this round.")
+    str | None,
+    typer.Option(
+        "--round", metavar="ID", help="Only votes on the answers of this round.", autocompletion=completing("round")
+    ),
 ]
 
 

@@ -27,7 +27,7 @@ verbs = Verbs()
 def import_(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="JSON, JSON Lines or Parquet files, compressed or not, or folders."),
+        typer.Argument(metavar="FILE", help="JSON, JSON Lines or Parquet files, compressed or not, or folders."),
     ],
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is invalid.")] = False,
     source: Annotated[str | None, typer.Option(help="Source of the rows [default: the file name].")] = None,

@@ -62,7 +62,7 @@ def add_about_verbs(app: Verbs, jobs: JobCommands) -> None:
     @app.command("tag", help=f"Add tags to {a_job}, or remove them; `ls tag:NAME` lists those with a tag.\n\n{example}")
     def tag(
         identity: IdArgument,
-        tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="The tags.")],
+        tags: Annotated[list[str], typer.Argument(metavar="TAG", help="The tags.")],
         remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
     ) -> None:
         from o1lab.jobs import manage

@@ -46,7 +46,7 @@ def add_ls(app: Verbs, jobs: JobCommands) -> None:
     @app.command("ls", lists=True, help=about)
     def ls(
         words: Annotated[
-            list[str] | None, typer.Argument(metavar="[FILTER]", help="A filter, such as tag:keep -state:failed.")
+            list[str] | None, typer.Argument(metavar="FILTER", help="A filter, such as tag:keep -state:failed.")
         ] = None,
         sort: Annotated[
             str, typer.Option(metavar="NAME", help="The order, such as name; a minus in front reverses it.")

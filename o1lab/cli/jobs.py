@@ -50,9 +50,15 @@ def evaluation_id(ctx: typer.Context, value: str) -> str:
     return value if ctx.resilient_parsing else id_of_name(current_lab().evals, value) or value
 
 
-def evaluation_ids(ctx: typer.Context, values: list[str]) -> list[str]:
+def evaluation_ids(ctx: typer.Context, values: list[str] | None) -> list[str]:
     """Apply :func:`evaluation_id` to several values."""
-    return [evaluation_id(ctx, value) for value in values]
+    return [evaluation_id(ctx, value) for value in values or ()]
+
+
+def evaluation_argument(metavar: str, help: str, *, several: bool = False) -> Any:
+    """Return an argument that names an evaluation, or several, by id or name."""
+    callback = evaluation_ids if several else evaluation_id
+    return typer.Argument(metavar=metavar, help=help, callback=callback, autocompletion=completing("evaluation"))
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,7 @@ verbs = Verbs(
 def lesson_show(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[RUN]...", help="Runs [default: the latest finished].", autocompletion=completing("run")
-        ),
+        typer.Argument(metavar="RUN", help="Runs [default: the latest finished].", autocompletion=completing("run")),
     ] = None,
 ) -> None:
     """Measure what distillation did: the teacher as a ceiling, the suites that fell, and whose tokens were learned.

@@ -25,7 +25,7 @@ _SPECIAL = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "
 @verbs.command("man")
 def man(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Folder of man pages [default: ~/.local/share/man].")
+        Path | None, typer.Argument(metavar="DIR", help="Folder of man pages [default: ~/.local/share/man].")
     ] = None,
 ) -> None:
     """Write a man page of each command into the folder `man1` of DIR.

@@ -65,7 +65,7 @@ def moves_agreement() -> None:
 @verbs.command("train")
 def moves_train(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="JSONL files of tagged chains, beside corrections.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="JSONL files of tagged chains, beside corrections.")
     ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Keep it even if it is not better than the rules.")] = False,
 ) -> None:

@@ -173,6 +173,7 @@ _SOURCES: dict[str, Callable[[Lab, str, typer.Context], Iterable[Named]]] = {
     "run": _jobs("run"),
     "teacher run": _jobs("teacher run"),
     "evaluation": _jobs("evaluation"),
+    "round": _jobs("round"),
     "checkpoint": _checkpoints,
     "imported": _imported,
     "endpoint": _endpoints,

@@ -36,9 +36,10 @@ def whole_numbers(option: str, text: str) -> list[int]:
     """
 
     parts = [part.strip() for part in text.split(",")]
-    if wrong := next((part for part in parts if not part.isdecimal()), None):
-        raise UsageError(f"{option}: '{wrong}' is not a whole number.", "Give numbers separated by commas: 50,100.")
-    return [int(part) for part in parts if part]
+    for part in parts:
+        if not part.isdecimal():
+            raise UsageError(f"{option}: '{part}' is not a whole number.", "Give numbers separated by commas: 50,100.")
+    return [int(part) for part in parts]
 
 
 def settings_parameters(model: type[BaseModel], only: Collection[str]) -> list[Parameter]:

@@ -35,7 +35,7 @@ ProblemArgument = Annotated[
 IdsArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="ID...",
+        metavar="ID",
         help="Problem ids, the start of each, or keys of their sources.",
         autocompletion=completing("problem"),
     ),

@@ -19,9 +19,7 @@ verbs = Verbs()
 def report(
     run: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[RUN]", help="The run [default: the latest finished].", autocompletion=completing("run")
-        ),
+        typer.Argument(metavar="RUN", help="The run [default: the latest finished].", autocompletion=completing("run")),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder [default: LAB/exports/report-RUN].")

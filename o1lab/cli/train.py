@@ -182,7 +182,7 @@ def runs_watch(run_id: IdArgument) -> None:
 def runs_diff(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Two or more runs, or a group.", autocompletion=completing("run")),
+        typer.Argument(metavar="RUN", help="Two or more runs, or a group.", autocompletion=completing("run")),
     ],
 ) -> None:
     """Show the fields in which the recipes of runs differ, and the losses that the runs reached.

@@ -18,7 +18,7 @@ def runs_export(
     identity: Annotated[
         str, typer.Argument(metavar="RUN", help="A run or a group of runs.", autocompletion=completing("run"))
     ],
-    out: Annotated[Path, typer.Argument(metavar="[FILE]", help=f"File to write; {DASH}.")] = Path(STDOUT),
+    out: Annotated[Path, typer.Argument(metavar="FILE", help=f"File to write; {DASH}.")] = Path(STDOUT),
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Write CSV, the default unless FILE ends with .parquet.")
     ] = False,

@@ -134,7 +134,7 @@ def _find(store: Store, identity: str) -> tuple[Tree, Walk]:
 def trees_walk(
     identities: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Trees [default: all].", autocompletion=completing("tree")),
+        typer.Argument(metavar="ID", help="Trees [default: all].", autocompletion=completing("tree")),
     ] = None,
     where: ProblemsOption = "",
 ) -> None:

@@ -27,7 +27,7 @@ _MARKS = {"yes": "✓", "not_used": "✓ not used", "no": "✗", "person": "? a 
 
 @verbs.command("tti")
 def tti(
-    work: Annotated[str | None, typer.Argument(metavar="[WORK]", help="A work that you score.")] = None,
+    work: Annotated[str | None, typer.Argument(metavar="WORK", help="A work that you score.")] = None,
     of_lab: Annotated[bool, typer.Option("--self", help="Score this lab by what it has recorded.")] = False,
     run: Annotated[
         str | None,

@@ -32,9 +32,9 @@ def wait(
     jobs: Annotated[
         list[str],
         typer.Argument(
-            metavar="JOB...",
-            help="Training runs, teacher runs, evaluations, or groups of runs.",
-            autocompletion=completing("run", "teacher run", "evaluation"),
+            metavar="JOB",
+            help="Training runs, teacher runs, evaluations, rounds, or groups of runs.",
+            autocompletion=completing("run", "teacher run", "evaluation", "round"),
         ),
     ],
     any_one: Annotated[bool, typer.Option("--any", help="Return as soon as one of them has ended.")] = False,
@@ -117,7 +117,7 @@ _COLUMNS = (
 
 @verbs.command("status", lists=True)
 def status() -> None:
-    """List what runs in the lab: training runs, teacher runs and evaluations, with the time left of each.
+    """List the jobs that are active in the lab: training runs, teacher runs, evaluations and rounds, with time left.
 
     Example: o1lab status --json
     """

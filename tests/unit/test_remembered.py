@@ -122,7 +122,7 @@ def test_two_programs_keep_the_filters_that_the_other_has_added(lab: Lab) -> Non
         (b'{"theme": ', "it is not JSON (line 1, column 11)"),
         (b"[1]", "it is not an object"),
         (b"[" * 100_000, "it is nested too deeply"),
-        (b"\xff\xfe\x00", "utf"),
+        (b"\xff\xfe\x00", "it is not UTF-8"),
         (b" " * (5 * 1024**2), "it is too large"),
     ],
 )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from o1lab.cli.command import Verbs
-from o1lab.cli.evaluate.samples import EvalArgument
-from o1lab.cli.jobs import evaluation_id
-from o1lab.cli.naming import completing
+from o1lab.cli.evaluate.samples import EvalArgument, ScorerOption
+from o1lab.cli.jobs import evaluation_argument
 from o1lab.cli.output import emit, opened
 from o1lab.format import percent
 from o1lab.text import one_line
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     from store.evaluations import Evaluation
 
 verbs = Verbs()
-ScorerOption = Annotated[
-    str | None,
-    typer.Option("--scorer", metavar="LABEL", help="Use this scorer's scores [default: the evaluation's own]."),
-]
 _WIDTH = 78
 _OTHERS = ("incorrect", "incomplete", "unextracted", "unscored", "failed")
 
@@ -50,21 +45,8 @@ def eval_figures(
 
 @verbs.command("compare")
 def eval_compare(
-    first: Annotated[
-        str,
-        typer.Argument(
-            metavar="A", callback=evaluation_id, help="An evaluation.", autocompletion=completing("evaluation")
-        ),
-    ],
-    second: Annotated[
-        str,
-        typer.Argument(
-            metavar="B",
-            callback=evaluation_id,
-            help="Another evaluation; differences are B minus A.",
-            autocompletion=completing("evaluation"),
-        ),
-    ],
+    first: Annotated[str, evaluation_argument("A", "An evaluation.")],
+    second: Annotated[str, evaluation_argument("B", "Another evaluation; differences are B minus A.")],
     scorer: ScorerOption = None,
     common: Annotated[
         bool, typer.Option("--common", help="Compare only the items that both have, and show how many are left out.")

@@ -9,8 +9,8 @@ import typer
 
 from o1lab.cli.command import Verbs
 from o1lab.cli.destination import DASH, destination
-from o1lab.cli.jobs import evaluation_ids
-from o1lab.cli.naming import completing
+from o1lab.cli.evaluate.samples import EvalArgument
+from o1lab.cli.jobs import evaluation_argument
 from o1lab.cli.output import emit, opened
 from o1lab.errors import RefusedError, UsageError
 from o1lab.paths import annotator
@@ -19,15 +19,7 @@ if TYPE_CHECKING:
     from store.sqlite import Database
 
 verbs = Verbs()
-IdsArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="ID...",
-        callback=evaluation_ids,
-        help="Evaluations; their samples are mixed.",
-        autocompletion=completing("evaluation"),
-    ),
-]
+IdsArgument = Annotated[list[str], evaluation_argument("ID", "Evaluations; their samples are mixed.", several=True)]
 
 
 @verbs.command("rate")
@@ -132,9 +124,7 @@ def eval_agreement(
 
 @verbs.command("calibrate")
 def eval_calibrate(
-    identity: Annotated[
-        str, typer.Argument(metavar="ID", help="The evaluation.", autocompletion=completing("evaluation"))
-    ],
+    identity: EvalArgument,
     sample: Annotated[
         int | None, typer.Option(metavar="N", help="The sample to label, from 1 [default: show the next one].", min=1)
     ] = None,

@@ -11,7 +11,7 @@ import typer
 from o1lab.cli.command import Verbs
 from o1lab.cli.destination import DASH, destination
 from o1lab.cli.filters import read_filter
-from o1lab.cli.jobs import evaluation_id
+from o1lab.cli.jobs import evaluation_argument
 from o1lab.cli.listing import Column, Item, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say, wants_json, write_raw
@@ -22,15 +22,7 @@ if TYPE_CHECKING:
     from store.sample_list import SampleRow
 
 verbs = Verbs()
-EvalArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ID",
-        callback=evaluation_id,
-        help="The evaluation's id or name, or a prefix of the id.",
-        autocompletion=completing("evaluation"),
-    ),
-]
+EvalArgument = Annotated[str, evaluation_argument("ID", "The evaluation's id or name, or the beginning of its id.")]
 ItemArgument = Annotated[
     str,
     typer.Argument(
@@ -40,7 +32,10 @@ ItemArgument = Annotated[
     ),
 ]
 NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="The sample's number, from 0.")]
-ScorerOption = Annotated[str | None, typer.Option(help="Use this scorer's scores [default: the evaluation's own].")]
+ScorerOption = Annotated[
+    str | None,
+    typer.Option("--scorer", metavar="LABEL", help="Use this scorer's scores [default: the evaluation's own]."),
+]
 
 
 @verbs.command("samples", lists=True)
@@ -217,18 +212,8 @@ def eval_nearest(
 
 @verbs.command("case")
 def eval_case(
-    before: Annotated[
-        str,
-        typer.Argument(
-            metavar="A", callback=evaluation_id, help="The evaluation before.", autocompletion=completing("evaluation")
-        ),
-    ],
-    after: Annotated[
-        str,
-        typer.Argument(
-            metavar="B", callback=evaluation_id, help="The evaluation after.", autocompletion=completing("evaluation")
-        ),
-    ],
+    before: Annotated[str, evaluation_argument("A", "The evaluation before.")],
+    after: Annotated[str, evaluation_argument("B", "The evaluation after.")],
     item: ItemArgument,
     out: Annotated[
         Path,

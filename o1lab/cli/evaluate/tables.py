@@ -9,7 +9,7 @@ import typer
 
 from o1lab.cli.command import Verbs
 from o1lab.cli.destination import DASH, is_stdout
-from o1lab.cli.jobs import evaluation_ids
+from o1lab.cli.jobs import evaluation_argument, evaluation_ids
 from o1lab.cli.naming import completing
 from o1lab.cli.output import emit, opened, print_json, wants_json
 from o1lab.cli.sheets import (
@@ -31,10 +31,7 @@ verbs = Verbs()
 _TABLES = {"1": "accuracy", "accuracy": "accuracy", "2": "general", "general": "general", "all": "all"}
 _PLOTS = ("tokens", "right-wrong")
 
-Evaluations = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[ID...]", help="Evaluations.", autocompletion=completing("evaluation")),
-]
+Evaluations = Annotated[list[str] | None, evaluation_argument("ID", "Evaluations.", several=True)]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -57,7 +54,7 @@ def table(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[1 | 2 | general] [ID...]",
+            metavar="1|2|general|ID",
             help="The table, and the ids of evaluations.",
             autocompletion=completing("evaluation", words=_TABLES),
         ),
@@ -94,7 +91,6 @@ def table(
 
 @verbs.command("profile")
 def profile(
-    ctx: typer.Context,
     ids: Evaluations = None,
     model: Models = None,
     suite: Suites = None,
@@ -127,7 +123,7 @@ def profile(
 
     wanted = chosen_format(form, out)
     with opened() as store:
-        chosen = choose(store.db, evaluation_ids(ctx, ids or []), models=model or [], suites=suite or [])
+        chosen = choose(store.db, ids or [], models=model or [], suites=suite or [])
         result = profile_table(
             store.db,
             chosen,
@@ -140,7 +136,6 @@ def profile(
 
 @verbs.command("language")
 def language(
-    ctx: typer.Context,
     ids: Evaluations = None,
     model: Models = None,
     suite: Suites = None,
@@ -159,7 +154,7 @@ def language(
 
     wanted = chosen_format(form, out)
     with opened() as store:
-        chosen = choose(store.db, evaluation_ids(ctx, ids or []), models=model or [], suites=suite or [])
+        chosen = choose(store.db, ids or [], models=model or [], suites=suite or [])
         result = language_table(chosen)
     emit_table(result, wanted, out)
 
@@ -170,7 +165,7 @@ def plot(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[tokens | right-wrong] [ID...]",
+            metavar="tokens|right-wrong|ID",
             help="The plot, and the ids of evaluations.",
             autocompletion=completing("evaluation", words=_PLOTS),
         ),

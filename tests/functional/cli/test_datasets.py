@@ -214,7 +214,8 @@ def test_nested_subsets_name_their_parent(o1lab: Program) -> None:
     small, large = (set(o1lab("dataset", "show", one["name"])[1]["trace_ids"]) for one in made["items"])
     assert small < large
     assert [one["rows"] for one in o1lab("dataset", "subset", "right", "--name", "part")[1]["items"]] == [1, 2, 5]
-    for sizes, words in (("2,x", "'x' is not a whole number"), ("6", "1 to 5 rows, not 6"), ("", "No size")):
+    wrong = {"2,x": "'x' is not", "2,,x": "'' is not a whole number", "": "'' is not", "6": "1 to 5 rows, not 6"}
+    for sizes, words in wrong.items():
         status, told = o1lab("dataset", "subset", "right", "--sizes", sizes)
         assert status == 2 and words in told["error"]["message"]
 

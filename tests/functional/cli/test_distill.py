@@ -226,8 +226,9 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight(tmp_path: Path) -> None:
         while (status := folder.status()) is None or status.state != "stopping":
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE_S)
+        printed, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 130
+        assert json.loads(printed)["stopped_by"] == "interrupt", "the final status is printed"
         status = folder.status()
         assert status is not None
         assert (status.state, status.stopped_by) == ("stopped", "interrupt")

@@ -147,6 +147,21 @@ def test_each_argument_that_names_something_is_completed(verb: str, param: Any, 
     assert offered(lab, verb, param, "no such thing", identity="cc11", before="cc11") == []
 
 
+def test_wait_is_completed_with_jobs_of_all_kinds(lab: Lab) -> None:
+    argument = next(
+        one for one in VERBS["runs wait"].get_params(typer.Context(VERBS["runs wait"])) if one.name == "jobs"
+    )
+    assert {"aa110000", "bb110000", "cc110000", "dd110000"} <= {*offered(lab, "runs wait", argument)}
+
+
+def test_verbs_of_evaluations_take_a_name(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    about = lab.evals / "cc120000" / "about.json"
+    about.write_text('{"name": "mine"}')
+    for verb in ("figures", "samples", "calibrate"):
+        assert run(["--lab", str(lab.root), "eval", verb, "mine"]) == 0, capsys.readouterr().err
+    about.unlink()
+
+
 @EACH_ARGUMENT
 def test_a_beginning_that_several_have_names_them(
     verb: str, param: Any, lab: Lab, capsys: pytest.CaptureFixture[str]
