@@ -10,7 +10,8 @@ import typer
 
 from o1lab.cli import options
 from o1lab.cli.command import Verbs
-from o1lab.cli.jobs import DetachOption, JobCommands, add_job_verbs, progress_column, start_job
+from o1lab.cli.job_commands import JobCommands
+from o1lab.cli.jobs import DetachOption, add_job_verbs, progress_column, start_job
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened

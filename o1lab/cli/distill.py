@@ -11,10 +11,10 @@ import typer
 from o1lab.cli import options
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
+from o1lab.cli.job_commands import JobCommands
 from o1lab.cli.jobs import (
     DetachOption,
     EstimateOption,
-    JobCommands,
     ResumeOption,
     add_job_verbs,
     progress_column,

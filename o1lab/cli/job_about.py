@@ -13,7 +13,7 @@ from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit
 
 if TYPE_CHECKING:
-    from o1lab.cli.jobs import JobCommands
+    from o1lab.cli.job_commands import JobCommands
     from o1lab.jobs.directory import JobFolder, JobInfo
 
 IdArgument = Annotated[

@@ -15,7 +15,7 @@ from o1lab.errors import UsageError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.cli.jobs import JobCommands
+    from o1lab.cli.job_commands import JobCommands
     from o1lab.jobs.about import About
     from o1lab.jobs.directory import JobFolder
     from o1lab.paths import Lab

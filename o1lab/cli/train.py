@@ -14,8 +14,9 @@ from o1lab.cli import options
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.job_about import IdArgument
+from o1lab.cli.job_commands import JobCommands
 from o1lab.cli.job_groups import GroupCommands
-from o1lab.cli.jobs import JobCommands, add_job_verbs
+from o1lab.cli.jobs import add_job_verbs
 from o1lab.cli.listing import Column
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, say, wants_json

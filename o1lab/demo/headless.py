@@ -26,7 +26,8 @@ from o1lab.jobs import spawn
 from o1lab.models import STUDENT_NAME, STUDENT_ORIGIN, resolve_base
 from o1lab.paths import assets_dir
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import SOLVER, find_model
+from o1lab.serve.records import SOLVER
+from o1lab.serve.registry import find_model
 from o1lab.text import one_line
 from o1lab.train import launch
 from o1lab.train.metrics_reader import Metrics

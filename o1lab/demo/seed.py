@@ -22,7 +22,7 @@ from o1lab.ingest.measuring import MEASURED_BY, as_record, measure_new
 from o1lab.labs import opened_lab
 from o1lab.models import STUDENT, resolve_base, tokenizer_file
 from o1lab.paths import Lab
-from o1lab.serve.registry import SOLVER
+from o1lab.serve.records import SOLVER
 from o1lab.serve.solver import read_question, respond
 from store import datasets, problems, traces
 from store.annotations import decide_all

@@ -13,7 +13,8 @@ from o1lab.errors import RefusedError
 from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import public_url
-from o1lab.serve.registry import SOLVER, ModelRef, Source
+from o1lab.serve.records import SOLVER
+from o1lab.serve.registry import ModelRef, Source
 from o1lab.small_files import UnreadableError, read_json
 from store import Store, dataset_facts, teacher_runs
 from store.records import Dataset

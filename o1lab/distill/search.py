@@ -10,7 +10,7 @@ from o1lab.chains.tree import read_tree
 from o1lab.errors import LabError
 from o1lab.ingest.trees import tree_record
 from o1lab.models import STUDENT, resolve_base, tokenizer_file
-from o1lab.serve.registry import SOLVER
+from o1lab.serve.records import SOLVER
 from o1lab.serve.solver_tree import search_tree
 from store import Store, problems, trees
 from store.filters import ProblemQuery

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from o1lab.chains.tree_walk import TreeRules
+from o1lab.distill.engines import ENGINES
+from o1lab.distill.methods.base import METHODS, Method
 from o1lab.inference.settings import Engine, RequestSettings, StreamMode
 from o1lab.settings import Display
-
-if TYPE_CHECKING:
-    from o1lab.distill.methods.base import Method
 
 
 def method_names() -> tuple[str, ...]:
     """Return the names that ``method`` accepts, plugins included."""
-    from o1lab.distill.methods.base import METHODS
-
     return METHODS.names()
 
 
@@ -30,8 +27,6 @@ def _known_method(name: str) -> str:
 
 def engine_names() -> tuple[str, ...]:
     """Return the names that ``engine`` accepts, plugins included."""
-    from o1lab.distill.engines import ENGINES
-
     return ENGINES.names()
 
 
@@ -46,8 +41,6 @@ EngineName = Annotated[Engine, AfterValidator(_known_engine)]
 
 
 def _method(values: Mapping[str, object]) -> type[Method] | None:
-    from o1lab.distill.methods.base import METHODS
-
     return METHODS.find(str(values.get("method")))
 
 

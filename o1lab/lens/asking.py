@@ -13,8 +13,8 @@ from o1lab.lens.vllm import VllmScorer, open_encoder
 from o1lab.lens.wire import message_of, post, without_scores
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.records import PAST_PROXIES
-from o1lab.serve.registry import SOLVER, ModelRef, open_model
+from o1lab.serve.records import PAST_PROXIES, SOLVER
+from o1lab.serve.registry import ModelRef, open_model
 from store.records import TraceText
 
 _CONNECT_S = 30.0

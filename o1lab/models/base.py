@@ -11,10 +11,12 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, NotFoundError, UsageError
+from o1lab.models.prompts import PromptOptions
 from o1lab.models.student import STUDENT, student_folder
 from o1lab.paths import offline
 from o1lab.text import parse_json
@@ -170,6 +172,20 @@ def tokenizer_file(path: Path) -> Path:
     if not found.is_file():
         raise LabError(f"{path} has no tokenizer.json.", "Fetch the model again.", code="model")
     return found
+
+
+def with_end_token(prompt: PromptOptions, base: str) -> PromptOptions:
+    """Return the options with the id of their end-of-turn token, by the tokenizer of ``base``.
+
+    Raises:
+        LabError: the base is not on this machine.
+    """
+    if not prompt.eos_token:
+        return prompt
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file(resolve_base(base, fetch=False))))
+    return replace(prompt, end_token_id=tokenizer.token_to_id(prompt.eos_token))
 
 
 def token_counter(folder: Path) -> Callable[[str], int]:

@@ -25,8 +25,7 @@ from o1lab.serve.api import make_api
 from o1lab.serve.backend import Backend
 from o1lab.serve.connections import GuardedProtocol
 from o1lab.serve.process import announced, common_options, listen, model_name, report
-from o1lab.serve.records import new_token
-from o1lab.serve.registry import SOLVER
+from o1lab.serve.records import SOLVER, new_token
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,8 +23,7 @@ from o1lab.models.base import resolve_base
 from o1lab.models.checkpoints import weights_stamp
 from o1lab.paths import Lab
 from o1lab.process import is_alive
-from o1lab.serve.records import PAST_PROXIES, TOKEN_ENV, ServerRecord, live_records
-from o1lab.serve.registry import SOLVER
+from o1lab.serve.records import PAST_PROXIES, SOLVER, TOKEN_ENV, ServerRecord, live_records
 from o1lab.serve.vllm import settings_arguments
 from o1lab.small_files import read_object
 

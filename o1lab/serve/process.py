@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, O1LabError
+from o1lab.models.base import with_end_token
 from o1lab.models.checkpoints import served_name
 from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, records_folder, write_record
-from o1lab.serve.registry import with_end_token
 from o1lab.text import json_text, visible
 
 

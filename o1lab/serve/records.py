@@ -20,6 +20,8 @@ from o1lab.paths import Lab, cache_dir
 from o1lab.process import started_at
 from o1lab.small_files import UnreadableError, read_json
 
+SOLVER = "solver"
+"""The name of the teacher that is a program, not a language model, and of the base of its server."""
 TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 PAST_PROXIES: Mapping[str, Any] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 """``mounts`` of an HTTP client that bypasses proxies for servers on this machine: a proxy could not reach them, and

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,13 +12,13 @@ from o1lab.config import Config, Endpoint, load_config
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.jobs.about import id_of_name
 from o1lab.jobs.directory import created_at
-from o1lab.models.base import resolve_base, tokenizer_file
+from o1lab.models.base import with_end_token
 from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints, kind_of, weights_stamp
 from o1lab.models.imported import Imported, imported_models
 from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import ModelAddress, endpoint_address, public_url
-from o1lab.serve.records import ServerRecord, live_records
+from o1lab.serve.records import SOLVER, ServerRecord, live_records
 from o1lab.small_files import UnreadableError, read_object, read_yaml
 from store.naming import candidates
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Role = Literal["teacher", "student", "base", "judge", "other"]
 Source = Literal["endpoint", "solver", "base", "checkpoint", "imported", "server"]
-SOLVER = "solver"
 
 
 @dataclass(frozen=True)
@@ -278,20 +277,6 @@ async def open_model(ref: ModelRef, manager: ServerManager | None = None, *, sco
 
 def _continues(engine: str) -> Literal["messages", "tokens"]:
     return "tokens" if engine == "vllm" else "messages"
-
-
-def with_end_token(prompt: PromptOptions, base: str) -> PromptOptions:
-    """Return the options with the id of their end-of-turn token, by the tokenizer of ``base``.
-
-    Raises:
-        LabError: the base is not on this machine.
-    """
-    if not prompt.eos_token:
-        return prompt
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(tokenizer_file(resolve_base(base, fetch=False))))
-    return replace(prompt, end_token_id=tokenizer.token_to_id(prompt.eos_token))
 
 
 def _imported(one: Imported) -> ModelRef:

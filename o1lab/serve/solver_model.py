@@ -19,7 +19,7 @@ from o1lab.serve.protocol import (
     Piece,
     split_prefix,
 )
-from o1lab.serve.registry import SOLVER
+from o1lab.serve.records import SOLVER
 from o1lab.serve.scoring import ChainScores, ScoreRequest
 from o1lab.serve.solver import OUTSIDE, SolverReply, respond, resume
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from o1lab.jobs.log import KILLED_HINT, cause_of_death
 from o1lab.models.checkpoints import checkpoint_name, complete_checkpoints
 from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError, read_json
+from o1lab.train.launchers import watch
 
 SPIKES = "Loss spikes"
 """How the warning on loss spikes begins."""
@@ -84,6 +86,11 @@ class Launch:
     end: str = ""
     message: str = ""
     hint: str = ""
+
+    @classmethod
+    def submitted(cls, launcher: str, job: str = "", *, requeue: bool = False, where: str = "") -> Launch:
+        """Return the content for a job that is submitted now."""
+        return cls(launcher, job=job, where=where, requeue=requeue, submitted_at=time.time())
 
     @property
     def words(self) -> str:
@@ -155,9 +162,7 @@ class RunDir(JobFolder[RunStatus, None]):
             return super().judged(status, stale=stale)
         if not stale:
             return status.state, status, False
-        from o1lab.train.launchers.watch import judged
-
-        return judged(self, launch, status)
+        return watch.judged(self, launch, status)
 
     def ask_to_stop(self) -> None:
         """Create the stop file; a job whose worker cannot see it is cancelled.
@@ -167,9 +172,7 @@ class RunDir(JobFolder[RunStatus, None]):
         """
         super().ask_to_stop()
         if (launch := self.launch()) is not None:
-            from o1lab.train.launchers.watch import cancel_if_silent
-
-            cancel_if_silent(self, launch)
+            watch.cancel_if_silent(self, launch)
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints_dir / checkpoint_name(step)

@@ -14,7 +14,7 @@ from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.stats.metrics import wilson
 from o1lab.format import money
 from o1lab.paths import Lab
-from o1lab.serve.registry import SOLVER
+from o1lab.serve.records import SOLVER
 from o1lab.text import one_line
 from o1lab.train.recipe_file import load_values
 from o1lab.train.run_directory import list_run_dirs

@@ -72,10 +72,6 @@ class CompareController:
         return any(state.busy for state in self.states)
 
     @property
-    def voted(self) -> bool:
-        return self.ballot is not None
-
-    @property
     def seen(self) -> bool:
         return self.turn in self.seen_turns
 
@@ -297,7 +293,10 @@ class CompareController:
 
     def name_panes(self) -> None:
         """Update titles and status lines of all panes."""
-        draw_titles(self)
+        draw_titles(
+            self.panes, self.order, self.refs, self.states, self.settings,
+            session=self.session, hidden=self.hidden, seen=self.seen,
+        )  # fmt: skip
 
     def draw(self) -> None:
         """Draw the whole conversation; if names are hidden, only the last turn."""

@@ -134,7 +134,7 @@ class CompareScreen(LabScreen):
         if (prompts := self.prompt_sets.current) is not None:
             position = f"{prompts.at + 1}/{len(prompts.prompts)}"
             parts.append(f"{prompts.name} {position} (n next, p previous, each in a new conversation)")
-        if self.controller.votable and not self.controller.voted and not self.controller.busy:
+        if self.controller.votable and self.controller.ballot is None and not self.controller.busy:
             numbers = " ".join(str(n + 1) for n in range(len(self.controller.refs)))
             writing = "esc, then " if self.prompt.has_focus else ""
             parts.append(f"{writing}{numbers} vote · 0 tie · - none good")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from o1lab.chat.contestants import words_of
+from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.panes import Settings
 from o1lab.serve.registry import ModelRef
-from screens.compare.status import mark
-
-if TYPE_CHECKING:
-    from screens.compare.controller import CompareController
+from screens.compare.panes import Panes
+from screens.compare.status import PaneState, mark
 
 _OPENING = {"solver": "starting", "base": "loading the model", "checkpoint": "loading the model"}
 
@@ -44,20 +43,41 @@ def own_settings(before: Sequence[ModelRef], settings: Settings, refs: Sequence[
     return found
 
 
-def draw_titles(it: CompareController) -> None:
-    """Draw the titles and status lines of all panes."""
+def draw_titles(
+    panes: Panes,
+    order: Sequence[int],
+    refs: Sequence[ModelRef],
+    states: Sequence[PaneState],
+    settings: Settings,
+    *,
+    session: ConversationSession | None,
+    hidden: bool,
+    seen: bool,
+) -> None:
+    """Draw the titles and status lines of all panes.
+
+    Args:
+        panes: The panes by place.
+        order: The number of the pane in each place.
+        refs: The models by the numbers of their panes.
+        states: The states by the numbers of their panes.
+        settings: The settings of the conversation.
+        session: The conversation, if it has begun.
+        hidden: Whether the names of the models are hidden.
+        seen: Whether the names of this turn were shown.
+    """
     names = []
     # While panes are added or removed, their number may differ from that of the models.
-    for place, (pane, stream) in enumerate(zip(it.order, it.panes.places, strict=False)):
-        ref, state = it.refs[pane], it.states[pane]
+    for place, (pane, stream) in enumerate(zip(order, panes.places, strict=False)):
+        ref, state = refs[pane], states[pane]
         letter = chr(ord("A") + place)
-        name = f"model {letter}" if it.hidden else pane_title(ref.label, it.settings, pane)
-        if it.settings.blind and it.seen:
+        name = f"model {letter}" if hidden else pane_title(ref.label, settings, pane)
+        if settings.blind and seen:
             name = f"{letter} was {name}"
-        version = it.session.version(pane) if it.session is not None else None
+        version = session.version(pane) if session is not None else None
         name += f" · {version}" if version is not None and version.count > 1 else ""
         stream.set_title(f"{place + 1} {name}")
-        stream.set_status(state.line(_OPENING.get(ref.source, "connecting"), stream.size.width - 4, hidden=it.hidden))
-        sign = "…" if state.busy else " " if it.hidden else mark(state.message)
+        stream.set_status(state.line(_OPENING.get(ref.source, "connecting"), stream.size.width - 4, hidden=hidden))
+        sign = "…" if state.busy else " " if hidden else mark(state.message)
         names.append((f"{place + 1} {name}", sign))
-    it.panes.name_places(names)
+    panes.name_places(names)

@@ -24,8 +24,8 @@ from o1lab.widgets.dialogs import Dialog, PromptDialog
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext
+from screens.base.writer import Writer
 from screens.distill.problem import RULED, WholeProblem
-from screens.traces.annotate import Writer
 from store.connection import Store
 from store.errors import StoreError
 from store.exclusions import Ruled, RuleRun

@@ -36,8 +36,8 @@ from o1lab.widgets.rendered import rendered_text
 from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, task, words_of
+from screens.base.writer import Writer
 from screens.compare.prompt_sets import PromptInput
-from screens.traces.annotate import Writer
 from screens.traces.text import VERDICTS
 from store import Store
 from store.records import Problem, TraceRow

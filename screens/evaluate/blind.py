@@ -16,7 +16,7 @@ from o1lab.widgets.line_view import LineView
 from o1lab.widgets.sections import Section
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen
-from screens.traces.annotate import Writer
+from screens.base.writer import Writer
 from store.evaluations import Turn
 
 

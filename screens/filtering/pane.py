@@ -10,8 +10,8 @@ from textual.containers import Vertical
 from o1lab.widgets.paged_table import PagedTable
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, task
+from screens.base.writer import Writer
 from screens.filtering.filter_bar import FilterBar
-from screens.traces.annotate import Writer
 from store.filters import Query
 
 QueryT = TypeVar("QueryT", bound=Query)

@@ -26,7 +26,7 @@ from o1lab.widgets.line_input import caught_up
 from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext
 from screens.base.screen import words_of
-from screens.traces.annotate import Writer
+from screens.base.writer import Writer
 from store.filters import TraceQuery
 from store.records import NAME_RULE, is_name
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from rich.text import Text
 from textual import work
@@ -21,11 +20,11 @@ from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, task
+from screens.base.writer import Writer
 from screens.traces.actions import Action, Span, Spans, Written
 from store import annotation_counts, decisions, traces
 from store import annotations as annotation_log
 from store import labels as label_set
-from store.connection import Store
 from store.decisions import ADJUDICATION
 from store.filters import TraceQuery
 from store.records import Annotation
@@ -67,40 +66,6 @@ STEP_BINDINGS: list[BindingType] = [
             tooltip="No move of the chain is wrong; again: withdraw it"),
 ]  # fmt: skip
 """The keys of a screen whose ``action_judge_step`` calls :meth:`Annotator.judge_step`."""
-
-
-class Writer:
-    """A thread that writes to the store, in the order of the calls.
-
-    Its connection also detects the writes of others, since SQLite does not count a connection's own changes.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="annotations")
-        self._version: int | None = None
-
-    async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Run ``work`` after all earlier work, even if the caller is cancelled in the meantime."""
-        return await self.submit(work, *arguments)
-
-    def submit(self, work: Callable[..., Result], *arguments: Any) -> asyncio.Future[Result]:
-        """Queue ``work`` and return its future."""
-
-        def explained() -> Result:
-            with self.store.explained():
-                return work(*arguments)
-
-        return asyncio.shield(asyncio.wrap_future(self._pool.submit(explained)))
-
-    def others_wrote(self) -> bool:
-        """Whether another connection has written since the last call. Call it with ``do``."""
-        before, self._version = self._version, self.store.data_version()
-        return before is not None and before != self._version
-
-    async def close(self) -> None:
-        """Finish the queued work, then end the thread."""
-        await asyncio.to_thread(self._pool.shutdown)
 
 
 def write(db: Database, annotator: str, action: Action) -> Written:

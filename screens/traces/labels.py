@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from rich.style import Style
 from rich.text import Text
@@ -18,12 +18,10 @@ from o1lab.widgets.dialogs.dialog import Dialog
 from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
 from screens.base.screen import ERRORS, task, words_of
+from screens.base.writer import Writer
 from store import labels
 from store.labels import COLOURS, Label, Snapshot, Use
 from store.sqlite import Database
-
-if TYPE_CHECKING:
-    from screens.traces.annotate import Writer
 
 Result = TypeVar("Result")
 

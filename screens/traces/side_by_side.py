@@ -20,7 +20,8 @@ from o1lab.widgets.rendered import rendered_line, rendered_text
 from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, task
-from screens.traces.annotate import ANNOTATION_BINDINGS, STEP_BINDINGS, Annotator, Writer
+from screens.base.writer import Writer
+from screens.traces.annotate import ANNOTATION_BINDINGS, STEP_BINDINGS, Annotator
 from screens.traces.reading import Chain, read_chain
 from screens.traces.text import decision_mark, moves, problem_name, question_of, remarks, state, verdict_mark
 from store import traces

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from o1lab.errors import UsageError
 from o1lab.jobs import manage, together
@@ -16,16 +15,14 @@ from o1lab.train.groups import find_group
 from o1lab.train.median_rule import left_alone
 from o1lab.train.run_directory import RunDir
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
+from screens.jobs.screen import JobsScreen
 from screens.train import text as train_text
-
-if TYPE_CHECKING:
-    from screens.train.screen import TrainScreen
 
 _NAMED = 6
 """Runs that a question names; of more it gives the number."""
 
 
-def of_line(screen: TrainScreen) -> str:
+def of_line(screen: JobsScreen) -> str:
     """Return the group of the run under the cursor; if it has none, say so and return an empty text."""
     line = screen.jobs.need_line()
     if line is not None and not line.group:
@@ -33,7 +30,7 @@ def of_line(screen: TrainScreen) -> str:
     return "" if line is None else line.group
 
 
-async def show(screen: TrainScreen) -> None:
+async def show(screen: JobsScreen) -> None:
     """Show the runs of the group side by side."""
     if name := of_line(screen):
         found = await screen.in_thread(_comparison, screen.context.lab, name)
@@ -41,7 +38,7 @@ async def show(screen: TrainScreen) -> None:
             await screen.app.push_screen_wait(PreviewDialog(f"group {name}", train_text.group(found)))
 
 
-def marked(screen: TrainScreen) -> list[str] | None:
+def marked(screen: JobsScreen) -> list[str] | None:
     """Return the marks with all listed runs of the group, or without them if all have one; None without a group."""
     if not (name := of_line(screen)) or screen.jobs.snapshot is None:
         return None
@@ -50,7 +47,7 @@ def marked(screen: TrainScreen) -> list[str] | None:
     return others if set(members) <= set(screen.jobs.marked) else [*screen.jobs.marked, *members]
 
 
-async def stop(screen: TrainScreen) -> None:
+async def stop(screen: JobsScreen) -> None:
     """Stop all active runs of the group, after a question that names them."""
     if name := of_line(screen):
         chosen = await screen.in_thread(_to_stop, screen.context.lab, name)
@@ -58,7 +55,7 @@ async def stop(screen: TrainScreen) -> None:
         await _act(screen, name, chosen, "stop", note=note, action=manage.stop)
 
 
-async def resume(screen: TrainScreen) -> None:
+async def resume(screen: JobsScreen) -> None:
     """Continue all runs of the group that have ended without finishing, after a question that names them."""
     if name := of_line(screen):
         lab = screen.context.lab
@@ -70,7 +67,7 @@ async def resume(screen: TrainScreen) -> None:
 
 
 async def _act(
-    screen: TrainScreen, name: str, chosen: Chosen, verb: str, *, note: str, action: Callable[[Job], object]
+    screen: JobsScreen, name: str, chosen: Chosen, verb: str, *, note: str, action: Callable[[Job], object]
 ) -> None:
     if not chosen.jobs:
         states = ", ".join(sorted({reason for _, reason in chosen.left_alone}))

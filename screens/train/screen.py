@@ -14,7 +14,7 @@ from textual.screen import Screen
 from o1lab.errors import LabError, UsageError
 from o1lab.jobs.directory import ACTIVE, processes_here
 from o1lab.paths import Lab, assets_dir
-from o1lab.serve.registry import SOLVER
+from o1lab.serve.records import SOLVER
 from o1lab.text import visible
 from o1lab.train import launch
 from o1lab.train.recipe_diff import diff

@@ -17,7 +17,7 @@ import yaml
 from o1lab.app import LabApp
 from o1lab.cli import distill, train
 from o1lab.cli.evaluate import run as evaluate
-from o1lab.cli.jobs import JobCommands
+from o1lab.cli.job_commands import JobCommands
 from o1lab.cli.main import run
 from o1lab.errors import LabError
 from o1lab.evaluate.run import control

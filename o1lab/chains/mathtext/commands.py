@@ -5,31 +5,27 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from o1lab.chains.mathtext import symbols as known
 from o1lab.chains.mathtext.grid import ENVIRONMENT, grid_runs
-from o1lab.chains.mathtext.rendering import Look, Run
+from o1lab.chains.mathtext.rendering import Argument, FormulaReader, Look, Run
 from o1lab.chains.mathtext.spacing import blank_end, drawn, is_factor, is_simple
-
-if TYPE_CHECKING:
-    from o1lab.chains.mathtext.formula import Argument, Formula
 
 Result = tuple[list[Run], int] | None
 """The runs of a command, and where the source continues; None if its arguments are missing."""
 
-Handler = Callable[["Formula", str, int, int, int], Result]
+Handler = Callable[[FormulaReader, str, int, int, int], Result]
 """Takes the formula, the command's name, where it begins, where its name ends, and where the formula ends."""
 
 _LEFT = re.compile(r"(\(|\[|\||\\\{|\\lbrace|\\vert|\.)\s*(?=\\begin)")
 _WORDS = re.compile(r"[^\\{}$~]+")
 
 
-def _space(_: Formula, name: str, at: int, after: int, __: int) -> Result:
+def _space(_: FormulaReader, name: str, at: int, after: int, __: int) -> Result:
     return [Run(known.SPACES[name], at, after, "wide" if "quad" in name else "space")], after
 
 
-def _silent(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
+def _silent(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
     if name in ("left", "middle", "right"):
         after = min(blank_end(formula.text, after), end)
         if name == "left" and (begun := _LEFT.match(formula.text, after, end)):
@@ -43,7 +39,7 @@ def _silent(formula: Formula, name: str, at: int, after: int, end: int) -> Resul
     return [Run("", at, after)], after
 
 
-def _dropped(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
+def _dropped(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
     for _ in range(known.DROPPED[name]):
         argument = formula.argument(after, end)
         if argument is None:
@@ -52,7 +48,7 @@ def _dropped(formula: Formula, name: str, at: int, after: int, end: int) -> Resu
     return [Run("", at, after)], after
 
 
-def _plain(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
+def _plain(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
     argument = formula.argument(after, end)
     if argument is None:
         return [Run("", at, after)], after
@@ -60,7 +56,7 @@ def _plain(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
     return [Run("", at, argument.start), *inner, Run("", argument.stop, argument.after, "close")], argument.after
 
 
-def _operator(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
+def _operator(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
     argument = formula.argument(after, end)
     if argument is None:
         return None
@@ -68,7 +64,7 @@ def _operator(formula: Formula, _: str, at: int, after: int, end: int) -> Result
     return [Run(text, at, argument.after, "function")], argument.after
 
 
-def _text(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
+def _text(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
     argument = formula.argument(after, end)
     if argument is None:
         return None
@@ -81,7 +77,7 @@ def _text(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
     return [Run("", at, argument.start), *inner, Run("", argument.stop, argument.after, "close")], argument.after
 
 
-def _words(formula: Formula, at: int, end: int) -> list[Run]:
+def _words(formula: FormulaReader, at: int, end: int) -> list[Run]:
     """Return the runs of text inside a formula: words with their spaces, formulas between dollar signs, commands."""
     runs: list[Run] = []
     text = formula.text
@@ -103,7 +99,7 @@ def _words(formula: Formula, at: int, end: int) -> list[Run]:
     return runs
 
 
-def _fraction(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
+def _fraction(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
     top = formula.argument(after, end)
     bottom = formula.argument(top.after, end) if top else None
     if top is None or bottom is None:
@@ -111,7 +107,7 @@ def _fraction(formula: Formula, name: str, at: int, after: int, end: int) -> Res
     return fraction(formula, name.endswith("binom"), at, top, bottom), bottom.after
 
 
-def fraction(formula: Formula, is_binomial: bool, at: int, top: Argument, bottom: Argument) -> list[Run]:
+def fraction(formula: FormulaReader, is_binomial: bool, at: int, top: Argument, bottom: Argument) -> list[Run]:
     """Return the runs of a fraction or a binomial coefficient, which begins at ``at``."""
     above, below = formula.part(top.start, top.stop), formula.part(bottom.start, bottom.stop)
     if is_binomial:
@@ -129,7 +125,7 @@ def fraction(formula: Formula, is_binomial: bool, at: int, top: Argument, bottom
     ]
 
 
-def _root(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
+def _root(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
     degree = formula.option(after, end)
     argument = formula.argument(degree.after if degree else after, end)
     if argument is None:
@@ -150,7 +146,7 @@ def _root(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
     ], argument.after
 
 
-def _accent(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
+def _accent(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
     argument = formula.argument(after, end)
     if argument is None:
         return None
@@ -168,7 +164,7 @@ def _accent(formula: Formula, name: str, at: int, after: int, end: int) -> Resul
     return [Run(text, at, argument.after)], argument.after
 
 
-def _alphabet(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
+def _alphabet(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
     argument = formula.argument(after, end)
     if argument is None:
         return None
@@ -176,8 +172,8 @@ def _alphabet(formula: Formula, name: str, at: int, after: int, end: int) -> Res
     return [Run("".join(known.letter_in(name, char) for char in text), at, argument.after)], argument.after
 
 
-def _around(before: str, behind: str, look: Look | None = None) -> Callable[[Formula, str, int, int, int], Result]:
-    def handle(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
+def _around(before: str, behind: str, look: Look | None = None) -> Handler:
+    def handle(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
         argument = formula.argument(after, end)
         if argument is None:
             return None
@@ -191,7 +187,7 @@ def _around(before: str, behind: str, look: Look | None = None) -> Callable[[For
     return handle
 
 
-def _stacked(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
+def _stacked(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
     """Return the runs of one text over or under another: the main one, then the other as a script."""
     first = formula.argument(after, end)
     second = formula.argument(first.after, end) if first else None
@@ -204,7 +200,7 @@ def _stacked(formula: Formula, name: str, at: int, after: int, end: int) -> Resu
     return [Run(main + script, at, second.after, kind)], second.after
 
 
-def _arrow(formula: Formula, name: str, at: int, after: int, end: int) -> Result:
+def _arrow(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
     option = formula.option(after, end)
     argument = formula.argument(option.after if option else after, end)
     if argument is None:
@@ -214,12 +210,12 @@ def _arrow(formula: Formula, name: str, at: int, after: int, end: int) -> Result
     return [Run(f"{left}({text}){right}" if text else f"{left}{right}", at, argument.after, "relation")], argument.after
 
 
-def _colored(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
+def _colored(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
     color = formula.argument(after, end)
     return _plain(formula, "", at, color.after, end) if color else None
 
 
-def _phantom(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
+def _phantom(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
     argument = formula.argument(after, end)
     if argument is None:
         return None
@@ -227,7 +223,7 @@ def _phantom(formula: Formula, _: str, at: int, after: int, end: int) -> Result:
     return [Run(text, at, argument.after, "grid-cell")], argument.after
 
 
-def _line_break(formula: Formula, _: str, at: int, after: int, __: int) -> Result:
+def _line_break(formula: FormulaReader, _: str, at: int, after: int, __: int) -> Result:
     if formula.multiline and formula.depth == 1:
         return [Run("", at, after, "grid-line")], after
     return [Run("; ", at, after, "done")], after

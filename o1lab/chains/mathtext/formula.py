@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from o1lab.chains.mathtext import symbols as known
 from o1lab.chains.mathtext.commands import HANDLERS, fraction
 from o1lab.chains.mathtext.grid import ENVIRONMENT, grid_runs
-from o1lab.chains.mathtext.rendering import Run
+from o1lab.chains.mathtext.rendering import Argument, Run
 from o1lab.chains.mathtext.spacing import blank_end, drawn, spaced
 
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+\*?|[\s\S])?")
@@ -21,14 +20,6 @@ _LONGEST_BARE_GROUP = 600
 
 _DEEP = 40
 """Nesting at which the rest is drawn as it stands: hostile text must not exhaust the stack."""
-
-
-class Argument(NamedTuple):
-    """An argument: its content is [start, stop), and the next one begins at ``after``."""
-
-    start: int
-    stop: int
-    after: int
 
 
 class Formula:

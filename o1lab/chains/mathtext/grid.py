@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from itertools import zip_longest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from rich.cells import cell_len
 
-from o1lab.chains.mathtext.rendering import Run
+from o1lab.chains.mathtext.rendering import FormulaReader, Run
 from o1lab.chains.mathtext.spacing import drawn
-
-if TYPE_CHECKING:
-    from o1lab.chains.mathtext.formula import Formula
 
 _NAMES = (
     "aligned|alignedat|align|alignat|array|matrix|pmatrix|bmatrix|Bmatrix|vmatrix|Vmatrix|smallmatrix|cases|dcases|rcases|"
@@ -58,7 +55,7 @@ class Grid(NamedTuple):
 
 
 def grid_runs(
-    formula: Formula, begun: re.Match[str], end: int, outer: tuple[int, str] | None = None
+    formula: FormulaReader, begun: re.Match[str], end: int, outer: tuple[int, str] | None = None
 ) -> tuple[list[Run], int]:
     """Return the runs of an environment, and where the source continues.
 
@@ -85,7 +82,7 @@ def grid_runs(
     return (_on_lines(grid) if formula.multiline and len(rows) > 1 else _on_one_line(grid)), after
 
 
-def _body(formula: Formula, begun: re.Match[str], end: int) -> tuple[int, int, int, frozenset[int]]:
+def _body(formula: FormulaReader, begun: re.Match[str], end: int) -> tuple[int, int, int, frozenset[int]]:
     """Return where the rows begin and end, where the source continues, and the columns with a vertical rule before."""
     text, body = formula.text, begun.end()
     bars: frozenset[int] = frozenset()
@@ -108,7 +105,7 @@ def _body(formula: Formula, begun: re.Match[str], end: int) -> tuple[int, int, i
     return body, end, end, bars  # never closed: cut off
 
 
-def _rows(formula: Formula, start: int, body: int, close: int) -> list[list[Cell]]:
+def _rows(formula: FormulaReader, start: int, body: int, close: int) -> list[list[Cell]]:
     """Return the cells of each row; ``start`` is where the separator before the first cell begins."""
     text = formula.text
     rows: list[list[Cell]] = [[]]
@@ -140,7 +137,7 @@ def _rows(formula: Formula, start: int, body: int, close: int) -> list[list[Cell
     return rows
 
 
-def _cell(formula: Formula, start: int, at: int, stop: int, rules: int) -> Cell:
+def _cell(formula: FormulaReader, start: int, at: int, stop: int, rules: int) -> Cell:
     runs = formula.part(at, stop)
     for index in range(len(runs) - 1, -1, -1):  # spaces before the separator are not part of the cell
         if runs[index].text.strip() or runs[index].kind == "text":

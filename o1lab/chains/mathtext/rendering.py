@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 Look = Literal["strong", "emphasis", "heading", "code"]
 
@@ -21,6 +21,34 @@ class Run(NamedTuple):
     stop: int
     kind: str = ""
     look: Look | None = None
+
+
+class Argument(NamedTuple):
+    """An argument: its content is [start, stop), and the next one begins at ``after``."""
+
+    start: int
+    stop: int
+    after: int
+
+
+class FormulaReader(Protocol):
+    """What commands and grids need of the formula in which they stand: its source, and runs of parts of it."""
+
+    text: str
+    multiline: bool
+    depth: int
+
+    def group_end(self, at: int, end: int) -> int | None: ...
+
+    def argument(self, at: int, end: int) -> Argument | None: ...
+
+    def option(self, at: int, end: int) -> Argument | None: ...
+
+    def sequence(self, start: int, end: int) -> list[Run]: ...
+
+    def part(self, start: int, end: int) -> list[Run]: ...
+
+    def atom(self, at: int, end: int) -> tuple[list[Run], int]: ...
 
 
 class Rendering:

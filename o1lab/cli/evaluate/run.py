@@ -10,9 +10,9 @@ import typer
 from o1lab.cli import options
 from o1lab.cli.command import Verbs, group_that_means
 from o1lab.cli.evaluate import figures, rating, samples, suites, tables
+from o1lab.cli.job_commands import JobCommands
 from o1lab.cli.jobs import (
     DetachOption,
-    JobCommands,
     ResumeOption,
     add_job_verbs,
     progress_column,

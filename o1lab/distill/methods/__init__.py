@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from o1lab.distill.methods.base import METHODS, Method, Need, Prompts, SingleCall, method
-from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.inference.calls import Role
 from o1lab.inference.prompts import Prompt, find_prompt
 from o1lab.paths import Lab
+
+if TYPE_CHECKING:
+    from o1lab.distill.settings import TeacherRunSettings
 
 __all__ = [
     "METHODS",

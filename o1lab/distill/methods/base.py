@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, 
 
 from o1lab.chains import parse
 from o1lab.chains.moves import Move
-from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import UsageError
 from o1lab.inference.calls import Message, Response, Role
 from o1lab.inference.prompts import Prompt
@@ -28,6 +27,7 @@ from store.trees import NewWalk
 
 if TYPE_CHECKING:
     from o1lab.chains.verify import VerifierPool
+    from o1lab.distill.settings import TeacherRunSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def _not_comparable(chosen: Sequence[EvaluationResult], reference: str | None) -
 
 def _caveats(chosen: Sequence[EvaluationResult]) -> list[str]:
     """Return other caveats."""
-    from o1lab.serve.registry import SOLVER
+    from o1lab.serve.records import SOLVER
 
     lines = []
     if any(one.evaluation.model == SOLVER for one in chosen):

@@ -14,7 +14,6 @@ import errno
 import os
 import socket
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,10 +26,10 @@ from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.process import is_alive
 from o1lab.registry import DEFAULT_ORDER, Registry
-from o1lab.train.run_directory import Launch, RunDir, RunStatus
 
 if TYPE_CHECKING:
     from o1lab.train.recipe import Recipe
+    from o1lab.train.run_directory import Launch, RunDir, RunStatus
 
 KEEP_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456"
@@ -163,11 +162,6 @@ def write_launch(run: RunDir, launch: Launch) -> None:
         raise LabError(
             f"Cannot write {run.launch_file}: {error.strerror}.", "Check the lab's disk and permissions."
         ) from error
-
-
-def submitted(name: str, job: str = "", *, requeue: bool = False, where: str = "") -> Launch:
-    """Return the record of a job that is submitted now."""
-    return Launch(name, job=job, where=where, requeue=requeue, submitted_at=time.time())
 
 
 def died_here(status: RunStatus) -> bool:

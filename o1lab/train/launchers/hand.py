@@ -17,7 +17,6 @@ from o1lab.train.launchers.base import (
     died_here,
     home_fault,
     launcher,
-    submitted,
     write_launch,
 )
 from o1lab.train.run_directory import Launch, RunDir
@@ -37,7 +36,7 @@ class Hand(Launcher):
     def start(self, run: RunDir, recipe: Recipe, *, resuming: bool) -> None:
         hosts = config_of(run).hand.hosts or [socket.gethostname()]
         commands = [_command(run, recipe, node=node, first=hosts[0], resuming=resuming) for node in range(recipe.nodes)]
-        write_launch(run, replace(submitted(self.name), commands=tuple(commands)))
+        write_launch(run, replace(Launch.submitted(self.name), commands=tuple(commands)))
         told = f"Waits until you start its commands (i shows them; or `{run.verb} show {run.id}`)."
         run.write_status(replace(run.read_status(), message=told))
 

@@ -30,7 +30,6 @@ from o1lab.train.launchers.base import (
     died_here,
     home_fault,
     launcher,
-    submitted,
     write_launch,
 )
 from o1lab.train.launchers.ray_client import RayJobs, dashboard
@@ -58,7 +57,7 @@ class Ray(Launcher):
     def start(self, run: RunDir, recipe: Recipe, *, resuming: bool) -> None:
         config = config_of(run).cluster
         jobs = RayJobs(dashboard(config), config)
-        launch = submitted(self.name, where=jobs.address)
+        launch = Launch.submitted(self.name, where=jobs.address)
         write_launch(run, launch)
         try:
             with run.log.open("ab") as log:

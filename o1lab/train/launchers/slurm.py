@@ -33,7 +33,6 @@ from o1lab.train.launchers.base import (
     home_fault,
     lab_of,
     launcher,
-    submitted,
     write_launch,
 )
 from o1lab.train.launchers.silence import Silence
@@ -64,7 +63,7 @@ class Slurm(Launcher):
     def start(self, run: RunDir, recipe: Recipe, *, resuming: bool) -> None:
         lab = lab_of(run)
         config = load_config(lab).slurm
-        launch = submitted(self.name, requeue=config.requeues > 0)
+        launch = Launch.submitted(self.name, requeue=config.requeues > 0)
         try:
             write_text(run.batch_script, script(lab, run, recipe, config, resuming=resuming))
         except OSError as error:

@@ -10,11 +10,14 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from o1lab.errors import LabError, O1LabError
 from o1lab.jobs.directory import ACTIVE, STALE_S
 from o1lab.train.launchers.base import LAUNCHERS, Seen, write_launch
-from o1lab.train.run_directory import Launch, RunDir, RunStatus
+
+if TYPE_CHECKING:
+    from o1lab.train.run_directory import Launch, RunDir, RunStatus
 
 _ASK_EVERY_S = 4.0
 _SILENT_S = 600.0

@@ -21,7 +21,7 @@ from o1lab.distill.replay import general_prompts
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run.measure import measure
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import SOLVER
+from o1lab.serve.records import SOLVER
 from o1lab.transparency.replay_price import Figure, ReplayPrice, SuitePrice
 from tests.support.distill_lab import make_lab
 from tests.support.fault_server import FaultServer
