@@ -172,7 +172,7 @@ class LabApp(TypedAheadApp):
 
     async def _watch_jobs(self) -> None:
         """Show what runs on every screen, and tell what has happened, until the app closes."""
-        made = await asyncio.to_thread(import_module, "screens.base.monitor")
+        made = await asyncio.to_thread(import_module, "screens.jobs.monitor")
         monitor = made.Monitor(self.context.lab, self.context.name)
         while True:
             try:

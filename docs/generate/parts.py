@@ -9,7 +9,7 @@ from docs.generate.markdown import code, prose, summary, table
 from docs.generate.settings import attributes_of, rows_of
 from o1lab.distill.engines import ENGINES
 from o1lab.distill.filters.rule import RULES
-from o1lab.distill.methods.base import METHODS
+from o1lab.distill.method import METHODS
 from o1lab.evaluate.scorers import SCORERS
 from o1lab.evaluate.suites.builders import BUILDERS
 from o1lab.evaluate.suites.suite import HubSpec, InnerSpec, ItemsSpec, Suite, SuiteSampling, all_suites

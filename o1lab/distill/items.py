@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from o1lab.chains.measures import read_text
-from o1lab.distill.methods.base import METHODS, SourceItem
+from o1lab.distill.method import METHODS, SourceItem, translation_source
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.ingest.measuring import moves_of
 from store import annotations as annotation_log
@@ -72,11 +72,6 @@ def items_by_id(store: Store, settings: TeacherRunSettings, ids: Iterable[str]) 
             yield from _of_tree(store, identity)
         elif (problem := problems.get(store.db, identity)) is not None:
             yield _item(problem)
-
-
-def translation_source(language: str) -> str:
-    """Return the source of translated problems; their key is the id of the original."""
-    return f"translation/{language}"
 
 
 def _of_lab_traces(settings: TeacherRunSettings) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from o1lab.distill.items import items, items_by_id
-from o1lab.distill.methods.base import Method, SourceItem, single
+from o1lab.distill.method import Method, SourceItem, single
 from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.files import atomic_write

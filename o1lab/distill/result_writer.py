@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from o1lab.chains import parse
 from o1lab.chains.verify import VerifierPool
-from o1lab.distill.methods.base import Draft, Method, SourceItem
+from o1lab.distill.method import Draft, Method, SourceItem
 from o1lab.inference.calls import RequestError, Response, Role
 from o1lab.inference.models import ModelClient
 from o1lab.ingest.measuring import as_record, measure_new

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from o1lab.distill.engines import ENGINES
 from o1lab.distill.job import Job, freeze_items, read_index
+from o1lab.distill.method import SourceItem
 from o1lab.distill.methods import make_method, model_names
-from o1lab.distill.methods.base import SourceItem
 from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runs import register

@@ -14,8 +14,8 @@ from typing import Any
 from o1lab.config import load_config
 from o1lab.distill.engines import ENGINES
 from o1lab.distill.items import count_items
+from o1lab.distill.method import single
 from o1lab.distill.methods import METHODS, find_prompts, make_method, model_names
-from o1lab.distill.methods.base import single
 from o1lab.distill.provenance import save_models
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.settings import TeacherRunSettings

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from o1lab.chains.tree_walk import TreeRules
 from o1lab.distill.engines import ENGINES
-from o1lab.distill.methods.base import METHODS, Method
+from o1lab.distill.method import METHODS, Method
 from o1lab.inference.settings import Engine, RequestSettings, StreamMode
 from o1lab.settings import Display
 

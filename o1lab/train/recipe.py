@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from o1lab.models.checkpoints import Kind
 from o1lab.models.prompts import RESERVED, PromptOptions
 from o1lab.settings import NONE, RECORDED, Display
+from o1lab.train.launcher import LAUNCHERS
 from o1lab.train.objective import Objective, prefers, unfit, weighs
 from o1lab.train.probe import ARROW, Probe
 from o1lab.train.relevant import replays, tracks
@@ -31,8 +32,6 @@ ACCEPTABLE = ("closed_thought", "cut_off")
 
 
 def _launchers() -> tuple[str, ...]:
-    from o1lab.train.launchers import LAUNCHERS
-
     return LAUNCHERS.names()
 
 

@@ -22,7 +22,7 @@ from o1lab.jobs.log import KILLED_HINT, cause_of_death
 from o1lab.models.checkpoints import checkpoint_name, complete_checkpoints
 from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError, read_json
-from o1lab.train.launchers import watch
+from o1lab.train import silent_jobs
 
 SPIKES = "Loss spikes"
 """How the warning on loss spikes begins."""
@@ -162,7 +162,7 @@ class RunDir(JobFolder[RunStatus, None]):
             return super().judged(status, stale=stale)
         if not stale:
             return status.state, status, False
-        return watch.judged(self, launch, status)
+        return silent_jobs.judged(self, launch, status)
 
     def ask_to_stop(self) -> None:
         """Create the stop file; a job whose worker cannot see it is cancelled.
@@ -172,7 +172,7 @@ class RunDir(JobFolder[RunStatus, None]):
         """
         super().ask_to_stop()
         if (launch := self.launch()) is not None:
-            watch.cancel_if_silent(self, launch)
+            silent_jobs.cancel_if_silent(self, launch)
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints_dir / checkpoint_name(step)

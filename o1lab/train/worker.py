@@ -40,7 +40,7 @@ from o1lab.models.library_errors import first_line
 from o1lab.paths import Lab
 from o1lab.train import rank_errors
 from o1lab.train.distributed import Process, World
-from o1lab.train.launchers.base import after_signal, forget_end, goes_on
+from o1lab.train.launcher import after_signal, forget_end, goes_on
 from o1lab.train.parent_run import wait_for_origin
 from o1lab.train.recipe import Recipe
 from o1lab.train.recipe_file import load

@@ -9,9 +9,9 @@ from typing import Any
 from o1lab.distill.markdown import inline, table
 from o1lab.errors import UsageError
 from o1lab.evaluate.report.cells import Interval
+from o1lab.evaluate.report.changes import item_means
 from o1lab.evaluate.report.plots import Level, PlotData, SizeCurve, SizePoint
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, choose
-from o1lab.evaluate.stats.changes import item_means
 from o1lab.evaluate.stats.metrics import cluster
 from o1lab.evaluate.stats.seeds import mean_over_seeds
 from o1lab.paths import Lab

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.distill.markdown import inline, table
+from o1lab.evaluate.report.changes import change
 from o1lab.evaluate.report.selection import EvaluationResult
-from o1lab.evaluate.stats.changes import change
 from o1lab.evaluate.stats.metrics import wilson
 from o1lab.evaluate.stats.paired import Paired, compare_evaluations
 from o1lab.format import percent

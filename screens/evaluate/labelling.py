@@ -11,6 +11,7 @@ from textual.widget import Widget
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
 from o1lab.evaluate.report.attribution import require_run
+from o1lab.evaluate.sample_traces import left_out
 from o1lab.widgets.chain_reader import ChainReader
 from screens.base.context import LabContext
 from screens.base.dialogs import NEAREST, nearest_chains_dialog
@@ -118,7 +119,7 @@ def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
     """
     db = store.db
     if act.kind != "undo":
-        note = promote.left_out(evaluations.sample(db, seq)[1]) if ratings.trace_of(db, seq) is None else ""
+        note = left_out(evaluations.sample(db, seq)[1]) if ratings.trace_of(db, seq) is None else ""
         record = promote.label(store, seq, act.kind, act.value, annotator=annotator, span=act.span)
         return Written(act, record, traces.get(db, record.trace_id), note=note)
     trace_id = ratings.trace_of(db, seq)

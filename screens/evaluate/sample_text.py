@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from o1lab.evaluate.items import adapted_line, sample_name
-from o1lab.evaluate.rating import promote
+from o1lab.evaluate.sample_traces import as_trace
 from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.document import ReaderDocument
@@ -82,7 +82,7 @@ def read_sample(db: Database, seq: int) -> WholeSample:
     trace_id = ratings.trace_of(db, seq)
     records = () if trace_id is None else tuple(annotation_log.of_trace(db, trace_id))
     holds = bool(sample.turns) and bool(sample.turns[-1].thought or sample.turns[-1].answer)
-    becomes = promote.as_trace(evaluation, item, sample).id if holds else None
+    becomes = as_trace(evaluation, item, sample).id if holds else None
     scores = tuple(evaluations.scores_of(db, seq))
     last = len(sample.turns) - 1
     offered = labels.every(db)

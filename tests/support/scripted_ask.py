@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from o1lab.distill.method import Method, SourceItem
 from o1lab.distill.methods import find_prompts, make_method
-from o1lab.distill.methods.base import Method, SourceItem
 from o1lab.distill.settings import MethodName, TeacherRunSettings
 from o1lab.inference.calls import CallKey, Message, RequestError, Response, Role
 

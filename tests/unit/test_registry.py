@@ -12,8 +12,8 @@ import pytest
 from o1lab.distill import runs
 from o1lab.distill.filters import RULES, rule
 from o1lab.distill.filters.pool import chosen_rules
+from o1lab.distill.method import Draft, SourceItem, as_trace
 from o1lab.distill.methods import METHODS, Need, SingleCall, make_method, method
-from o1lab.distill.methods.base import Draft, SourceItem, as_trace
 from o1lab.distill.methods.sample import Sample
 from o1lab.distill.settings import engine_names, method_names
 from o1lab.errors import UsageError

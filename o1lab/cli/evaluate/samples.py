@@ -95,7 +95,7 @@ def eval_sample(
     Example: o1lab eval sample 3f9c 60
     """
     from o1lab.evaluate.items import adapted_line
-    from o1lab.evaluate.rating.promote import sample_text
+    from o1lab.evaluate.sample_traces import sample_text
     from store import annotations as annotation_log
     from store import evaluations, ratings
     from store.naming import item_called
@@ -162,7 +162,8 @@ def eval_label(
 
     Example: o1lab annotate $(o1lab eval label 3f9c 60) --tag "gave in"
     """
-    from o1lab.evaluate.rating.promote import left_out, promote
+    from o1lab.evaluate.rating.promote import promote
+    from o1lab.evaluate.sample_traces import left_out
     from store import evaluations
     from store.naming import item_called
 

@@ -1,4 +1,4 @@
-"""The distillation methods of ``--method``; :mod:`o1lab.distill.methods.base` describes how to add one."""
+"""The distillation methods of ``--method``; :mod:`o1lab.distill.method` describes how to add one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from o1lab.distill.methods.base import METHODS, Method, Need, Prompts, SingleCall, method
+from o1lab.distill.method import METHODS, Method, Need, Prompts, SingleCall, method
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.inference.calls import Role
 from o1lab.inference.prompts import Prompt, find_prompt

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from o1lab.chains.marks import pattern
-from o1lab.distill.methods.base import Ask
+from o1lab.distill.method import Ask
 from o1lab.inference.calls import Message, Role
 from o1lab.inference.thoughts import split
 

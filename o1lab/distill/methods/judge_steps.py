@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from o1lab.distill.methods.base import Ask, Draft, Finding, Method, Need, Plan, Planned, SourceItem, method
+from o1lab.distill.method import Ask, Draft, Finding, Method, Need, Plan, Planned, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, GivenUp, last_object
 from o1lab.inference.calls import Message
 from o1lab.text import one_line, visible

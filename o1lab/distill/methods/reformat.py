@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from o1lab.chains.answers import How, after_box, extract_answer
-from o1lab.distill.methods.base import Draft, Need, SingleCall, SourceItem, as_trace, method
+from o1lab.distill.method import Draft, Need, SingleCall, SourceItem, as_trace, method
 from o1lab.distill.methods.conversation import has_marks
 from o1lab.inference.calls import Message, Response
 from o1lab.inference.thoughts import split

@@ -17,7 +17,7 @@ from o1lab.chains.measures import read_text
 from o1lab.chains.moves import Move, segment
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import Verdict
-from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, SourceItem, as_trace, method
+from o1lab.distill.method import Ask, Draft, Method, Need, Plan, Planned, SourceItem, as_trace, method
 from o1lab.inference.calls import Message, Response, Role
 
 SOLVED = "the student solves it"

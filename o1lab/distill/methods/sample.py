@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from o1lab.distill.methods.base import Draft, Need, SingleCall, SourceItem, as_trace, method
+from o1lab.distill.method import Draft, Need, SingleCall, SourceItem, as_trace, method
 from o1lab.inference.calls import Message, Response
 
 

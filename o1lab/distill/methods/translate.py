@@ -19,8 +19,18 @@ from o1lab.chains.language import language_of, mixed_language
 from o1lab.chains.moves import segment
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
-from o1lab.distill.items import translation_source
-from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, Prompts, SourceItem, method
+from o1lab.distill.method import (
+    Ask,
+    Draft,
+    Method,
+    Need,
+    Plan,
+    Planned,
+    Prompts,
+    SourceItem,
+    method,
+    translation_source,
+)
 from o1lab.distill.methods.conversation import Conversation, GivenUp, has_marks
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from o1lab.chains.tree_walk import METHOD, SYNTHESIS, TreeRules, Walk, as_chain, thought_before, walk_tree
-from o1lab.distill.methods.base import Ask, Draft, Method, Need, Plan, Planned, SourceItem, method
+from o1lab.distill.method import Ask, Draft, Method, Need, Plan, Planned, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, GivenUp, without_marks
 from o1lab.errors import LabError
 from o1lab.inference.calls import Message

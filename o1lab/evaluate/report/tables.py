@@ -12,6 +12,7 @@ from typing import Any
 from o1lab.errors import UsageError
 from o1lab.evaluate.report import footnotes
 from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Section, Table, TableRow
+from o1lab.evaluate.report.changes import change, overall_change, weighted_change
 from o1lab.evaluate.report.published import (
     PublishedAccuracy,
     PublishedChanges,
@@ -22,7 +23,6 @@ from o1lab.evaluate.report.published import (
     published_row,
 )
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, comparable
-from o1lab.evaluate.stats.changes import change, overall_change, weighted_change
 
 Pair = tuple[EvaluationResult | None, EvaluationResult | None]
 

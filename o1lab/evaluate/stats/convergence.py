@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.chains.moves import segment
-from o1lab.evaluate.rating.promote import as_trace
+from o1lab.evaluate.sample_traces import as_trace
 from o1lab.evaluate.stats.metrics import LEVEL, RESAMPLES, SEED, Interval, Rate, cluster, rounded, share_interval
 from o1lab.format import percent
 from o1lab.lens.convergence import Chain, Convergence

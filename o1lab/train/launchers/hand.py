@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from o1lab.train import torchrun
-from o1lab.train.launchers.base import (
+from o1lab.train.launcher import (
     KEEP_MEMORY,
     Fault,
     Launcher,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from o1lab.jobs import spawn
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train import torchrun
-from o1lab.train.launchers.base import KEEP_MEMORY, Launcher, launcher
+from o1lab.train.launcher import KEEP_MEMORY, Launcher, launcher
 from o1lab.train.run_directory import RunDir
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from o1lab.paths import Lab
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.text import one_line
 from o1lab.train import torchrun
-from o1lab.train.launchers.base import (
+from o1lab.train.launcher import (
     KEEP_MEMORY,
     Examined,
     Fault,

@@ -24,7 +24,7 @@ from o1lab.files import write_text
 from o1lab.paths import Lab, assets_dir
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train import torchrun
-from o1lab.train.launchers.base import (
+from o1lab.train.launcher import (
     KEEP_MEMORY,
     Examined,
     Fault,

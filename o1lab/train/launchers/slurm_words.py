@@ -7,7 +7,7 @@ import re
 from o1lab.config import SlurmConfig
 from o1lab.errors import LabError
 from o1lab.text import one_line
-from o1lab.train.launchers.base import Seen
+from o1lab.train.launcher import Seen
 from o1lab.train.launchers.slurm_client import SlurmJob
 from o1lab.train.run_directory import Launch, RunDir
 

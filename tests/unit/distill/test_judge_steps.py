@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from o1lab.chains.moves import segment
+from o1lab.distill.method import SourceItem
 from o1lab.distill.methods import METHODS, find_prompts, make_method
-from o1lab.distill.methods.base import SourceItem
 from o1lab.distill.methods.judge_steps import JudgeSteps, read_step
 from o1lab.distill.runs import read_settings
 from o1lab.ingest.formats import SYNTHESES

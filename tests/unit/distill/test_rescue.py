@@ -10,8 +10,8 @@ import pytest
 
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
+from o1lab.distill.method import SourceItem
 from o1lab.distill.methods import model_names
-from o1lab.distill.methods.base import SourceItem
 from o1lab.distill.methods.rescue import SOLVED, Rescue, boundaries, moves_in, tries_before
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import UsageError

@@ -17,7 +17,7 @@ from o1lab.chains.language import language_of
 from o1lab.chains.moves import segment
 from o1lab.chains.parse import parse
 from o1lab.chains.protected import mask, protected_spans, unmask
-from o1lab.distill.methods.base import SourceItem
+from o1lab.distill.method import SourceItem
 from o1lab.distill.methods.translate import PART_CHARS, cut
 from o1lab.inference.calls import Message, RequestError, Role
 from o1lab.inference.prompts import find_prompt

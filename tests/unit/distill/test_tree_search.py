@@ -13,7 +13,7 @@ from o1lab.chains.parse import parse
 from o1lab.distill import runs
 from o1lab.distill.card import card
 from o1lab.distill.estimate import estimate
-from o1lab.distill.methods.base import SourceItem
+from o1lab.distill.method import SourceItem
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.calls import RequestError

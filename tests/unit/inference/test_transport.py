@@ -11,7 +11,7 @@ import pytest
 
 from o1lab.chains.parse import parse
 from o1lab.config import Endpoint
-from o1lab.distill.methods.base import as_trace
+from o1lab.distill.method import as_trace
 from o1lab.evaluate.run.asking import classify, split
 from o1lab.inference.backend import CallContext
 from o1lab.inference.calls import CallKey

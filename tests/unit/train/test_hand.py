@@ -18,9 +18,8 @@ import pytest
 from o1lab.config import init_lab
 from o1lab.jobs import manage
 from o1lab.paths import Lab
-from o1lab.train import launch, worker
-from o1lab.train.launchers import watch
-from o1lab.train.launchers.base import forget_end
+from o1lab.train import launch, silent_jobs, worker
+from o1lab.train.launcher import forget_end
 from o1lab.train.recipe import Recipe
 from o1lab.train.run_directory import Launch, RunDir, RunStatus
 from tests.support.training_lab import prepared
@@ -28,7 +27,7 @@ from tests.support.training_lab import prepared
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    monkeypatch.setattr(watch, "_ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(silent_jobs, "_ASK_EVERY_S", 0.0)
     return init_lab(tmp_path / "lab")
 
 

@@ -24,9 +24,9 @@ from o1lab.config import ClusterConfig, SlurmConfig, init_lab, load_config
 from o1lab.errors import LabError
 from o1lab.jobs import manage
 from o1lab.paths import Lab
-from o1lab.train import launch
-from o1lab.train.launchers import LAUNCHERS, slurm, watch
-from o1lab.train.launchers.base import after_signal, home_fault, write_launch
+from o1lab.train import launch, silent_jobs
+from o1lab.train.launcher import after_signal, home_fault, write_launch
+from o1lab.train.launchers import LAUNCHERS, slurm
 from o1lab.train.launchers.ray_client import RayJobs, dashboard, token
 from o1lab.train.launchers.silence import Silence
 from o1lab.train.launchers.slurm_client import SlurmError, parse_job, parse_queue
@@ -48,7 +48,7 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture
 def run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> RunDir:
-    monkeypatch.setattr(watch, "_ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(silent_jobs, "_ASK_EVERY_S", 0.0)
     monkeypatch.setattr(slurm, "_MINE_S", 0.0)
     monkeypatch.setattr(LAUNCHERS.get("slurm"), "_silence", Silence(SlurmError))
     return prepared(lab.root, "0a1b2c3d", RECIPE)
@@ -438,7 +438,7 @@ def test_ray_gets_its_token_or_says_what_is_wrong(
 def test_a_ray_job_is_submitted_watched_and_stopped(
     lab: Lab, ray: type[_Dashboard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(silent_jobs, "_ASK_EVERY_S", 0.0)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
     ray.answers = {"/api/jobs/": (200, {"submission_id": "j1"}), "/api/jobs/j1/stop": (200, {"stopped": True})}
     run = prepared(lab.root, "0c0c0c0c", Recipe(dataset="sums", on="ray", processes=2))
@@ -464,7 +464,7 @@ def test_a_ray_job_is_submitted_watched_and_stopped(
 
 
 def test_stop_ends_a_run_of_a_cluster_that_is_gone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(silent_jobs, "_ASK_EVERY_S", 0.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"  # bound, and not listening: nothing answers

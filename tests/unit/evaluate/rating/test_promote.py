@@ -12,6 +12,7 @@ from o1lab.cli.main import run
 from o1lab.distill.selection import choose
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
+from o1lab.evaluate.sample_traces import as_trace
 from screens.evaluate.labelling import write
 from screens.traces.actions import Action
 from store import Store, datasets, evaluations, open_store, problems, ratings, traces
@@ -120,7 +121,7 @@ def test_nothing_is_kept_when_the_annotation_fails(store: Store) -> None:
 def test_an_edit_of_a_labelled_sample_stays_out_as_well(store: Store) -> None:
     kept = promote.promote(store, seq_of(store, "student-1", 0))
     text = traces.text(store.db, kept)
-    child = promote.as_trace(
+    child = as_trace(
         evaluation("other", STUDENT),
         evaluations.item(store.db, "student-1", "add:0"),
         NewSample("add:0", 0, "complete", (Turn("?", text.thought + " And more.", text.solution),), "k"),

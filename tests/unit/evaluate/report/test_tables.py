@@ -9,9 +9,9 @@ import pytest
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.report import published
 from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow, shown, verdict
+from o1lab.evaluate.report.changes import change, overall_change
 from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.report.tables import REST, accuracy_table, change_table, plain_table
-from o1lab.evaluate.stats.changes import change, overall_change
 from store import Store, open_store
 from store.errors import MissingError
 from tests.support.tables_lab import evaluated

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from o1lab.errors import UsageError
+from o1lab.evaluate.report.changes import Change, weighted_change
 from o1lab.evaluate.report.selection import choose
-from o1lab.evaluate.stats.changes import Change, weighted_change
 from o1lab.evaluate.stats.figures import figures
 from o1lab.evaluate.stats.metrics import wilson
 from o1lab.evaluate.stats.variants import Weighted

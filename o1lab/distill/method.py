@@ -71,6 +71,11 @@ class SourceItem:
         return self.tree_id or self.trace_id or self.problem_id
 
 
+def translation_source(language: str) -> str:
+    """Return the source of translated problems; their key is the id of the original."""
+    return f"translation/{language}"
+
+
 class Finding(NamedTuple):
     """What a conversation says about a trace of the lab: an annotation of its kind, value and span."""
 

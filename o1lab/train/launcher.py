@@ -3,7 +3,7 @@
 A launcher starts the same worker on the same run directory, somewhere else. It writes ``launch.json`` in the run
 directory, which names it and its job; a run without this file is a process of this machine. Everything else comes from
 the run directory: while the heartbeat of the worker is fresh, nobody asks the launcher. When it is old, the launcher
-says what became of the job (:mod:`o1lab.train.launchers.watch`).
+says what became of the job (:mod:`o1lab.train.silent_jobs`).
 
 Other packages add launchers through the entry point group ``o1lab.launchers``: another scheduler is one class.
 """

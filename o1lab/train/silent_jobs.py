@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from o1lab.errors import LabError, O1LabError
 from o1lab.jobs.directory import ACTIVE, STALE_S
-from o1lab.train.launchers.base import LAUNCHERS, Seen, write_launch
+from o1lab.train.launcher import LAUNCHERS, Seen, write_launch
 
 if TYPE_CHECKING:
     from o1lab.train.run_directory import Launch, RunDir, RunStatus
