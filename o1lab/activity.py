@@ -109,13 +109,8 @@ def look_at(folder: Folder) -> Activity:
         left = time_left(folder.metrics, status.total_steps) if info.state == "running" else None
         spikes = next((one for one in status.warnings if one.startswith(SPIKES)), "")
         return Activity(folder, info, status.step, status.total_steps, left, spikes)
-    return Activity(folder, info, status.done + status.failed, status.requested, _left(info))
-
-
-def _left(info: JobInfo[Any, Any]) -> float | None:
-    """Return the time left of a job that calls models; a paused one makes no progress."""
-    seconds: float | None = info.status.seconds_left if info.state == "running" else None
-    return seconds
+    left = status.seconds_left if info.state == "running" else None  # a paused job makes no progress
+    return Activity(folder, info, status.done + status.failed, status.requested, left)
 
 
 def running(lab: Lab) -> list[Activity]:

@@ -57,6 +57,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def first_of(texts: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Join the first ``most`` texts and count the others: ``a, b and 3 more``."""
+    rest = len(texts) - most
+    return separator.join(texts[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
 def short_count(count: int) -> str:
     """Format a count in about three digits: ``873``, ``4.9k``, ``31k``, ``1.2M``."""
     if count < 1_000:

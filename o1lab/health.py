@@ -14,7 +14,7 @@ from typing import Any
 
 from o1lab.config import NotifySettings, load_config
 from o1lab.errors import O1LabError
-from o1lab.format import counted
+from o1lab.format import counted, first_of
 from o1lab.labs import open_lab
 from o1lab.paths import Lab, cache_dir
 from o1lab.registry import PluginWarning, Registry
@@ -104,7 +104,7 @@ def _jobs(lab: Lab) -> Check:
             if info.unreadable:
                 damaged.append(f"{kind.directory.noun} {info.id}: {info.unreadable}")
     if damaged:
-        return Check("jobs", False, _first(damaged), "Correct these files, or delete the jobs.")
+        return Check("jobs", False, first_of(damaged, _MOST, "; "), "Correct these files, or delete the jobs.")
     return Check("jobs", True, f"{number:,} readable")
 
 
@@ -112,7 +112,7 @@ def _servers(lab: Lab) -> Check:
     from o1lab.serve.records import damaged_records, live_records
 
     if damaged := [error.brief for error in damaged_records(lab)]:
-        return Check("servers", False, _first(damaged), f"Delete these files from {lab.servers}.")
+        return Check("servers", False, first_of(damaged, _MOST, "; "), f"Delete these files from {lab.servers}.")
     return Check("servers", True, f"{len(live_records(lab))} running")
 
 
@@ -126,12 +126,6 @@ def _launchers(lab: Lab) -> list[Check]:
         return []
     looked = ((name, one.examine(config)) for name, one in LAUNCHERS.all().items())
     return [Check(name, found.ok, found.detail, found.fix) for name, found in looked if found is not None]
-
-
-def _first(texts: list[str]) -> str:
-    """Join the first texts, and say how many more there are."""
-    more = f"; and {len(texts) - _MOST:,} more" if len(texts) > _MOST else ""
-    return "; ".join(texts[:_MOST]) + more
 
 
 def _packages() -> Check:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from o1lab.chains.marks import pattern
+from o1lab.format import first_of
 from o1lab.text import one_line
 
 FIELDS = ("id", "parent", "value", "text", "correct")
@@ -31,8 +32,7 @@ class TreeError(ValueError):
 
     def __init__(self, faults: Sequence[TreeFault]) -> None:
         self.faults = tuple(faults)
-        more = f"; and {len(faults) - _SHOWN:,} more" if len(faults) > _SHOWN else ""
-        super().__init__("; ".join(f"{one.where}: {one.what}" for one in faults[:_SHOWN]) + more)
+        super().__init__(first_of([f"{one.where}: {one.what}" for one in faults], _SHOWN, "; "))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,17 +21,17 @@ from o1lab.errors import UsageError
 from store.records import LONGEST_NAME, NAME_RULE, is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from o1lab.distill.selection import Choice
+    from o1lab.distill.selection import Choice, Keep, PerProblem
     from store import Store
     from store.filters import TraceQuery
     from store.records import Dataset
 
-OptionT = TypeVar("OptionT", bound=str)
 verbs = Verbs("dataset", help="Make and export datasets.")
 verbs.add_typer(replay.verbs)
 verbs.add_typer(pairs.verbs)
+_Rule = StrEnum("_Rule", ["rejected", "evaluation", "excluded", "looping", "truncated", "format", "mixed"])
 NameArgument = Annotated[str, typer.Argument(help="Name or hash of the dataset.", autocompletion=completing("dataset"))]
 
 
@@ -46,18 +47,14 @@ def dataset_create(
     where: Annotated[str, typer.Option(help="Filter as on the Traces screen, for example verdict:correct.")] = "",
     phase: Annotated[int, typer.Option(min=1, max=2, help="1: only solutions; 2: thoughts and solutions.")] = 2,
     keep: Annotated[
-        str | None, typer.Option(help="verified: only traces with the verdict correct; all: any verdict.")
+        Literal["verified", "all"] | None,
+        typer.Option(help="verified: only traces with the verdict correct; all: any verdict."),
     ] = None,
     per_problem: Annotated[
-        str | None,
-        typer.Option(help="all, shortest, longest, most-reflective, first, or person (the one accepted by hand)."),
+        Literal["all", "shortest", "longest", "most-reflective", "first", "person"] | None,
+        typer.Option(help="Which traces of a problem to take; person: the one accepted by hand."),
     ] = None,
-    no_drop: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Rule to turn off: rejected, evaluation, excluded, looping, truncated, format, mixed. Repeatable."
-        ),
-    ] = None,
+    no_drop: Annotated[list[_Rule] | None, typer.Option(help="Rule to turn off. Repeatable.")] = None,
     mixed: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,7 +120,8 @@ def dataset_control(
     name: NameArgument,
     new_name: Annotated[str | None, typer.Option("--name", help="Name of the control [default: NAME-control].")] = None,
     match: Annotated[
-        str, typer.Option(help="rows: as many rows; tokens: repeat rows until there are as many trained tokens.")
+        Literal["rows", "tokens"],
+        typer.Option(help="rows: as many rows; tokens: repeat rows until there are as many trained tokens."),
     ] = "rows",
 ) -> None:
     """Create the matched control of a dataset: the same problems with short solutions only, for phase 1.
@@ -134,7 +132,7 @@ def dataset_control(
     Example: o1lab dataset control long --match tokens
     """
     from o1lab.config import load_config
-    from o1lab.distill.control import MATCHES, make_control
+    from o1lab.distill.control import make_control
     from o1lab.models.base import resolve_base, token_counter
     from store import datasets
 
@@ -143,7 +141,7 @@ def dataset_control(
     with opened() as store:
         parent = datasets.get(store.db, name)
         made = make_control(
-            store, parent.name, new_name or f"{parent.name}-control", match=_one_of("--match", match, MATCHES),
+            store, parent.name, new_name or f"{parent.name}-control", match=match,
             count_tokens=count,
         )  # fmt: skip
     chosen = made.selection
@@ -268,10 +266,8 @@ def dataset_export(
         str, typer.Option("--out", help=f"File to write; in a folder, data/ and README.md are written; {DASH}.")
     ],
     form: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="messages, sharegpt, alpaca, jsonl or parquet; pairs for pairs [default: messages, pairs]."
-        ),
+        Literal["messages", "sharegpt", "alpaca", "jsonl", "parquet", "pairs"] | None,
+        typer.Option("--format", help="Format of the file [default: messages; pairs for a dataset of pairs]."),
     ] = None,
     accept_terms: AcceptTermsOption = False,
 ) -> None:
@@ -286,11 +282,9 @@ def dataset_export(
     """
     from o1lab.distill.card import export_with_card
     from o1lab.distill.provenance import require_accepted_terms
-    from o1lab.ingest.exporting import FORMATS, KINDS
+    from o1lab.ingest.exporting import KINDS
     from store import datasets
 
-    if form not in (None, *FORMATS):
-        raise UsageError(f"'{form}' is not a known format.", f"Choose one of {', '.join(FORMATS)}.")
     lab = current_lab()
     with opened() as store:
         found = datasets.get(store.db, name, kind=KINDS[form] if form else None)
@@ -332,7 +326,13 @@ def _query(decision: str, where: str) -> TraceQuery:
 
 
 def _chooser(
-    store: Store, *, phase: int, keep: str | None, per_problem: str | None, no_drop: list[str], sampled: bool
+    store: Store,
+    *,
+    phase: int,
+    keep: Keep | None,
+    per_problem: PerProblem | None,
+    no_drop: Sequence[str],
+    sampled: bool,
 ) -> Callable[[TraceQuery], Choice]:
     """Return what selects from the traces of a filter; without ``sampled`` it takes all but answers to evaluations."""
     from o1lab.distill import selection
@@ -340,31 +340,18 @@ def _chooser(
     if not sampled:
         by_hand: list[selection.Rule] = ["evaluation"]
         return lambda query: selection.choose(store, query, phase=phase, keep="all", drop=by_hand)
-    one = _one_of("--per-problem", per_problem or "all", selection.PER_PROBLEM)
-    kept = _one_of("--keep", keep or ("all" if one == "person" else "verified"), selection.KEEPS)
-    unused = {_one_of("--no-drop", rule, selection.RULES) for rule in no_drop}
-    rules = [rule for rule in selection.RULES if rule not in unused]
+    one = per_problem or "all"
+    kept = keep or ("all" if one == "person" else "verified")
+    rules = [rule for rule in selection.RULES if rule not in no_drop]
     return lambda query: selection.choose(store, query, phase=phase, keep=kept, per_problem=one, drop=rules)
 
 
 def _mix(store: Store, name: str, names: list[str], *, balance: bool, seed: int | None) -> Dataset:
     from o1lab.distill.selection import mix
+    from store import datasets
 
     choice, phase = mix(store, names, balance=balance, seed=seed)
     parts = " + ".join(str(part["name"]) for part in choice.selection["from"])
-    return _save(store, name, choice, phase=phase, query=parts)
-
-
-def _save(store: Store, name: str, choice: Choice, *, phase: int, query: str) -> Dataset:
-    from store import datasets
-
     return datasets.snapshot(
-        store.db, name, choice.ids, phase=phase, query=query, selection=choice.selection, drops=choice.drops
+        store.db, name, choice.ids, phase=phase, query=parts, selection=choice.selection, drops=choice.drops
     )
-
-
-def _one_of(option: str, value: str, allowed: tuple[OptionT, ...]) -> OptionT:
-    for known in allowed:
-        if known == value:
-            return known
-    raise UsageError(f"{option} cannot be '{value}'.", f"Choose one of {', '.join(allowed)}.")

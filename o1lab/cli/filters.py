@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -22,21 +21,12 @@ filter_verbs = Verbs("filters", help="Filters with names, which `saved:NAME` sta
 verbs.add_typer(filter_verbs)
 
 
-class Kind(StrEnum):
-    """The lists that have filters."""
-
-    TRACES = "traces"
-    PROBLEMS = "problems"
-    SAMPLES = "samples"
-    RUNS = "runs"
-    JOBS = "jobs"
-
+Kind = Literal["traces", "problems", "samples", "runs", "jobs"]
+"""The lists that have filters."""
 
 KindOption = Annotated[
     Kind,
-    typer.Option(
-        "--of", help="The list that it filters: traces, problems, samples, runs, or jobs (of Distill and Evaluate)."
-    ),
+    typer.Option("--of", help="The list that it filters; jobs are those of Distill and Evaluate."),
 ]
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The name of the filter.", autocompletion=completing("filter"))
@@ -58,9 +48,7 @@ def read_filter(kind: type[QueryT], text: str) -> QueryT:
 def filters_ls(
     of: Annotated[
         Kind | None,
-        typer.Option(
-            "--of", help="Only those of one list: traces, problems, samples, runs or jobs.", show_default=False
-        ),
+        typer.Option("--of", help="Only those of one list.", show_default=False),
     ] = None,
 ) -> None:
     """List the saved filters.
@@ -86,7 +74,7 @@ def filters_ls(
 def filters_save(
     name: NameArgument,
     words: Annotated[list[str], typer.Argument(metavar="FILTER", help="As on the screens: verdict:wrong reflect>=2.")],
-    of: KindOption = Kind.TRACES,
+    of: KindOption = "traces",
 ) -> None:
     """Save a filter under a name; an earlier filter of this name is replaced.
 
@@ -106,7 +94,7 @@ def filters_save(
 
 
 @filter_verbs.command("rm")
-def filters_rm(name: NameArgument, of: KindOption = Kind.TRACES) -> None:
+def filters_rm(name: NameArgument, of: KindOption = "traces") -> None:
     """Delete a saved filter. Datasets and runs made with it are not changed.
 
     Example: o1lab filters rm hard

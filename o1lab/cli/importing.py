@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.output import emit, opened
-from o1lab.errors import UsageError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -34,11 +33,20 @@ def import_(
     licence: Annotated[str | None, typer.Option(help="Licence of rows that name none.")] = None,
     teacher: Annotated[str | None, typer.Option(help="Model that wrote the rows that name none.")] = None,
     synthesis: Annotated[
-        str | None,
-        typer.Option(
-            help="How the rows were made: distilled, reformatted, translated, solver, tree search, multi-agent, "
-            "rescued, human, unknown."
-        ),
+        Literal[
+            "distilled",
+            "reformatted",
+            "translated",
+            "solver",
+            "tree search",
+            "multi-agent",
+            "rescued",
+            "human",
+            "replay",
+            "unknown",
+        ]
+        | None,
+        typer.Option(help="How the rows were made."),
     ] = None,
     mapped: Annotated[
         list[str] | None,
@@ -71,12 +79,9 @@ def import_(
     Examples: o1lab import chains.jsonl problems/ --licence MIT; o1lab import odd.jsonl --map cot2=thought --dry-run
     """
     from o1lab.ingest.columns_report import parse_mapping
-    from o1lab.ingest.formats import SYNTHESES
     from o1lab.ingest.importer import import_files
     from o1lab.ingest.measuring import measure_pending
 
-    if synthesis is not None and synthesis not in SYNTHESES:
-        raise UsageError(f"'{synthesis}' is not a known synthesis.", f"Choose one of {', '.join(SYNTHESES)}.")
     mapping = parse_mapping(mapped or ())
     with opened() as store:
         report = import_files(

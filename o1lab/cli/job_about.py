@@ -11,6 +11,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.job_groups import act_on_group
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit
+from o1lab.format import counted
 
 if TYPE_CHECKING:
     from o1lab.cli.job_commands import JobCommands
@@ -53,7 +54,7 @@ def add_about_verbs(app: Verbs, jobs: JobCommands) -> None:
         from o1lab.jobs import manage
 
         def words(info: JobInfo[Any, Any]) -> str:
-            return f"has {len(info.notes)} note{'s' * (len(info.notes) != 1)}"
+            return f"has {counted(len(info.notes), 'note')}"
 
         _change(jobs, identity, lambda job: manage.add_note(job, text), words, "have the note")
 

@@ -10,6 +10,7 @@ import typer
 
 from o1lab.cli.output import emit
 from o1lab.errors import UsageError
+from o1lab.format import counted
 
 if TYPE_CHECKING:
     from o1lab.jobs.directory import JobFolder, JobInfo
@@ -70,7 +71,7 @@ def act_on_group(
             f"Nothing to do: all {len(skipped)} {noun}s of the group {name} are {states}.",
             f"See `{jobs[0].verb} show {name}`.",
         )
-    lines = [f"{len(items)} {noun}{'s' * (len(items) != 1)} of the group {name} {done}."] if items else []
+    lines = [f"{counted(len(items), noun)} of the group {name} {done}."] if items else []
     if skipped:
         lines.append("Left alone: " + ", ".join(f"{one['id']} is {one['reason']}" for one in skipped) + ".")
     lines += [f"{one['id']}: {one['error']['message']} {one['error']['hint']}".strip() for one in failed]

@@ -11,7 +11,7 @@ import typer
 
 from o1lab.cli.command import Verbs
 from o1lab.cli.listing import Column, emit_list
-from o1lab.cli.output import current_lab, emit, invocation, lab_if_any, say, wants_json
+from o1lab.cli.output import emit, invocation, lab_if_any, say, wants_json
 from o1lab.errors import LabError
 from o1lab.text import one_line
 
@@ -173,10 +173,3 @@ def keys() -> None:
     emit_list([{**asdict(one), "taken": one.taken} for one in found], columns, more={"warnings": warnings})
     for warning in warnings:
         say(warning)
-
-
-def open_app(*, fresh: bool = False) -> int:
-    """Open the app; ``fresh``: without what it remembers of its screens."""
-    from o1lab.app import run_app
-
-    return run_app(current_lab(), fresh=fresh)

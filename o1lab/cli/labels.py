@@ -11,6 +11,7 @@ from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import emit, opened
 from o1lab.errors import UsageError
+from o1lab.format import counted
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def labels_rename(
     with opened() as store:
         label = labels.rename(store.db, name, new)
         use = labels.uses(store.db).get(label.name, labels.Use())
-    emit(_item(label, use), text=f"{_line(label)}; {_spans(use)} have the new name")
+    emit(_item(label, use), text=f"{_line(label)}; {counted(use.spans, 'span')} have the new name")
 
 
 @verbs.command("rm")
@@ -136,7 +137,7 @@ def labels_rm(name: NameArgument) -> None:
     with opened() as store:
         label = labels.remove(store.db, name)
         use = labels.uses(store.db).get(label.name, labels.Use())
-    emit(_item(label, use), text=f"{label.name} is no label of the lab any more; {_spans(use)} keep it")
+    emit(_item(label, use), text=f"{label.name} is no longer a label of the lab; {counted(use.spans, 'span')} keep it")
 
 
 def _item(label: Label, use: Use) -> dict[str, Any]:
@@ -152,7 +153,3 @@ def _item(label: Label, use: Use) -> dict[str, Any]:
 def _line(label: Label) -> str:
     digit = "no digit" if label.digit is None else f"digit {label.digit}"
     return f"{label.name}: {label.colour}, {digit}"
-
-
-def _spans(use: Use) -> str:
-    return f"{use.spans:,} span{'' if use.spans == 1 else 's'}"

@@ -70,15 +70,21 @@ def _dispatch(arguments: list[str]) -> int:
         fresh = "--fresh" in arguments
         match [word for word in arguments if word != "--fresh"]:
             case []:
-                return _open(None, fresh=fresh)
+                return open_app(None, fresh=fresh)
             case ["--lab", folder]:
-                return _open(Path(folder), fresh=fresh)
+                return open_app(Path(folder), fresh=fresh)
     from o1lab.cli.verbs import run_command
 
     return run_command(arguments)
 
 
-def _open(folder: Path | None, *, fresh: bool) -> int:
+def open_app(folder: Path | None, *, fresh: bool) -> int:
+    """Open the app and return its exit status.
+
+    Args:
+        folder: the lab; None for the one that is found.
+        fresh: whether the app opens without what it remembers of its screens.
+    """
     gc.disable()  # imported modules stay alive, so collecting them is wasted time; the app enables it after start
     try:
         from o1lab.app import run_app

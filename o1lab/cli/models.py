@@ -13,6 +13,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.errors import NotFoundError, UsageError
+from o1lab.format import first_of
 
 if TYPE_CHECKING:
     from o1lab.models.prompts import PromptOptions
@@ -141,8 +142,7 @@ def _runs_hint(lab: Lab) -> str:
     runs = list(dict.fromkeys(ref.run_id for ref in list_models(lab) if ref.run_id))
     if not runs:
         return "No run of this lab has a checkpoint yet; o1lab runs ls lists the runs."
-    more = f" and {len(runs) - SHOWN} more; o1lab runs ls lists them" if len(runs) > SHOWN else ""
-    return f"Runs with a checkpoint: {', '.join(runs[:SHOWN])}{more}."
+    return f"Runs with a checkpoint: {first_of(runs, SHOWN)}; o1lab runs ls lists all runs."
 
 
 def _asked_with(prompt: PromptOptions) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import confirm, current_lab, emit, lab_if_any, say
 from o1lab.errors import NotFoundError, RefusedError, UsageError
-from o1lab.format import byte_size
+from o1lab.format import byte_size, first_of
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -162,9 +162,8 @@ def _require_unused(lab: Lab, one: Imported) -> None:
             raise RefusedError(f"The run {run.id} trains on {one.name}.", stop, code="in_use")
     needed = _needed_by(lab, one, [run.id for run in runs])
     if needed:
-        named = ", ".join(list(needed)[:SHOWN]) + (f" and {len(needed) - SHOWN} more" if len(needed) > SHOWN else "")
         todo = "; ".join(dict.fromkeys(needed.values()))
-        raise RefusedError(f"{one.name} is needed by {named}.", f"First {todo}.", code="in_use")
+        raise RefusedError(f"{one.name} is needed by {first_of([*needed], SHOWN)}.", f"First {todo}.", code="in_use")
 
 
 def _is_base(base: object, one: Imported) -> bool:

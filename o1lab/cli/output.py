@@ -143,6 +143,14 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def ask(question: str) -> bool:
+    """Ask a question with the answers yes and no on standard error."""
+    import typer
+
+    with paused():
+        return typer.confirm(question, err=True)
+
+
 def confirm(question: str, *, what: str, no: str) -> None:
     """Ask whether to do something that cannot be undone.
 
@@ -159,9 +167,7 @@ def confirm(question: str, *, what: str, no: str) -> None:
 
     if not sys.stdin.isatty():
         raise UsageError(f"{what} needs confirmation.", "Add --yes.")
-    with paused():
-        confirmed = typer.confirm(question, err=True)
-    if not confirmed:
+    if not ask(question):
         say(no)
         raise typer.Exit(0)
 

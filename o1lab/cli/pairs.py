@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,18 +20,19 @@ if TYPE_CHECKING:
     from store.records import Dataset
 
 verbs = Verbs()
+_Source = StrEnum("_Source", ["votes", "chains"])
 
 
 @verbs.command("pairs")
 def dataset_pairs(
     name: Annotated[str, typer.Argument(help="Name of the new dataset. A dataset never changes.")],
     source: Annotated[
-        list[str] | None,
-        typer.Option("--from", help="votes or chains. Repeatable [default: both]."),
+        list[_Source] | None, typer.Option("--from", help="What pairs are made of. Repeatable [default: both].")
     ] = None,
     where: Annotated[str, typer.Option(help="Filter of the chains, as on the Traces screen.")] = "",
     by: Annotated[
-        str, typer.Option(help="What makes a chain right or wrong: verdict (of the verifier) or decision (of persons).")
+        Literal["verdict", "decision"],
+        typer.Option(help="What makes a chain right or wrong: the verdict of the verifier or the decision of persons."),
     ] = "verdict",
     per_problem: Annotated[int, typer.Option(min=1, help="Maximum number of pairs of chains per problem.")] = 4,
     balance_length: Annotated[
@@ -53,7 +55,7 @@ def dataset_pairs(
     Example: o1lab dataset pairs better --from votes --from chains --balance-length
     """
     from o1lab.config import load_config
-    from o1lab.distill.pairs import BYS, SOURCES, PairsPlan, make_pairs
+    from o1lab.distill.pairs import SOURCES, PairsPlan, make_pairs
     from o1lab.serve.registry import find_model
     from store import datasets
     from store.filters import TraceQuery
@@ -61,17 +63,12 @@ def dataset_pairs(
     if not is_name(name):
         raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
     sources = tuple(one for one in SOURCES if one in (source or SOURCES))
-    if wrong := next((one for one in source or () if one not in SOURCES), None):
-        raise UsageError(f"--from cannot be '{wrong}'.", f"Choose one of {', '.join(SOURCES)}.")
-    judged = next((one for one in BYS if one == by), None)
-    if judged is None:
-        raise UsageError(f"--by cannot be '{by}'.", f"Choose one of {', '.join(BYS)}.")
     if where and "chains" not in sources:
         raise UsageError("--where filters chains, and --from takes votes only.", "Add --from chains.")
     lab = current_lab()
     config = load_config(lab)
     plan = PairsPlan(
-        read_filter(TraceQuery, where), sources, judged, per_problem, balance_length=balance_length,
+        read_filter(TraceQuery, where), sources, by, per_problem, balance_length=balance_length,
         open_votes=open_votes, seed=seed,
     )  # fmt: skip
     with opened() as store:

@@ -1,4 +1,4 @@
-"""Asks about the terms of use of teachers, once, before something is published."""
+"""Questions about the terms of use of teachers before something is published."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from o1lab.cli.busy import paused
-from o1lab.cli.output import say
+from o1lab.cli.output import ask, say
 from o1lab.errors import RefusedError
 
 Made = TypeVar("Made")
@@ -35,8 +34,6 @@ def with_terms(make: Callable[[bool], Made], *, accepted: bool) -> Made:
         if error.code != "terms" or accepted or not sys.stdin.isatty():
             raise
         say(error.message)
-        with paused():
-            allowed = typer.confirm("Do these terms allow what you do with it?", err=True)
-        if not allowed:
+        if not ask("Do these terms allow what you do with it?"):
             raise
     return make(True)

@@ -30,6 +30,7 @@ from o1lab.cli.train_output import (
     preflight_text,
     started_text,
     started_values,
+    warn_or_refuse,
 )
 from o1lab.errors import UsageError
 from o1lab.format import number
@@ -138,9 +139,7 @@ def train(
             if not found.ok:
                 raise typer.Exit(5)
             return
-        for warning in found.warnings:
-            say(f"{warning.message} {warning.hint}".strip())
-        found.refuse()
+        warn_or_refuse([found])
     run, pid = launch(lab, chosen)
     for place in places(chosen.report_to, run):
         say(place)

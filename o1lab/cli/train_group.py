@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from o1lab.cli.output import emit, say, wants_json
-from o1lab.cli.train_output import ended_text, follow_run, preflight_text, started_values
+from o1lab.cli.train_output import ended_text, follow_run, preflight_text, started_values, warn_or_refuse
 from o1lab.errors import Interrupted, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ def train_group(
             if not answer["ok"]:
                 raise typer.Exit(5)
             return
-        for words in dict.fromkeys(f"{one.message} {one.hint}".strip() for seen in distinct for one in seen.warnings):
-            say(words)
-        for seen in distinct:
-            seen.refuse()
+        warn_or_refuse(distinct)
     started = groups.launch_group(lab, name, recipes, fields)
     tags = [groups.tag_of(run) for run, _ in started]
     answer = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,19 @@ def exit_by(state: RunState) -> None:
     """Exit with status 1 if the run failed or died."""
     if state.state in ("failed", "dead"):
         raise typer.Exit(1)
+
+
+def warn_or_refuse(found: Iterable[Preflight]) -> None:
+    """Print each warning of preflight once, then refuse if there is a problem.
+
+    Raises:
+        RefusedError: preflight found a problem.
+    """
+    reports = list(found)
+    for words in dict.fromkeys(f"{one.message} {one.hint}".strip() for seen in reports for one in seen.warnings):
+        say(words)
+    for seen in reports:
+        seen.refuse()
 
 
 def _replay_lines(found: Preflight) -> list[str]:

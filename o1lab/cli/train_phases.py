@@ -18,6 +18,7 @@ from o1lab.cli.train_output import (
     started_text,
     started_values,
     started_words,
+    warn_or_refuse,
 )
 
 if TYPE_CHECKING:
@@ -50,11 +51,7 @@ def train_phases(
             if not all(seen.ok for seen in found):
                 raise typer.Exit(5)
             return
-        for seen in found:
-            for warning in seen.warnings:
-                say(f"{warning.message} {warning.hint}".strip())
-        for seen in found:
-            seen.refuse()
+        warn_or_refuse(found)
     started = launch_phases(lab, recipes)
     answer: dict[str, Any] = {
         "run_id": started[-1][0].id,

@@ -17,7 +17,8 @@ from typer.core import TyperGroup
 
 from o1lab import __version__
 from o1lab.cli.command import use_lab
-from o1lab.cli.output import invoked, say
+from o1lab.cli.main import open_app
+from o1lab.cli.output import invocation, invoked, say
 from o1lab.errors import EXIT_STATUSES, UsageError
 from o1lab.registry import PluginWarning
 
@@ -123,9 +124,7 @@ def top(
     ] = False,
 ) -> None:  # fmt: skip
     if ctx.invoked_subcommand is None:
-        from o1lab.cli.lab import open_app
-
-        raise typer.Exit(open_app(fresh=fresh))
+        raise typer.Exit(open_app(invocation().lab_dir, fresh=fresh))
     if fresh:
         raise UsageError("--fresh is only for the app.", "Leave it out, or give no command: o1lab --fresh")
 

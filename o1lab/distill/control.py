@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from o1lab.errors import UsageError
 from store import Store, datasets, problems, traces
@@ -11,7 +11,6 @@ from store.datasets import DatasetRow
 from store.records import Dataset, NewTrace
 
 Match = Literal["rows", "tokens"]
-MATCHES: tuple[Match, ...] = get_args(Match)
 REFERENCE = "reference"
 """Model and synthesis of a trace that is the reference solution of its problem."""
 

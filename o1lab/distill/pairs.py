@@ -30,7 +30,6 @@ PAIRS_VERSION = 1
 Source = Literal["votes", "chains"]
 By = Literal["verdict", "decision"]
 SOURCES: tuple[Source, ...] = get_args(Source)
-BYS: tuple[By, ...] = get_args(By)
 _RIGHT = {"verdict": ("correct", "incorrect"), "decision": ("accept", "reject")}
 _NEITHER = {"verdict": "neither correct nor incorrect", "decision": "neither accepted nor rejected"}
 _OF_WRONG = [rule for rule in RULES if rule != "rejected"]

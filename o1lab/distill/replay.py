@@ -20,6 +20,7 @@ from o1lab.distill.run_directory import RunFolder
 from o1lab.distill.runs import read_settings, start
 from o1lab.distill.selection import choose
 from o1lab.errors import RefusedError, UsageError
+from o1lab.format import first_of
 from o1lab.paths import Lab, assets_dir
 from o1lab.small_files import UnreadableError, read_text, read_yaml, validated
 from o1lab.text import one_line
@@ -122,10 +123,9 @@ def refuse_overlaps(found: Sequence[Overlap], hint: str = "Leave them out.") -> 
         RefusedError: there are some (code ``contaminated``); the message names prompts and items.
     """
     if found:
-        named = "; ".join(f'"{one_line(one.prompt, 60)}" {one.reason}' for one in found[:_NAMED])
-        more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        named = first_of([f'"{one_line(one.prompt, 60)}" {one.reason}' for one in found], _NAMED, "; ")
         raise RefusedError(
-            f"{len(found)} prompts are items of a suite, which replay must not contain: {named}{more}.",
+            f"{len(found)} prompts are items of a suite, which replay must not contain: {named}.",
             hint,
             code="contaminated",
         )

@@ -41,7 +41,6 @@ Keep = Literal["verified", "all"]
 PerProblem = Literal["all", "shortest", "longest", "most-reflective", "first", "person"]
 Rule = Literal["rejected", "evaluation", "excluded", "looping", "truncated", "format", "mixed"]
 
-KEEPS: tuple[Keep, ...] = get_args(Keep)
 PER_PROBLEM: tuple[PerProblem, ...] = get_args(PerProblem)
 RULES: tuple[Rule, ...] = get_args(Rule)
 

@@ -14,6 +14,7 @@ from o1lab.evaluate.report.plots import Level, PlotData, SizeCurve, SizePoint
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, choose
 from o1lab.evaluate.stats.metrics import cluster
 from o1lab.evaluate.stats.seeds import mean_over_seeds
+from o1lab.format import first_of
 from o1lab.paths import Lab
 from o1lab.train.groups import SEED, list_groups, tag_of
 from o1lab.train.recipe_file import load_values
@@ -226,18 +227,14 @@ def _missing(
     if unfinished := [member.run.id for member in members if not member.finished]:
         yield (
             f"{len(unfinished)} of {len(members)} runs of the group {group} have not finished: "
-            f"{_first(unfinished)}. See them: o1lab runs show {group}"
+            f"{first_of(unfinished, 3)}. See them: o1lab runs show {group}"
         )
     waiting = [member.run.id for member in members if member.finished and member.run.id not in results]
     if waiting:
         yield (
             f"{len(waiting)} of {len(members)} runs of the group {group} were not evaluated on {key.suite}: "
-            f"{_first(waiting)}. Ask for the curve again: o1lab lesson curve {parent}"
+            f"{first_of(waiting, 3)}. Ask for the curve again: o1lab lesson curve {parent}"
         )
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _step(one: EvaluationResult) -> int:

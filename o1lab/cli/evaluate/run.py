@@ -23,7 +23,7 @@ from o1lab.cli.listing import Column, Item
 from o1lab.cli.output import current_lab
 from o1lab.cli.progress import fault_lines, job_details, result_notes, run_job
 from o1lab.errors import LabError, UsageError
-from o1lab.format import money, percent
+from o1lab.format import first_of, money, percent
 from o1lab.labs import opened_lab
 from o1lab.text import one_line
 
@@ -167,8 +167,7 @@ def _keys(lab: Lab, info: EvalInfo, store: Store, *, brief: bool) -> dict[str, A
 def _models(lab: Lab) -> str:
     from o1lab.serve.registry import list_models
 
-    names = [ref.id for ref in list_models(lab)]
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return first_of([ref.id for ref in list_models(lab)], 8)
 
 
 def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False) -> int:

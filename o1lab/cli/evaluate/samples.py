@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from o1lab.cli.jobs import evaluation_argument
 from o1lab.cli.listing import Column, Item, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say, wants_json, write_raw
-from o1lab.errors import NotFoundError, UsageError
+from o1lab.errors import NotFoundError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ ItemArgument = Annotated[
         autocompletion=completing("item"),
     ),
 ]
+_Outcome = StrEnum("_Outcome", ["correct", "incorrect", "incomplete", "unextracted", "unscored", "failed"])
 NumberOption = Annotated[int, typer.Option("--sample", "-k", min=0, help="The sample's number, from 0.")]
 ScorerOption = Annotated[
     str | None,
@@ -41,10 +43,7 @@ ScorerOption = Annotated[
 @verbs.command("samples", lists=True)
 def eval_samples(
     identity: EvalArgument,
-    outcome: Annotated[
-        list[str] | None,
-        typer.Option(help="correct, incorrect, incomplete, unextracted, unscored or failed. Repeatable."),
-    ] = None,
+    outcome: Annotated[list[_Outcome] | None, typer.Option(help="Only samples with this outcome. Repeatable.")] = None,
     words: Annotated[str, typer.Option(help="Text in the question or in the item's id.")] = "",
     variant: Annotated[str | None, typer.Option(help="Only this variant of the questions.")] = None,
     where: Annotated[
@@ -62,9 +61,6 @@ def eval_samples(
     from store import evaluations, sample_list
     from store.filters import Condition, SampleQuery
 
-    for wanted in outcome or ():
-        if wanted not in evaluations.OUTCOMES:
-            raise UsageError(f"There is no outcome '{wanted}'.", f"Use one of {', '.join(evaluations.OUTCOMES)}.")
     named = {
         "outcome": tuple(outcome or ()),
         "question": (words,) if words else (),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from o1lab.errors import O1LabError
-from o1lab.format import byte_size
+from o1lab.format import byte_size, first_of
 from o1lab.models.adapters import adapted, bare_model, saved_adapter, target_names, trainable_parameters
 from o1lab.models.library_errors import explain, first_line
 from o1lab.serve.weights import unservable_layers
@@ -232,15 +232,14 @@ def _check_vocabulary(
     if len(tokenizer) <= size:
         return
     used = sorted({token for ids in rows for token in ids if token >= size})
-    names = ", ".join(map(str, tokenizer.convert_ids_to_tokens(used[:_NAMED])))
     resize = (
         f"Resize the base once: model.resize_token_embeddings({len(tokenizer)}), then save_pretrained; "
         "or remove the tokens from its tokenizer.json."
     )
     beyond = f"The tokenizer has {len(tokenizer):,} tokens, but the base has embeddings for {size:,}"
     if used:
-        more = f" and {len(used) - _NAMED} more" if len(used) > _NAMED else ""
-        found.problem("vocabulary", f"{beyond}; the rows use {names}{more}.", resize)
+        names = first_of([str(one) for one in tokenizer.convert_ids_to_tokens(used)], _NAMED)
+        found.problem("vocabulary", f"{beyond}; the rows use {names}.", resize)
     else:
         found.warning("vocabulary", f"{beyond}; no row uses the others.", resize)
 

@@ -256,8 +256,8 @@ def test_pairs_and_single_answers_are_not_taken_for_each_other(o1lab: Program, t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--from", "dreams"], "--from cannot be 'dreams'"),
-        (["--by", "taste"], "--by cannot be 'taste'"),
+        (["--from", "dreams"], "Invalid value for '--from': 'dreams' is not one of"),
+        (["--by", "taste"], "Invalid value for '--by': 'taste' is not one of"),
         (["--from", "votes", "--where", "verdict:correct"], "--where filters chains"),
         (["--from", "votes"], "There is no pair (votes: none in the lab)."),
     ],
