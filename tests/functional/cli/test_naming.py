@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -19,9 +19,13 @@ from o1lab.cli.main import run
 from o1lab.cli.output import invoked
 from o1lab.cli.verbs import PARTS, program
 from o1lab.config import init_lab
+from o1lab.distill import control, pairs, selection
+from o1lab.evaluate.report import render
+from o1lab.ingest import exporting
+from o1lab.ingest.formats import SYNTHESES
 from o1lab.paths import Lab
-from o1lab.remembered import SavedFilters
-from store import datasets, open_store, problems, trees
+from o1lab.remembered import KINDS, SavedFilters
+from store import datasets, evaluations, open_store, problems, trees
 from store.errors import MissingError
 from store.filters import TraceQuery
 from store.records import NewProblem
@@ -145,6 +149,28 @@ def test_each_argument_that_names_something_is_completed(verb: str, param: Any, 
     assert names
     assert offered(lab, verb, param, names[0][:3], identity="cc11", before="cc11")
     assert offered(lab, verb, param, "no such thing", identity="cc11", before="cc11") == []
+
+
+CHOICES = {
+    ("dataset create", "keep"): get_args(selection.Keep),
+    ("dataset create", "per_problem"): selection.PER_PROBLEM,
+    ("dataset create", "no_drop"): selection.RULES,
+    ("dataset control", "match"): get_args(control.Match),
+    ("dataset export", "form"): exporting.FORMATS,
+    ("dataset pairs", "source"): pairs.SOURCES,
+    ("dataset pairs", "by"): get_args(pairs.By),
+    ("eval samples", "outcome"): evaluations.OUTCOMES,
+    ("eval table", "form"): render.FORMATS,
+    ("filters ls", "of"): KINDS,
+    ("import", "synthesis"): SYNTHESES,
+}
+
+
+@pytest.mark.parametrize(("verb", "name"), CHOICES)
+def test_an_option_offers_the_choices_of_the_part_that_reads_it(verb: str, name: str) -> None:
+    context = typer.Context(VERBS[verb])
+    option = next(one for one in VERBS[verb].get_params(context) if one.name == name)
+    assert "|".join(CHOICES[verb, name]) in option.get_help_record(context)[0]
 
 
 def test_wait_is_completed_with_jobs_of_all_kinds(lab: Lab) -> None:
