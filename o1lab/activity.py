@@ -1,4 +1,4 @@
-"""The jobs of a lab of all kinds: what runs and how long it will take, and what has happened since the last look."""
+"""The jobs of a lab of all kinds: which are active, how long they will take, and what happened since the last poll."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Folder = JobFolder[Any, Any]
 
 @dataclass(frozen=True)
 class Activity:
-    """A job at one moment.
+    """The state of a job at one moment.
 
     Attributes:
         folder: its directory.
         info: its state.
         done, total: its steps, or its samples.
-        seconds_left: how long it will still take; None if that is not known.
-        spikes: what its warnings say of loss spikes.
+        seconds_left: the estimated time left; None if it is not known.
+        spikes: the warning of loss spikes; empty without one.
     """
 
     folder: Folder
@@ -64,8 +64,8 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class Happened:
-    """An event of a job, with its cause as a sentence; empty if it finished as wanted."""
+class JobEvent:
+    """An event of a job, with its cause as a sentence; empty if the job finished."""
 
     event: EventName
     job: Activity
@@ -101,8 +101,8 @@ def find(lab: Lab, identity: str) -> Folder:
         raise NotFoundError(error.message, error.hint) from None
 
 
-def look_at(folder: Folder) -> Activity:
-    """Return a job at this moment."""
+def activity_of(folder: Folder) -> Activity:
+    """Return the current state of a job."""
     info = folder.info()
     status = info.status
     if isinstance(folder, RunDir) and isinstance(status, RunStatus):
@@ -115,19 +115,19 @@ def look_at(folder: Folder) -> Activity:
 
 def running(lab: Lab) -> list[Activity]:
     """Return the active jobs, in :func:`order`."""
-    return order([one for one in map(look_at, folders(lab)) if one.info.active])
+    return order([one for one in map(activity_of, folders(lab)) if one.info.active])
 
 
 def order(jobs: Sequence[Activity]) -> list[Activity]:
-    """Sort active jobs: those that run first, by the time that they will still take."""
+    """Sort active jobs: those that run first, by the time left."""
     return sorted(jobs, key=lambda one: (one.info.state == "queued", one.seconds_left or math.inf))
 
 
 @dataclass
-class Watch:
-    """Looks at the jobs of a lab again and again, and says what has happened in between.
+class ActivityPoller:
+    """Reads the jobs of a lab repeatedly and reports the events in between.
 
-    The first look takes what there is as known. Jobs that ended are read again only if their status is written again.
+    The first poll reports no events. Jobs that have ended are read again only if their status is written again.
     """
 
     lab: Lab
@@ -135,8 +135,8 @@ class Watch:
     _stamps: dict[Path, tuple[int, int]] = field(default_factory=dict)
     _first: bool = True
 
-    def look(self) -> tuple[list[Activity], list[Happened]]:
-        """Return the active jobs in :func:`order`, and what has happened since the last look."""
+    def poll(self) -> tuple[list[Activity], list[JobEvent]]:
+        """Return the active jobs in :func:`order`, and the events since the last poll."""
         now: dict[Path, Activity] = {}
         happened = []
         for folder in folders(self.lab):
@@ -144,23 +144,23 @@ class Watch:
             if before is not None and not before.info.active and self._stamps.get(folder.path) == stamp:
                 now[folder.path] = before
                 continue
-            now[folder.path] = job = look_at(folder)
+            now[folder.path] = job = activity_of(folder)
             self._stamps[folder.path] = stamp
             if not self._first:
-                happened += changes(before, job)
+                happened += events_between(before, job)
         self._seen, self._first = now, False
         return order([one for one in now.values() if one.info.active]), happened
 
 
-def changes(before: Activity | None, now: Activity) -> list[Happened]:
-    """Return what has happened to a job between two looks; ``before`` is None if the job is new."""
+def events_between(before: Activity | None, now: Activity) -> list[JobEvent]:
+    """Return the events of a job between two polls; ``before`` is None if the job is new."""
     found = []
     if now.spikes and now.spikes != (before.spikes if before else "") and now.info.active:
-        found.append(Happened("spike", now, now.spikes.partition("The last: ")[2] or now.spikes))
+        found.append(JobEvent("spike", now, now.spikes.partition("The last: ")[2] or now.spikes))
     if before is None or before.info.active or before.info.status != now.info.status:
         event = event_of_end(now.info.state, now.info.status)
         if event is not None:
-            found.append(Happened(event, now, "" if event == "finished" else now.info.status.message))
+            found.append(JobEvent(event, now, "" if event == "finished" else now.info.status.message))
     return found
 
 

@@ -76,7 +76,7 @@ MODES = (
     Mode("f7,alt+7", "transparency", "Transparency", "TransparencyScreen", "What works, and this lab, publish"),
 )
 SETTLE_S = 0.5  # after the mount of the first screen, when it has been painted
-WATCH_S, IDLE_S = 2.0, 4.0  # seconds between two looks at the jobs, and while none is active
+WATCH_S, IDLE_S = 2.0, 4.0  # seconds between two polls of the jobs; the second while none is active
 
 
 class _NoControls(LineFilter):
@@ -101,7 +101,7 @@ class LabApp(TypedAheadApp):
     DEFAULT_MODE = "lab"
     ENABLE_COMMAND_PALETTE = True
     watches: ClassVar[bool] = True
-    """Whether it looks at the jobs of the lab; tests that do not need it turn it off."""
+    """Whether the app polls the jobs of the lab; tests that do not need it turn it off."""
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(one.key, f"switch_mode('{one.name}')", one.label, priority=True, tooltip=one.about) for one in MODES),
         Binding("ctrl+g", "go_to", "Go to", show=False, priority=True, tooltip="Then 1 to 7 goes to a screen"),
@@ -116,14 +116,14 @@ class LabApp(TypedAheadApp):
 
     def __init__(self, context: LabContext, *, mode: str = "lab", theme: str | None = None) -> None:
         super().__init__()
-        # Without colours at all, and not in the greys into which Textual turns the colours of its own themes.
+        # No colours at all, instead of the greys that Textual makes of the colours of its themes.
         self._filters = [NoColor() if isinstance(one, Monochrome) else one for one in self._filters]
         self._filters.append(_NoControls())
         self.context = context
         self.first_mode = mode
         self.first_theme = theme
         self._leaving = threading.Event()
-        self._told = ""
+        self._last_error = ""
         for one in MODES:
             self.add_mode(one.name, partial(self._screen, one))
         self.set_keymap(context.keys)
@@ -171,20 +171,20 @@ class LabApp(TypedAheadApp):
             self.run_worker(self._watch_jobs(), group="watch", exit_on_error=False)
 
     async def _watch_jobs(self) -> None:
-        """Show what runs on every screen, and tell what has happened, until the app closes."""
+        """Show the active jobs on every screen and notify of events, until the app closes."""
         made = await asyncio.to_thread(import_module, "screens.jobs.monitor")
         monitor = made.Monitor(self.context.lab, self.context.name)
         while True:
             try:
-                told = await asyncio.to_thread(monitor.look, self._notify_settings(), self.current_mode)
+                notices = await asyncio.to_thread(monitor.look, self._notify_settings(), self.current_mode)
             except ERRORS:  # the lab is on a disk that is gone for a moment; screens report what they need
                 log.warning("the jobs cannot be read", exc_info=True)
-                told = []
+                notices = []
             self.context.activity = monitor.parts
             for screen in self.screen_stack:
                 if isinstance(screen, LabScreen):
                     screen.show_activity()
-            for one in told:
+            for one in notices:
                 self.notify(one.text, severity="warning" if one.trouble else "information", timeout=20, markup=False)
                 if one.sequences and self._driver is not None:
                     self._driver.write(one.sequences)
@@ -199,7 +199,7 @@ class LabApp(TypedAheadApp):
             return NotifySettings()
 
     async def _keep_up(self) -> None:
-        """Make ready for the first write; then measure and label pending traces, and those that come."""
+        """Prepare for the first write; then measure and label pending traces, and new ones."""
         await asyncio.to_thread(self._make_ready)
         made = await asyncio.to_thread(import_module, "screens.base.upkeep")
         tell = partial(self.call_from_thread, self.notify, markup=False)
@@ -219,18 +219,18 @@ class LabApp(TypedAheadApp):
         self._reported(self._check_settings)
 
     def _reported(self, work: Callable[[], None]) -> None:
-        """Do work, and show its error unless the last one was the same. Call it in a thread."""
-        told, self._told = self._told, ""
+        """Run ``work`` and show its error, unless the last error was the same. Call it in a thread."""
+        before, self._last_error = self._last_error, ""
         try:
             work()
-        except Exception as error:  # what works in the background goes on
+        except Exception as error:  # background work continues
             log.warning("Work in the background failed", exc_info=error)
-            self._told = str(error) if isinstance(error, O1LabError | StoreError) else repr(error)
-            if self._told != told:
-                self.call_from_thread(self.notify, self._told, severity="error", timeout=20, markup=False)
+            self._last_error = str(error) if isinstance(error, O1LabError | StoreError) else repr(error)
+            if self._last_error != before:
+                self.call_from_thread(self.notify, self._last_error, severity="error", timeout=20, markup=False)
 
     def _check_settings(self) -> None:
-        """Say what is wrong with o1lab.toml and its keys."""
+        """Report problems of o1lab.toml and its keys."""
         _ = self.context.config
         if self.context.keys:
             from o1lab.keymap import all_keys, faults
@@ -356,7 +356,7 @@ def run_app(lab: Lab, *, fresh: bool = False) -> int:
 
     Args:
         lab: The lab.
-        fresh: Whether the screens start without what they looked like last time.
+        fresh: Whether the screens start without their state of last time.
 
     Raises:
         LabError: There is no terminal, or the lab cannot be opened.

@@ -61,7 +61,7 @@ class Endpoint(_Section):
     terms: str | None = Field(default=None, description="URL of its terms of use, for dataset cards")
     licence: str | None = Field(default=None, description="licence of its outputs, according to its terms")
     publication: Literal["allowed", "forbidden"] | None = Field(
-        default=None, description="whether its terms allow to publish its outputs and what is trained on them"
+        default=None, description="whether its terms allow publishing its outputs and what is trained on them"
     )
 
 
@@ -88,7 +88,7 @@ FIRST_TOKEN_S = 600
 
 
 class ChatConfig(_Section):
-    """How long a chat waits for a server; teacher runs and evaluations have settings of their own."""
+    """How long a chat waits for a server; teacher runs and evaluations have their own settings."""
 
     first_token_timeout_s: float | None = Field(
         default=None,
@@ -210,10 +210,10 @@ class AnnotationsConfig(_Section):
 
 
 class NotifySettings(_Section):
-    """Who is told of the events of jobs, and of which."""
+    """Notifications of the events of jobs."""
 
     on: list[Literal["finished", "failed", "dead", "budget", "spike"]] = Field(
-        default=["finished", "failed", "dead", "budget", "spike"], description="the events that are told"
+        default=["finished", "failed", "dead", "budget", "spike"], description="the events to report"
     )
     bell: bool = Field(default=True, description="whether the app rings the bell of the terminal")
     desktop: list[Literal["osc9", "osc777"]] = Field(
@@ -241,9 +241,9 @@ class Config(_Section):
     slurm: SlurmConfig = Field(default_factory=SlurmConfig)
     hand: HandConfig = Field(default_factory=HandConfig)
     annotations: AnnotationsConfig = Field(default_factory=AnnotationsConfig)
-    notify: NotifySettings = Field(default_factory=NotifySettings, description="who is told of the events of jobs")
+    notify: NotifySettings = Field(default_factory=NotifySettings, description="notifications of the events of jobs")
     keys: dict[str, str] = Field(default_factory=dict, description="keys of actions; `o1lab keys` lists the actions")
-    marks: list[OwnMarks] = Field(default_factory=list, description="think marks beside the built-in ones")
+    marks: list[OwnMarks] = Field(default_factory=list, description="think marks in addition to the built-in ones")
     benchmarks: list[str] = Field(
         default=list(BENCHMARKS), description="test sources: problems similar to them are excluded from training"
     )
@@ -329,7 +329,7 @@ policy = "majority"
 [keys]
 stop = "f12"
 
-# Tell of jobs that finished, failed, died, spent their budget, or whose loss spiked.
+# Notify of jobs that finished, failed, died, spent their budget, or whose loss spiked.
 [notify]
 on = ["finished", "failed", "dead", "budget", "spike"]
 hook = ["notify-send", "o1lab"]

@@ -168,7 +168,7 @@ def _gpu() -> Check:
     except pynvml.NVMLError as error:
         why = _NO_GPU.get(type(error).__name__)
         answer = str(error).rstrip(".")
-        words = f"none ({why or f'the NVIDIA driver answers: {answer}'}); training runs on the CPU"
+        words = f"none ({why or f'the NVIDIA driver reports: {answer}'}); training runs on the CPU"
         return Check("gpu", why is not None, words, "Restart the machine, or install the NVIDIA driver again.")
     return Check("gpu", True, ", ".join(map(str, names)) or "none; training runs on the CPU")
 
@@ -214,7 +214,7 @@ def _keys(lab: Lab | None) -> Check:
 
 
 def _notify(lab: Lab | None) -> Check:
-    """Say how events of jobs reach a person, and whether the hook can be called. The bell rings in any case."""
+    """Check how notifications reach the user, and whether the hook can be called. The bell always rings."""
     from o1lab.terminal import reach
 
     settings = load_config(lab).notify if lab is not None else NotifySettings()

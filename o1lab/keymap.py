@@ -1,4 +1,4 @@
-"""The keys of the app by screen, with the changes of ``[keys]`` in o1lab.toml, and what is wrong with these."""
+"""The keys of the app by screen, with the changes of ``[keys]`` in o1lab.toml and their problems."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TAKEN = {
     **dict.fromkeys(("f1", "f10", "f11", *(f"alt+{digit}" for digit in range(10))), "GNOME Terminal"),
     **dict.fromkeys(("ctrl+n", "ctrl+t", "ctrl+w"), "web browsers"),
 }
-"""Keys that a program between the person and the app may take, and which one."""
+"""Keys that another program may take before the app, with the name of that program."""
 _MODIFIERS = frozenset({"ctrl", "shift", "alt", "super", "meta", "hyper"})
 _NAMES = frozenset({*(key.value for key in Keys), *KEY_NAME_REPLACEMENTS.values(), *KEY_TO_UNICODE_NAME})
 _OF_JOBS = frozenset({"distill", "train", "evaluate"})
@@ -67,7 +67,7 @@ class KeyOfAction:
         return [f"{key}: {TAKEN[key]}" for key in self.key.split(",") if key in TAKEN]
 
     def meets(self, other: KeyOfAction) -> bool:
-        """Whether both may be active at once: one part may hold the other, or is the other."""
+        """Whether both may be active at once: one part may contain the other, or is the other."""
         places, parts = (self.screen, other.screen), (self.part, other.part)
         if places[0] == places[1] and parts[0] == parts[1]:
             return True
@@ -114,12 +114,12 @@ def faults(keys: Sequence[KeyOfAction], changes: Mapping[str, str]) -> Iterator[
         for part in key.split(","):
             if not _is_key(part.strip()):
                 yield f"[keys]: '{one_line(part, 60)}' of {one_line(action, 60)} is not the name of a key."
-    told = set()
+    reported = set()
     for one in keys:
         for other in keys if one.action in changes else ():
             pair = frozenset((one.action, other.action))
-            if one.action != other.action and one.keys & other.keys and one.meets(other) and pair not in told:
-                told.add(pair)
+            if one.action != other.action and one.keys & other.keys and one.meets(other) and pair not in reported:
+                reported.add(pair)
                 yield (
                     f"{one.key} is the key of {one.action} ({one.part}) and of {other.action} ({other.part}): only one "
                     "of them can work where both are."

@@ -1,4 +1,4 @@
-"""Opening a lab's database as the person who asks, under the policy on decisions in o1lab.toml."""
+"""Opening the database of a lab for the current annotator, with the policy on decisions of o1lab.toml."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ VARIABLES = {
 
 
 class PathIn:
-    """A file or folder of a lab or of a job, as an attribute of the class that stands for the folder.
+    """A file or folder of a lab or of a job, as an attribute of the class of the folder.
 
     Args:
         name: its path in the folder; a part in capitals stands for any name.
@@ -85,10 +85,10 @@ class Lab:
     prompts = PathIn("prompts", "Prompts of the lab, which take precedence over the built-in ones.")
     recipes = PathIn("recipes", "Recipes of the lab, for the form of a training run.")
     batch_script = PathIn("slurm/train.sbatch", "The batch script of training runs, instead of the built-in one.")
-    indices = PathIn("tti", "Transparency indices of the lab, beside the built-in one.")
-    drafts = PathIn("drafts", "Chains that persons are writing.")
+    indices = PathIn("tti", "Transparency indices of the lab, in addition to the built-in one.")
+    drafts = PathIn("drafts", "Chains that people are writing.")
     sessions = PathIn("sessions", "What the screens of each person remember: filters, order, cursor, sizes, theme.")
-    filters = PathIn("filters.json", "The filters with names.")
+    filters = PathIn("filters.json", "The saved filters.")
     filters_lock = PathIn(".filters.json.lock", "Locked while filters.json changes.")
     exports = PathIn("exports", "What was exported without a path.")
     models = PathIn("models", "Models of the lab, one folder each: imported adapters and whole models, and bases.")

@@ -1,4 +1,4 @@
-"""What a lab remembers of its screens: small JSON files, each changed under a lock and replaced atomically.
+"""The state that a lab keeps for its screens: small JSON files, each changed under a lock and replaced atomically.
 
 ``sessions/ANNOTATOR.json`` has what a person's screens looked like: filter, cursor, sizes, theme, mode. It also has the
 filters that the person used earlier.
@@ -120,7 +120,7 @@ def _add_latest(texts: Any, latest: list[str]) -> list[str]:
 
 
 class Session:
-    """What the screens of one person look like, by keys such as ``traces.filter``.
+    """The state of one person's screens, by keys such as ``traces.filter``.
 
     ``get`` and ``set`` only use memory; ``save`` writes what was set since the last call, and may run in a thread.
     Values are copied, so that a list that its owner changes later is not written half changed.

@@ -1,4 +1,4 @@
-"""Ask a terminal to call a person: its bell, and the escape sequences OSC 9 and OSC 777 for desktop notifications.
+"""Notifications of a terminal: its bell, and the escape sequences OSC 9 and OSC 777 for desktop notifications.
 
 Inside tmux, a sequence for the outer terminal must be wrapped, and tmux passes it on only if its option
 ``allow-passthrough`` is on. The bell needs none of this.
@@ -21,7 +21,7 @@ Way = Literal["direct", "tmux", "screen", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How escape sequences reach the terminal that a person looks at.
+    """How escape sequences reach the terminal of the user.
 
     Attributes:
         way: as they are, wrapped for tmux or for screen, or not at all.

@@ -53,9 +53,8 @@ def anchors(
     """Show which sentences of a chain change its answer (counterfactual importance, arXiv:2506.19143).
 
     From the beginning of each sentence the model writes the rest of the response several times. A sentence is important
-    if the answers are others when the model writes something else in its place. Rollouts are stored, so a command that
-    was stopped goes on where it was. The number of requests is that of the sentences times --samples: choose a short
-    chain.
+    if the answers differ when the model writes something else in its place. Rollouts are stored: a command that was
+    stopped continues where it was. Each sentence takes --samples requests, so choose a short chain.
 
     Example: o1lab anchors 3f9c --model 7a1b/100 --samples 20
     """
@@ -94,7 +93,7 @@ def _lines(chain: Chain, model: str, done: Resampled) -> Iterator[str]:
     yield from aligned(rows, (1, 3, 4))
     unknown = len(done.anchors) - len(known)
     if unknown:
-        yield f"{unknown:,} sentences are always written again in the same words, so nothing is known of them."
+        yield f"{unknown:,} sentences were rewritten in the same words every time, so their importance is not known."
     kept = f"; {done.known:,} had been drawn before" if done.known else ""
     cut = f"; {done.cut_off:,} without an answer" if done.cut_off else ""
     yield f"{done.drawn:,} rollouts{kept}{cut}"

@@ -102,7 +102,7 @@ def annotations_assign(
 ) -> None:
     """Assign traces to annotators at random: a share to several of them, to measure agreement, the rest to one each.
 
-    Traces that are assigned already stay as they are. Each annotator finds theirs with the filter `assigned:me`, also
+    Traces that are assigned already stay as they are. Annotators find their traces with the filter `assigned:me`, also
     in another lab after `o1lab annotations export` and `merge`.
 
     Examples: o1lab annotations assign source:sky --to anna --to ben --overlap 0.3; o1lab annotations assign --clear
@@ -128,7 +128,7 @@ def annotations_assign(
     ]  # fmt: skip
     if data["left"]:
         lines.append(f"{data['left']:,} traces of this filter were assigned before and stay as they were")
-    lines.append("Each annotator finds theirs with the filter assigned:me")
+    lines.append("Annotators find their traces with the filter assigned:me")
     emit(data, text=lines)
 
 

@@ -1,4 +1,4 @@
-"""What commands that ask models of the lab share: the servers, and the argument for traces."""
+"""Shared by the commands that ask models of the lab: the servers, and the argument for traces."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ TraceIds = Annotated[
 
 @asynccontextmanager
 async def servers(lab: Lab) -> AsyncIterator[ServerManager]:
-    """Run the servers that a command needs; those that a person started are used and left running.
+    """Run the servers that a command needs; servers that are already running are used and left running.
 
-    Says on standard error if several servers share a device.
+    Prints on standard error if several servers share a device.
     """
     from o1lab.serve.manager import ServerManager
 

@@ -1,7 +1,7 @@
 """What a command is doing, on one line of standard error: after two seconds, and only on a terminal.
 
-Each command has one (see ``command.py``), except those that take over the terminal. It shows how long the command takes
-and, where the command says it with :func:`advance`, how much of its work is done. Other output removes the line first.
+Each command has one (see ``command.py``), except those that take over the terminal. It shows how long the command has
+run and, if the command calls :func:`advance`, how much of its work is done. Other output removes the line first.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ class Busy:
                     self._draw()
 
     def advance(self, what: str, done: int, of: int) -> None:
-        """Say how much is done: ``done`` of ``of``, 0 if that is not known."""
+        """Set how much is done: ``done`` of ``of``, which is 0 if the total is not known."""
         with self._lock:
             self._what, self._done, self._of = what, done, of
 
     def clear(self) -> None:
-        """Remove the line, for other output; it comes back when there is none for a while."""
+        """Remove the line before other output; it returns when there is none for a while."""
         with self._lock:
             self._remove()
             self._quiet_since = time.monotonic()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Keep the line away, for a question."""
+        """Hide the line during a question."""
         with self._lock:
             self._remove()
             self._paused += 1
@@ -107,7 +107,7 @@ def stderr_is_terminal() -> bool:
 
 
 class _Running:
-    """The busy of this process; threads of the command share it."""
+    """The progress line of this process; threads of the command share it."""
 
     now: Busy | None = None
 
@@ -128,20 +128,20 @@ def working(words: str) -> Iterator[None]:
 
 
 def advance(what: str, done: int, of: int = 0) -> None:
-    """Say how much of its work the running command has done."""
+    """Show how much of its work the running command has done."""
     if (busy := _Running.now) is not None:
         busy.advance(what, done, of)
 
 
 def clear() -> None:
-    """Make room for other output of the running command."""
+    """Remove the line before other output of the running command."""
     if (busy := _Running.now) is not None:
         busy.clear()
 
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Keep the line away while the block runs: it asks the user, or shows something of its own."""
+    """Hide the line while the block asks the user or shows its own output."""
     busy = _Running.now
     if busy is None:
         yield
@@ -150,7 +150,7 @@ def paused() -> Iterator[None]:
         yield
 
 
-def hold() -> None:
-    """Keep the line away from now on: the command shows its progress itself, or takes over the terminal."""
+def remove_line() -> None:
+    """Remove the line for the rest of the command, which shows its progress itself or takes over the terminal."""
     if (busy := _Running.now) is not None:
         busy.end()

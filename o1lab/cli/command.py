@@ -1,7 +1,7 @@
-"""The mechanism of all commands: a module declares its :class:`Verbs` and decorates functions with ``@verbs.command``.
+"""The base of all commands: a module declares its :class:`Verbs` and decorates functions with ``@verbs.command``.
 
-A command declares its own options and gets those that all share: ``--json``, ``--lab`` (hidden, since the help of the
-program lists it) and, if it lists things, ``--format``. Their values are in the invocation of `output.py`.
+A command declares its own options and gets those that all commands share: ``--json``, ``--lab`` (hidden, since the help
+of the program lists it) and, if it lists things, ``--format``. Their values are in the invocation of `output.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
 def use_lab(folder: Path | None) -> None:
-    """Keep the value of ``--lab``; the one nearest to the verb counts."""
+    """Store the value of ``--lab``; the one nearest to the verb counts."""
     if folder is not None:
         invocation().lab_dir = folder
 
@@ -117,18 +117,18 @@ class _Verb(Base):
 
 
 class _Group(TyperGroup):
-    """A group of commands: ``--lab`` may stand between its name and that of the command."""
+    """A group of commands that accepts ``--lab`` between its name and that of the command."""
 
     def __init__(self, **about: Any) -> None:
         super().__init__(**about)
         self.params += [param for param in _SHARED if "--lab" in param.opts]
 
 
-def group_that_means(verb: str) -> type[TyperGroup]:
-    """Return a class of groups in which a first word that is not a command stands for ``verb`` with this argument."""
+def group_with_default(verb: str) -> type[TyperGroup]:
+    """Return a class of groups in which ``verb`` is called if the first word is not a command."""
 
     class Group(_Group):
-        meant = verb
+        default_verb = verb
 
         def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
             at = 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from o1lab.jobs.directory import CountedStatus, JobInfo
     from o1lab.paths import Lab
 
-verbs = Verbs("compare", help="Ask a prompt set in the background, and see what the votes of Compare say.")
+verbs = Verbs("compare", help="Ask prompt sets in the background, and rank models by the votes given in Compare.")
 _REQUESTS = (
     "budget_usd", "budget_tokens", "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
     "silence_timeout_s", "first_token_timeout_s",
@@ -48,8 +48,8 @@ def ask(
         list[str],
         typer.Option(
             "--model", "-m", metavar="MODEL[,NAME=VALUE...]",
-            help="A contestant, with settings of its own: temperature, top_p, max_tokens, seed, and at last system, "
-            "whose text may have commas. Give at least two; one model may come again with other settings.",
+            help="A contestant with its own settings: temperature, top_p, max_tokens, seed, and last system, whose "
+            "text may contain commas. Give at least two; a model can be repeated with other settings.",
             autocompletion=completing("endpoint", "base", "checkpoint"),
         ),
     ],
@@ -64,7 +64,7 @@ def ask(
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first prompts of the set.")] = None,
     detach: DetachOption = False,
 ) -> None:  # fmt: skip
-    """Ask every prompt of a set of several contestants; then vote in Compare, blind and shuffled.
+    """Ask several contestants every prompt of a set; then vote in Compare, blind and shuffled.
 
     Each answer is on disk before it counts. `resume` continues after an interruption, and asks nothing twice.
 
@@ -198,7 +198,7 @@ JOBS = JobCommands(
 )
 add_job_verbs(verbs, JOBS)
 
-BlindOption = Annotated[bool, typer.Option("--blind", help="Only votes given without the names in sight.")]
+BlindOption = Annotated[bool, typer.Option("--blind", help="Only votes given while the names were hidden.")]
 RoundOption = Annotated[
     str | None,
     typer.Option(
@@ -215,8 +215,8 @@ def _round_id(lab: Lab, named: str | None) -> str | None:
 def rank(blind: BlindOption = False, round: RoundOption = None) -> None:
     """Rank the contestants by the votes: Bradley-Terry strengths with intervals, ties, and a tally by prompt tag.
 
-    A model with other settings is another contestant. Only contestants that have met, directly or by others, are
-    compared; `groups` counts those that have not.
+    A model with other settings is another contestant. Only contestants that have met, directly or through others,
+    are compared; `groups` counts the groups that have not met.
 
     Example: o1lab compare rank --blind
     """
@@ -271,11 +271,11 @@ def votes(blind: BlindOption = False, round: RoundOption = None) -> None:
 def tag_prompt(
     prompt: Annotated[str, typer.Argument(help="The prompt, as it is asked.")],
     tags: Annotated[list[str] | None, typer.Argument(help="Its tags; without any, they are shown.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Take all tags from the prompt.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all tags of the prompt.")] = False,
 ) -> None:
     """Give a prompt tags, which replace the ones it has. `rank` counts votes for each tag.
 
-    Prompt sets (set:NAME) and sources of problems (source:NAME) are tags without being given.
+    Prompt sets (set:NAME) and sources of problems (source:NAME) are tags automatically.
 
     Example: o1lab compare tag-prompt "What is 964 + 494?" sums easy
     """

@@ -55,18 +55,18 @@ def converge(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Begins the answer after the closed thought [default: a box, after the words that the chain's own "
-            "solution has before it, or 'The answer is'].",
+            help="Text that begins the answer after the closed thought [default: a box, after the words that the "
+            "chain's own solution has before it, or 'The answer is'].",
         ),
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Maximum number of tokens of an answer.")] = 32,
-    again: Annotated[bool, typer.Option("--again", help="Ask again also where the model has answered before.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Ask again where the model has answered before.")] = False,
 ) -> None:
-    """Show where chains have their answer: the thought is cut after each move and closed, and a model answers.
+    """Show where chains reach their answer: the thought is cut after each move and closed, and a model answers.
 
-    Says where the answer is right for the first time, from where it stays the same, how many tokens follow, and whether
-    right answers were overwritten. Answers are judged by the gold answer, or by that of the chain where nobody knows
-    one. They are stored, so a command that was stopped goes on where it was, and a model answers once.
+    Shows where the answer is right for the first time, from where it stays the same, how many tokens follow, and
+    whether right answers were overwritten. Answers are judged by the gold answer, or by the chain's own where there is
+    none. They are stored: a command that was stopped continues where it was, and a model answers once.
 
     Examples: o1lab converge 3f9c --model 7a1b/100; o1lab converge --evaluation 5c2e
     """

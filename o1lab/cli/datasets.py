@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from store.filters import TraceQuery
     from store.records import Dataset
 
-verbs = Verbs("dataset", help="Make and export datasets.")
+verbs = Verbs("dataset", help="Create, mix, show and export datasets.")
 verbs.add_typer(replay.verbs)
 verbs.add_typer(pairs.verbs)
 _Rule = StrEnum("_Rule", ["rejected", "evaluation", "excluded", "looping", "truncated", "format", "mixed"])
@@ -274,9 +274,9 @@ def dataset_export(
     """Write a dataset to a file that other training tools read, together with its card.
 
     The card lists sources, licences, models, prompts and settings, and what was dropped. It is written to FILE.card.md,
-    or to README.md if --out is a folder (an existing one, or a path that ends with /). What the file leaves out or
-    writes in another way, such as other think marks, is printed and is in the card. If the recorded terms of use of a
-    teacher forbid publication, or nobody has said whether they do, it asks first.
+    or to README.md if --out is a folder (an existing one, or a path that ends with /). The command
+    prints what the file leaves out or writes differently, such as other think marks; the card has it too. If the
+    recorded terms of use of a teacher forbid publication, or none are recorded, the command asks first.
 
     Example: o1lab dataset export short-right --format messages --out short-right.jsonl
     """

@@ -47,7 +47,7 @@ def destination(out: Path | str, *, like: str = "file") -> Iterator[Path]:
         path = Path(folder) / like
         yield path
         _copy(path)
-    invocation().aside = True
+    invocation().to_stderr = True
 
 
 def _copy(path: Path) -> None:

@@ -248,9 +248,9 @@ def _line(item: dict[str, Any]) -> str:
 
 @verbs.command("drafts", lists=True)
 def distill_drafts() -> None:
-    """List the chains that persons are writing.
+    """List the chains that people are writing.
 
-    Go on with one: `o1lab distill write PROBLEM_ID`, or press W in the pool of the Distill screen.
+    Continue one with `o1lab distill write PROBLEM_ID`, or press W in the pool of the Distill screen.
 
     Example: o1lab distill drafts --json
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 QueryT = TypeVar("QueryT", bound="Query")
 verbs = Verbs()
-filter_verbs = Verbs("filters", help="Filters with names, which `saved:NAME` stands for in any filter.")
+filter_verbs = Verbs("filters", help="Save filters under names; `saved:NAME` stands for one in any filter.")
 verbs.add_typer(filter_verbs)
 
 

@@ -30,7 +30,7 @@ def import_(
     ],
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is invalid.")] = False,
     source: Annotated[str | None, typer.Option(help="Source of the rows [default: the file name].")] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of rows that name none.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of rows that state none.")] = None,
     teacher: Annotated[str | None, typer.Option(help="Model that wrote the rows that name none.")] = None,
     synthesis: Annotated[
         Literal[
@@ -67,14 +67,14 @@ def import_(
 ) -> None:
     """Import traces and problems. The format is detected from the content of each file.
 
-    Files may be compressed (gzip, bzip2, xz, zstd) and in UTF-8, UTF-16 or UTF-32. Of a folder, the JSON and Parquet
-    files are imported, and what was skipped is listed.
+    Files may be compressed (gzip, bzip2, xz, zstd) and in UTF-8, UTF-16 or UTF-32. The JSON and Parquet files of
+    a folder are imported, and skipped files are listed.
 
-    Supported are conversations (messages, ShareGPT, prompt and completion), problems with one or several responses,
-    with the thought inside or in a column of its own, search trees (a problem with nodes), and problems alone. Columns
-    are recognised by their names; what was not used is reported. Rows that are already in the lab are skipped. Of a
-    conversation, the last answer is the response, and the turns before it are kept as its context. Invalid rows are
-    reported with the line of the first and their number, and the rest is imported (exit status 1).
+    The formats are conversations (messages, ShareGPT, prompt and completion), problems with one or several responses,
+    with the thought inside or in its own column, search trees (a problem with nodes), and problems alone. Columns are
+    recognised by their names; unused columns are reported. Rows that are already in the lab are skipped. The last
+    answer of a conversation is the response, and the turns before it are kept as its context. Invalid rows are reported
+    with the line of the first and their number, and the rest is imported (exit status 1).
 
     Examples: o1lab import chains.jsonl problems/ --licence MIT; o1lab import odd.jsonl --map cot2=thought --dry-run
     """

@@ -1,4 +1,4 @@
-"""The verbs of what a person says about a job, which its about.json keeps: rename, note, tag and archive."""
+"""The verbs that change the about.json of a job: rename, note, tag and archive."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Change = Callable[["JobFolder[Any, Any]"], "JobInfo[Any, Any]"]
 
 
 def about_json(info: JobInfo[Any, Any]) -> dict[str, Any]:
-    """Return what a person said about a job."""
-    said = {"name": info.name, "notes": list(info.notes), "tags": list(info.tags), "archived": info.archived}
-    return {"id": info.id, "state": info.state, **said}
+    """Return the JSON of a job with its name, notes and tags."""
+    about = {"name": info.name, "notes": list(info.notes), "tags": list(info.tags), "archived": info.archived}
+    return {"id": info.id, "state": info.state, **about}
 
 
 def add_about_verbs(app: Verbs, jobs: JobCommands) -> None:
@@ -101,8 +101,8 @@ def _change(
         jobs: the kind of job.
         identity: the id or name of a job, or the name of a group.
         change: changes a job.
-        words: says what is true of a job afterwards.
-        done: says what is true of the jobs of a group.
+        words: returns the new state of a job in words.
+        done: the new state of the jobs of a group in words.
     """
     lab = current_lab()
     group: Sequence[JobFolder[Any, Any]] | None = jobs.members(lab, identity)

@@ -34,7 +34,7 @@ ResumeOption = Annotated[
     str | None,
     typer.Option(
         metavar="ID",
-        help="Continue this one; options of budgets and requests may change.",
+        help="Continue this job; options of budgets and requests may change.",
         autocompletion=completing("job"),
     ),
 ]

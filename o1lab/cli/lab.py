@@ -148,9 +148,9 @@ def keys() -> None:
     """List the keys of the app by screen, each with the id of its action.
 
     A line `ACTION = "KEY"` under [keys] in o1lab.toml changes the key of an action wherever it occurs; several keys are
-    separated by commas. Texts that mention a key mention the one without changes. What is wrong is named on standard
-    error and under `warnings` of the JSON: an unknown action or key, one key for two actions, a key that tmux or screen
-    takes. TAKEN BY names programs that may take a key before the app gets it. A key means the same on every screen.
+    separated by commas. Texts that mention a key show its default. Problems are listed on standard error and under
+    `warnings` in the JSON: an unknown action or key, one key for two actions, a key that tmux or screen takes. TAKEN BY
+    names programs that may take a key before the app gets it. A key means the same on every screen.
 
     Example: o1lab keys
     """

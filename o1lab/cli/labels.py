@@ -17,7 +17,7 @@ from o1lab.text import one_line
 if TYPE_CHECKING:
     from store.labels import Label, Use
 
-verbs = Verbs("labels", help="List and change the labels of the lab: names, colours, and the digits that give them.")
+verbs = Verbs("labels", help="List and change the labels of the lab: names, colours, and the digits that apply them.")
 NameArgument = Annotated[str, typer.Argument(metavar="LABEL", help="Its name.", autocompletion=completing("label"))]
 ColourOption = Annotated[
     str | None, typer.Option(help="red, yellow, green, cyan, blue, magenta or white.", show_default=False)
@@ -29,7 +29,7 @@ _NO_DIGIT = "none"
 def labels_ls() -> None:
     """List the labels of the lab, then others that spans have.
 
-    While moves are selected in the reader, the digit of a label gives it. The filter label:NAME finds its traces.
+    While moves are selected in the reader, the digit of a label applies it. The filter label:NAME finds its traces.
 
     Example: o1lab labels ls
     """
@@ -82,7 +82,7 @@ def labels_set(
         str | None,
         typer.Option(
             metavar="1-9|none", show_default=False,
-            help="The digit that gives it. A label that has this digit gets the one that this label had.",
+            help="The digit that applies it. A label that has this digit gets the one that this label had.",
         ),
     ] = None,
 ) -> None:  # fmt: skip

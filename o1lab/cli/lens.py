@@ -44,7 +44,7 @@ def lens(
     ] = None,
     where: Annotated[str, typer.Option(help="Filter of traces, as on the Traces screen, instead of TRACE.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of traces that the filter selects.")] = 20,
-    again: Annotated[bool, typer.Option("--again", help="Score also what the model has scored before.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Score again what the model has scored before.")] = False,
     tokens: Annotated[bool, typer.Option("--tokens", help="Add every token to the JSON output.")] = False,
     surprises: Annotated[int, typer.Option(min=0, help="Number of surprising tokens to print.")] = 8,
 ) -> None:

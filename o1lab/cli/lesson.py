@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import options
-from o1lab.cli.command import Verbs, group_that_means
+from o1lab.cli.command import Verbs, group_with_default
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.cli.sheets import markdown_text
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 verbs = Verbs(
     "lesson",
-    help="What distillation did to a student. `o1lab lesson RUN...` is short for `o1lab lesson show RUN...`.",
-    cls=group_that_means("show"),
+    help="Show what distillation did to a student. `o1lab lesson RUN...` is short for `o1lab lesson show RUN...`.",
+    cls=group_with_default("show"),
 )
 
 
@@ -104,10 +104,10 @@ def lesson_curve(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start many runs without confirmation.")] = False,
 ) -> None:
-    """Draw how accuracy moves with the number of chains: students on nested subsets, three seeds each.
+    """Draw accuracy against the number of chains: students on nested subsets, three seeds each.
 
     The runs are a group (`o1lab runs show curve-DATASET`). Each student is evaluated when all have been trained. After
-    an interruption the runs go on in the background; ask again to continue with what is missing, or with more sizes
+    an interruption the runs continue in the background; run the command again for what is missing, or with more sizes
     and seeds. With --steps each student takes as many steps; without, each sees its chains --epochs times.
 
     Example: o1lab lesson curve long --suite demo-sums --sizes 50,100,200,400 --steps 120 --teacher solver --dry-run

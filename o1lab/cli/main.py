@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _interrupt(number: int, _frame: object) -> None:
-    """End the command as Ctrl-C does, so that what it holds is closed and kept."""
+    """End the command as Ctrl-C does, so that its files are closed and its results kept."""
     raise Interrupted(number)
 
 

@@ -30,8 +30,8 @@ def man(
 ) -> None:
     """Write a man page of each command into the folder `man1` of DIR.
 
-    `man o1lab` then shows the first, `man o1lab-traces-ls` that of a command. Pages of commands that no longer exist
-    are deleted.
+    Read them with `man o1lab` and, for a command, `man o1lab-traces-ls`. Pages of commands that no longer exist are
+    deleted.
 
     Examples: o1lab man; o1lab man build/man
     """

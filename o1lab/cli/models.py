@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN = 8
 """The number of runs that an error names."""
 
-verbs = Verbs("models", help="List, fetch, import, merge and push models; and what servers refuse.")
+verbs = Verbs("models", help="List, fetch, import, merge and push models; forget what servers refused.")
 verbs.add_typer(models_lab.verbs)
 verbs.add_typer(models_push.verbs)
 
@@ -84,10 +84,10 @@ def merge(
 ) -> None:
     """Merge the adapter of a run into its base: a model folder for any program that reads transformers models.
 
-    The adapter is merged in float32, which takes four bytes of memory a parameter. The logits of the merged model are
+    The adapter is merged in float32, which takes four bytes of memory per parameter. The logits of the merged model are
     compared with those of base and adapter on 100 problems of the lab, before and after saving.
     The folder has weights, tokenizer, the chat template of the run, and a model card. It can be served, trained on and
-    compared like any base: name the folder, or, of a model in the lab's models, the name of the folder.
+    compared like any base: give its folder, or the name of the folder if it is in the lab's models.
 
     Example: o1lab models merge 7f3a merged/7f3a
     """

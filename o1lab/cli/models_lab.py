@@ -62,7 +62,7 @@ def import_(
     source: Annotated[
         str, typer.Argument(help="The folder of an adapter or of a whole model, or ORG/NAME on the hub.")
     ],
-    name: Annotated[str, typer.Option(help="What it is called [default: the last part of SOURCE].")] = "",
+    name: Annotated[str, typer.Option(help="Name of the model [default: the last part of SOURCE].")] = "",
     base: Annotated[
         str,
         typer.Option(
@@ -74,8 +74,8 @@ def import_(
     """Import a LoRA adapter or a whole model as a student of the lab.
 
     The files are copied to LAB/models/NAME. Weights must be in safetensors: pickles can run code and are refused. An
-    adapter is compared with its base, layer by layer. Then serve, chat, eval, compare and the forms know it by its
-    name. The system prompt and the chat template of a student that o1lab trained come along.
+    adapter is compared with its base, layer by layer. Then serve, chat, eval, compare and the forms accept
+    its name. The system prompt and the chat template of a student that o1lab trained are kept.
 
     Example: o1lab models import ./colleagues-adapter --name kims --base smollm2-135m
     """

@@ -35,18 +35,18 @@ def push(
     public: Annotated[bool, typer.Option("--public", help="Let everyone read it; by default it is private.")] = False,
     update: Annotated[bool, typer.Option("--update", help="Add a commit to a repository that has files.")] = False,
     base: Annotated[
-        str, typer.Option(metavar="ORG/NAME", help="The name of the base on the hub, where it cannot be found out.")
+        str, typer.Option(metavar="ORG/NAME", help="The name of the base on the hub, if it cannot be determined.")
     ] = "",
     message: Annotated[str, typer.Option(help="The message of the commit.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be uploaded, and end.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be uploaded; upload nothing.")] = False,
 ) -> None:
     """Upload an adapter or a whole model to the Hugging Face Hub, with a model card.
 
     The files are listed before anything is sent: weights, settings, tokenizer, template, and the card. Logs, optimisers
     and other files stay here. Settings that name a folder of this machine are changed to names, and a file that still
     has such a path, or something that looks like a key, is refused. The token is that of HF_TOKEN or `hf auth login`.
-    An interrupted upload goes on when the command is run again.
+    An interrupted upload continues when the command is run again.
 
     Example: o1lab models push 7f3a my-name/sums-student --dry-run
     """
@@ -96,7 +96,7 @@ def _planned(model: str, base: str) -> tuple[Plan, str]:
     if (path / "config.json").is_file() or (path / "adapter_config.json").is_file():
         folder, ref = path.absolute(), None
         prompt, about = PromptOptions.of_checkpoint(folder), described(folder)
-        told = about.base
+        named_base = about.base
         title = folder.name
     else:
         ref = find_model(current_lab(), model)
@@ -104,9 +104,9 @@ def _planned(model: str, base: str) -> tuple[Plan, str]:
             raise UsageError(f"{model} is not a model of this lab that can be uploaded.", "o1lab models ls lists them.")
         folder = ref.adapter or Path(ref.base)
         prompt, title = ref.prompt, f"checkpoint {ref.id}" if ref.run_id else ref.id
-        told = ref.base
+        named_base = ref.base
         if ref.adapter is None:  # its base is its own folder
-            told = (run_base(current_lab().runs / ref.run_id) or "") if ref.run_id is not None else ""
+            named_base = (run_base(current_lab().runs / ref.run_id) or "") if ref.run_id is not None else ""
 
     def card(name: str) -> str:
         if ref is not None and ref.run_id is not None:
@@ -116,7 +116,7 @@ def _planned(model: str, base: str) -> tuple[Plan, str]:
         return written.read_text("utf-8") if is_own else plain_card(title, name)
 
     private = [] if lab is None else [lab.root.absolute()]
-    return plan(folder, card=card, prompt=prompt, base=told, named=base, private_paths=private), title
+    return plan(folder, card=card, prompt=prompt, base=named_base, named=base, private_paths=private), title
 
 
 def _card_of_run(ref: ModelRef, base: str) -> str:

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from o1lab.chains.move_training import Example
     from o1lab.chains.moves import MoveKind
 
-verbs = Verbs("moves", help="The kinds of the moves of chains: label them, measure them, train a classifier.")
+verbs = Verbs("moves", help="Label the kinds of moves in chains, measure the labels, and train a classifier.")
 _FEWEST = 50
 _FOLDS = 5
 
 
 @verbs.command("label")
 def moves_label() -> None:
-    """Let the classifier of moves label every chain that it has not looked at.
+    """Label the moves of every chain that the classifier has not labelled yet.
 
     Imports use rules, which are faster. The app labels chains in the background and when they are opened; this command
-    does it at once. Chains in other languages than English keep the kinds of the rules.
+    does it at once. Chains in languages other than English keep the kinds of the rules.
 
     Example: o1lab moves label
     """
@@ -46,10 +46,10 @@ def moves_label() -> None:
 
 @verbs.command("agreement")
 def moves_agreement() -> None:
-    """Show how the rules and the classifier agree with the kinds that persons gave to moves: Cohen's kappa.
+    """Show how well the rules and the classifier agree with the kinds that people gave to moves (Cohen's kappa).
 
-    Persons give kinds in the reader, or by `o1lab annotate TRACE --move 4:V`. Confirm right kinds as well: kappa is of
-    the moves that persons spoke of.
+    People give kinds in the reader, or with `o1lab annotate TRACE --move 4:V`. Confirm right kinds as well: kappa
+    counts only the moves that people corrected or confirmed.
 
     Example: o1lab moves agreement --json
     """
@@ -65,11 +65,12 @@ def moves_agreement() -> None:
 @verbs.command("train")
 def moves_train(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE", help="JSONL files of tagged chains, beside corrections.")
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="JSONL files of tagged chains; corrections are added."),
     ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Keep it even if it is not better than the rules.")] = False,
 ) -> None:
-    """Train the lab's own classifier of moves, on the corrections of persons and on files of tagged chains.
+    """Train the lab's own classifier of moves on the corrections of people and on files of tagged chains.
 
     A row of a file has a `thought` and `sentences`, each with its `text` and a `tag`: a kind of move, or a tag of
     Thought Anchors. The classifier is measured on problems left out of its training, and used from then on, unless it

@@ -41,15 +41,15 @@ class Invocation:
     as_json: bool = False
     form: Format | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    aside: bool = False
-    """Whether standard output has had a file, so that what is said of it goes to standard error."""
+    to_stderr: bool = False
+    """Whether a file was written to standard output, so that messages go to standard error."""
 
 
 _INVOCATION: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 
 
 def invocation() -> Invocation:
-    """Return the invocation of the running command; one without options outside a command."""
+    """Return the invocation of the running command; outside a command, one without options."""
     return _INVOCATION.get() or Invocation()
 
 
@@ -114,7 +114,7 @@ def emit(data: Mapping[str, Any], text: str | Iterable[str] | Callable[[], str] 
         print_json(data)
         return
     whole = text() if callable(text) else text
-    if invocation().aside:
+    if invocation().to_stderr:
         say(whole if isinstance(whole, str) else "\n".join(whole))
     else:
         print_text(whole)
@@ -157,7 +157,7 @@ def confirm(question: str, *, what: str, no: str) -> None:
     Args:
         question: the question.
         what: what needs confirmation, as the subject of a sentence.
-        no: what is said if the answer is no.
+        no: the message if the answer is no.
 
     Raises:
         UsageError: standard input is not a terminal, so the question cannot be asked.

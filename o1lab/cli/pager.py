@@ -28,7 +28,7 @@ Piece = str | tuple[str, str]
 Line = str | Sequence[Piece]
 """A line, or several: a text, or pieces."""
 _LESS = "FRX"
-"""What less does unless the user says otherwise: end if all fits, show colours, leave the text on the screen."""
+"""Default options of less: quit if the text fits, show colours, leave the text on the screen."""
 
 
 def stdout_is_terminal() -> bool:
@@ -37,7 +37,7 @@ def stdout_is_terminal() -> bool:
 
 
 def show(lines: Iterable[Line]) -> None:
-    """Print lines: plain where standard output is no terminal, else in colours and pages."""
+    """Print lines: plain if standard output is not a terminal, else in colours and pages."""
     from rich.text import Text
 
     pieces = ([line] if isinstance(line, str) else line for line in lines)

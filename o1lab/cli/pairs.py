@@ -32,7 +32,7 @@ def dataset_pairs(
     where: Annotated[str, typer.Option(help="Filter of the chains, as on the Traces screen.")] = "",
     by: Annotated[
         Literal["verdict", "decision"],
-        typer.Option(help="What makes a chain right or wrong: the verdict of the verifier or the decision of persons."),
+        typer.Option(help="What makes a chain right or wrong: the verdict of the verifier, or the decision of people."),
     ] = "verdict",
     per_problem: Annotated[int, typer.Option(min=1, help="Maximum number of pairs of chains per problem.")] = 4,
     balance_length: Annotated[
@@ -40,7 +40,7 @@ def dataset_pairs(
         typer.Option("--balance-length", help="Leave out pairs until better answers are as often longer as shorter."),
     ] = False,
     open_votes: Annotated[
-        bool, typer.Option("--open-votes", help="Also take votes given with the names of the models in sight.")
+        bool, typer.Option("--open-votes", help="Also take votes given while the names of the models were shown.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the draw among the chains of a problem.")] = 0,
 ) -> None:

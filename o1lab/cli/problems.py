@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from store.records import Problem
     from store.sqlite import Database
 
-verbs = Verbs("problems", help="The lab's problems: list them, filter them by rules, overrule the rules.")
+verbs = Verbs("problems", help="List the lab's problems, filter them by rules, and overrule the rules.")
 
 ProblemArgument = Annotated[
     str,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
-from o1lab.cli.busy import hold
+from o1lab.cli.busy import remove_line
 from o1lab.cli.output import emit, say
 from o1lab.errors import Interrupted, signal_status
 from o1lab.format import duration, money
@@ -30,7 +30,7 @@ class ProgressLine:
     """
 
     def __init__(self) -> None:
-        hold()
+        remove_line()
         self._live = sys.stderr.isatty()
         self._last = (-1, "", "")
 

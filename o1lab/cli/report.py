@@ -37,7 +37,7 @@ def report(
 
     The folder holds report.md, a self-contained report.html, plots, LaTeX tables, a model card, dataset cards,
     CITATION.cff, and report.json for `o1lab reproduce`. Keys, home folders, user and host names are replaced. Rows and
-    files without a licence, or that hold such a name, are left out of the data and named.
+    files without a licence, or that contain such a name, are left out of the data and listed.
 
     Example: o1lab report
 

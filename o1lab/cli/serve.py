@@ -143,7 +143,7 @@ def chat(
         str | None,
         typer.Option(
             metavar="TRACE[:MOVE]",
-            help="Go on from a recorded chain: from its end, or from the end of a move (0: from before the thought).",
+            help="Continue a recorded chain from its end, or from the end of a move (0: from before the thought).",
             autocompletion=completing("trace"),
         ),
     ] = None,
@@ -170,9 +170,9 @@ def chat(
 ) -> int:
     """Send a prompt to one or several models and print their answers.
 
-    Ctrl-C, SIGTERM and the end of the terminal save what was received. [chat] of o1lab.toml sets the time limits.
+    Ctrl-C, SIGTERM and closing the terminal save what was received. [chat] in o1lab.toml sets time limits.
 
-    With --continue-from, the models go on from a chain of the lab, which the conversation keeps as their first version.
+    With --continue-from, the models continue a chain of the lab, which the conversation keeps as their first version.
 
     Example: o1lab chat -m solver -m 7f3a/100 "What is 964 + 494?"
 

@@ -47,11 +47,12 @@ def suitability_of(
         bool, typer.Option(help="Score each sentence after the four before it, too: about five more passes.")
     ] = True,
     samples: Annotated[
-        int, typer.Option(min=0, help="Ask the student each problem this often, for the pass rate; 0 asks nothing.")
+        int,
+        typer.Option(min=0, help="Number of answers to each problem, for the pass rate; 0 asks nothing."),
     ] = 0,
     max_tokens: Annotated[int, typer.Option(min=1, help="With --samples: the maximum length of an answer.")] = 4096,
 ) -> None:
-    """Fill in how suitable traces are for a student, and choose this student for filters and lists.
+    """Compute how suitable traces are for a student, and use this student in filters and lists.
 
     Filters and orders of traces then have nll (mean loss of the tokens in nats), local-nll (the same of each sentence
     after the four before it alone: local naturalness, arXiv 2510.03988; lower is more natural), rsr (rank-surprisal

@@ -16,9 +16,9 @@ from store.wrong_steps import StepVerdict
 def shown_move(
     number: int, move: ShownMove, thought: str, verdicts: Sequence[StepVerdict], writers: Sequence[Writer]
 ) -> Iterator[Line]:
-    """Yield the lines of a move: first who holds it for the first wrong one, or corrected its kind.
+    """Yield the lines of a move, after who judged it the first wrong one or corrected its kind.
 
-    Where another model goes on, inside a move too, a line says so.
+    A line says where another model continues, also inside a move.
     """
     yield from ([(sentence(verdict), "red")] for verdict in verdicts if verdict.step == number)
     if move.by is not None and move.kind != move.found:

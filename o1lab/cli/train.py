@@ -96,7 +96,7 @@ def train(
     continues from its last checkpoint. --init-from RUN/end does the same by hand.
 
     Several values of a field, by commas or as a list in the recipe, start a group: one run for each combination. Each
-    waits for the first GPU that is free. `o1lab runs` takes the name of the group like that of a run.
+    waits for the first GPU that is free. The commands of `o1lab runs` accept its name.
 
     Example: o1lab train --dataset accepted --steps 100 --wait
 

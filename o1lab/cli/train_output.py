@@ -63,7 +63,7 @@ def started_words(run: RunDir, pid: int | None) -> str:
 
 
 def started_text(run: RunDir, pid: int | None) -> str:
-    """Return what was started, with the commands that a person is to start, one a line."""
+    """Return what was started, with the commands for the user to start, one per line."""
     launch = run.launch()
     if launch is None or not launch.commands:
         return f"Run {run.id} started ({started_words(run, pid)})."

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from store import Store
     from store.trees import Tree
 
-verbs = Verbs("trees", help="Search trees, and the long thoughts that walks through them make.")
+verbs = Verbs("trees", help="List search trees, and make long thoughts by walking through them.")
 ProblemsOption = Annotated[
-    str, typer.Option("--problems", help="Only of these problems, in the filter language of the problem pool.")
+    str, typer.Option("--problems", help="Only trees of these problems, in the filter language of the problem pool.")
 ]
 
 
@@ -45,7 +45,7 @@ def trees_ls(
 ) -> None:
     """List the search trees of the lab: what searched, their size, and how many chains were made from each.
 
-    A file with trees is imported as others are: each row has a problem and a list of nodes with id, parent, text and,
+    Import a file with trees like any other: each row has a problem and a list of nodes with id, parent, text and,
     where they are known, value and correct.
 
     Example: o1lab trees ls --problems "source:demo" --limit 20
@@ -80,7 +80,7 @@ def trees_show(
 ) -> None:
     """Print a tree with values and marks: the way to the answer, the dead ends, correct and wrong nodes.
 
-    Of a tree, the walk by the given rules is marked; of a trace, the walk that it was made from.
+    For a tree, the walk by the given rules is marked; for a trace, the walk that it was made from.
 
     Example: o1lab trees show 3f9c --dead-ends 3 --dead-end-depth 2
     """
@@ -125,7 +125,7 @@ def _find(store: Store, identity: str) -> tuple[Tree, Walk]:
         except MissingError:
             raise missing from None
         if options.given():
-            raise UsageError("A trace has rules of its own.", "Leave the options out, or name the tree.") from None
+            raise UsageError("A trace keeps the rules of its walk.", "Omit the options, or name the tree.") from None
         return walk_of_trace(store, trace.id)
     return tree, walk_tree(load_tree(store, tree.id), _given_rules())
 
@@ -140,7 +140,7 @@ def trees_walk(
 ) -> None:
     """Make chains from search trees: walk depth first, enter wrong branches, turn back, finish on a correct leaf.
 
-    At each turn back stands a plain sentence. `o1lab distill --method tree_search` lets a model write it instead.
+    A plain sentence marks each turn back. `o1lab distill --method tree_search` lets a model write it instead.
 
     Example: o1lab trees walk --dead-ends 3 --dead-end-order lowest
     """
@@ -169,8 +169,8 @@ def trees_make(
 ) -> None:
     """Let the solver search trees for sums of two 3-digit numbers, keep them, and make a chain from each.
 
-    The solver guesses the carries and checks each sum by subtraction. It is a program, not a language model, and knows
-    no other problems; those are counted and left out.
+    The solver guesses the carries and checks each sum by subtraction. It is a program, not a language model. Other
+    problems are counted and left out.
 
     Example: o1lab trees make --problems "source:demo" --limit 20
     """

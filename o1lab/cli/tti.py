@@ -37,15 +37,15 @@ def tti(
     ] = None,
     item: Annotated[str | None, typer.Option(metavar="ID", help="Answer this item.")] = None,
     answer: Annotated[
-        str | None, typer.Option(help="yes, no, not_used (openly said: earns the points), or withdrawn.")
+        str | None, typer.Option(help="yes, no, not_used (stated openly; earns the points), or withdrawn.")
     ] = None,
     evidence: Annotated[str, typer.Option(help="A link, a file or a quotation; needed for yes and not_used.")] = "",
     note: Annotated[str, typer.Option(help="A note on the answer.")] = "",
     scorer: Annotated[
-        str | None, typer.Option(help="Who answers [default: $O1LAB_ANNOTATOR or the login name]")
+        str | None, typer.Option(help="Who answers [default: $O1LAB_ANNOTATOR, or the login name].")
     ] = None,
     history: Annotated[
-        bool, typer.Option("--history", help="List every answer to the work, the earlier ones too.")
+        bool, typer.Option("--history", help="List every answer to the work, including earlier ones.")
     ] = False,
     framework: Annotated[str, typer.Option(help="The index, a file of LAB/tti or a built-in one.")] = "o1-journey-2",
     form: TableFormat = None,
@@ -54,8 +54,8 @@ def tti(
     """Score works by the Technical Transparency Index of the paper: 25 items, 100 points.
 
     Without WORK, print the leaderboard: the published totals of seven works, and the works scored in this lab.
-    With WORK, list its items; with --item and --answer, answer one. With several scorers, the answer of most counts,
-    and their agreement (Krippendorff's alpha) is shown. With --self, the lab scores itself by checks of its records;
+    With WORK, list its items; with --item and --answer, answer one. With several scorers, the majority counts, and
+    their agreement (Krippendorff's alpha) is shown. With --self, the lab scores itself by checks of its records;
     items that only a person can judge are answered with --self --item ID --answer A.
 
     Example: o1lab tti
@@ -217,8 +217,8 @@ def methods(
 ) -> None:
     """Compare the synthesis methods of this lab: distilled, reformatted, debate, human, tree search, imported.
 
-    For each: chains made and accepted, the cost of an accepted chain, tokens, reflections for each 1,000 tokens, and
-    the students that were trained on it alone. What is not recorded is named with the command that supplies it.
+    For each: chains made and accepted, the cost of an accepted chain, tokens, reflections per 1,000 tokens, and the
+    students that were trained on it alone. A figure that is not recorded is listed with the command that records it.
 
     Example: o1lab methods
 

@@ -63,8 +63,8 @@ def program(words: Sequence[str] = ()) -> typer.Typer:
     """Return the program.
 
     Args:
-        words: the command line. If its first word that is no global option is a command, the program has the commands
-            of its module alone; else it has all of them, for the help, suggestions and completion.
+        words: the command line. If its first word that is not a global option is a command, the program has only the
+            commands of its module; else it has all of them, for the help, suggestions and completion.
     """
     made = typer.Typer(
         cls=_Program,
@@ -90,7 +90,7 @@ def program(words: Sequence[str] = ()) -> typer.Typer:
 
 
 def _command(words: Sequence[str]) -> str:
-    """Return the first word that is no global option; empty if there is none."""
+    """Return the first word that is not a global option; empty if there is none."""
     rest = iter(words)
     for word in rest:
         if word == "--lab":

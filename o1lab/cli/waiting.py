@@ -42,12 +42,12 @@ def wait(
         float | None, typer.Option(metavar="SECONDS", min=0, help="Return after this time in any case.")
     ] = None,
 ) -> None:
-    """Return when these jobs have ended, or with --any, when one has.
+    """Wait until these jobs have ended, or with --any, until one has.
 
-    Jobs of any kind can be named by id, the beginning of an id, or name. Their ends are printed as they come.
+    Jobs of any kind can be named by id, the beginning of an id, or name. The end of each job is printed.
 
     The exit status is 0 if those that ended have finished, 1 if one of them failed, died or was stopped, 124 if the
-    time was over first, 4 if there is no such job. The jobs go on if `wait` is interrupted.
+    time ran out first, 4 if there is no such job. Interrupting `wait` does not stop the jobs.
 
     Example: o1lab runs wait 7f3a && o1lab eval run math500 -m 7f3a
 
@@ -91,9 +91,9 @@ def _named(lab: Lab, identity: str) -> list[Folder]:
 
 
 def _item(folder: Folder) -> dict[str, Any]:
-    from o1lab.activity import look_at
+    from o1lab.activity import activity_of
 
-    values = look_at(folder).as_json()
+    values = activity_of(folder).as_json()
     return {name: values[name] for name in ("id", "kind", "name", "state", "done", "total", "message")} | {
         "step": values["done"]
     }
@@ -132,9 +132,9 @@ _MEASURE_S = 0.3
 
 @verbs.command("hardware")
 def hardware() -> None:
-    """Show what this machine does: each GPU with its use, memory, power, temperature and who uses it; CPU and memory.
+    """Show the load of this machine: use, memory, power, temperature and processes of each GPU; CPU and memory.
 
-    In a lab, also the processes of its jobs. A figure that a GPU does not give is null, or `-`.
+    In a lab, also the processes of its jobs. A figure that a GPU does not report is null, or `-`.
 
     Example: o1lab hardware --json
     """

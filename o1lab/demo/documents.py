@@ -18,7 +18,7 @@ from o1lab.transparency.reproduce.replay import Options, Reproduction, reproduce
 
 @dataclass(frozen=True)
 class Documents:
-    """The report of the demo, which holds the lab's own score, and what came of repeating it."""
+    """The report of the demo, with the lab's own score, and the result of repeating it."""
 
     report: WrittenReport
     reproduction: Reproduction
@@ -26,7 +26,7 @@ class Documents:
 
     @property
     def ok(self) -> bool:
-        """Whether the report is whole and every part of it came out the same."""
+        """Whether the report is complete and every part of it was reproduced."""
         return self.reproduction.ok and not self.report.notes
 
     def as_json(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def write_documents(folder: Path, run: str, out: Path, *, progress: Progress = l
 
 
 def as_text(found: Documents) -> str:
-    """Return what was written and what came of repeating it."""
+    """Return what was written and the result of repeating it, as text."""
     score = found.report.score
     lines = [
         f"report in {found.report.folder}: {len(found.report.files)} files, transparency {score.total} of "

@@ -53,8 +53,8 @@ PLUMBING_NOTE = (
     f"effect."
 )
 POLL_S = 0.5
-TELL_EVERY = 10  # steps
-TELL_ANSWERS = 20
+PROGRESS_STEPS = 10  # steps
+PROGRESS_ANSWERS = 20
 
 ANSWERED = ("base", "student", "student_replay")
 """The models whose answers are shown, by their roles in the demo."""
@@ -173,7 +173,7 @@ def run_headless(
 
 
 async def _run(
-    seeded: Seeded, recipe: Recipe, tell: Progress, began: float, *, has_target: bool, plumbing: bool
+    seeded: Seeded, recipe: Recipe, progress: Progress, began: float, *, has_target: bool, plumbing: bool
 ) -> Report:
     lab, limit = seeded.lab, PLUMBING_ITEMS if plumbing else None
     async with ServerManager(lab) as manager:
@@ -181,10 +181,10 @@ async def _run(
         async def evaluate(role: str, wanted: str, suite: str) -> Summary:
             started = time.monotonic()
             title = f"{role} on {suite}"
-            model, on_answer = find_model(lab, wanted).id, _answer_progress(title, tell)
+            model, on_answer = find_model(lab, wanted).id, _answer_progress(title, progress)
             found = await measure(lab, suite, model, manager, limit=limit, on_answer=on_answer)
             tally = found.tally
-            tell(
+            progress(
                 f"{title}: {tally.outcomes['correct']} of {tally.total} correct, {tally.cached} reused "
                 f"({time.monotonic() - started:.0f} s)."
             )
@@ -196,16 +196,16 @@ async def _run(
             sums, *elsewhere = await asyncio.gather(*(evaluate(role, wanted, suite) for suite in suites))
             return Score(role, sums), elsewhere
 
-        on_answer = _answer_progress("base on general prompts", tell)
+        on_answer = _answer_progress("base on general prompts", progress)
         prompts = PLUMBING_PROMPTS if plumbing else None
         (base, base_elsewhere), answers = await asyncio.gather(
             everything("base", recipe.base),
             answer_prompts(lab, recipe.base, manager, limit=prompts, on_answer=on_answer),
         )
-        tell(f"Replay: {answers.rows} whole answers of the base to general prompts ({answers.name}).")
-        run, status, train_seconds = await _train(seeded, recipe, tell)
+        progress(f"Replay: {answers.rows} whole answers of the base to general prompts ({answers.name}).")
+        run, status, train_seconds = await _train(seeded, recipe, progress)
         mixed = with_replay(recipe, seeded.rows, answers, None if has_target else recipe.steps)
-        replay_run, replay_status, replay_seconds = await _train(seeded, mixed, tell)
+        replay_run, replay_status, replay_seconds = await _train(seeded, mixed, progress)
         (student, student_elsewhere), (replayed, replayed_elsewhere) = await asyncio.gather(
             everything("student", run.id), everything("student_replay", replay_run.id)
         )
@@ -244,20 +244,20 @@ def _meets(base: Score, student: Score, replayed: Score, facts: Score) -> bool:
     return learned and facts.correct >= FACTS_AT_LEAST
 
 
-async def _train(seeded: Seeded, recipe: Recipe, tell: Progress) -> tuple[RunDir, RunStatus, float]:
+async def _train(seeded: Seeded, recipe: Recipe, progress: Progress) -> tuple[RunDir, RunStatus, float]:
     """Train in a detached process and wait for its end; stop it if this process is interrupted."""
     began = time.monotonic()
     run, _ = launch.launch(seeded.lab, recipe)
-    tell(f"Training run {run.id}: {recipe.steps} steps of {recipe.batch_size} rows...")
+    progress(f"Training run {run.id}: {recipe.steps} steps of {recipe.batch_size} rows...")
     metrics, reported = Metrics(run.metrics), 0
     try:
         while (state := run.info()).active:
             await asyncio.sleep(POLL_S)
             spawn.reap()
             last = metrics.last() if metrics.poll() else {}
-            if last and last["step"] >= reported + TELL_EVERY:
+            if last and last["step"] >= reported + PROGRESS_STEPS:
                 reported = int(last["step"])
-                tell(_training_line(last, recipe.steps or state.status.total_steps))
+                progress(_training_line(last, recipe.steps or state.status.total_steps))
     except BaseException:
         run.ask_to_stop()
         raise
@@ -276,14 +276,14 @@ def _training_line(last: dict[str, float], total: int) -> str:
     return f"step {step}/{total}  loss {last.get('loss', float('nan')):.4f}  about {left:.0f} s left"
 
 
-def _answer_progress(title: str, tell: Progress) -> Callable[[int, int], None]:
+def _answer_progress(title: str, progress: Progress) -> Callable[[int, int], None]:
     reported = 0
 
     def on_answer(done: int, requested: int) -> None:
         nonlocal reported
-        if reported + TELL_ANSWERS <= done < requested:
+        if reported + PROGRESS_ANSWERS <= done < requested:
             reported = done
-            tell(f"{title}: {done} of {requested} answered")
+            progress(f"{title}: {done} of {requested} answered")
 
     return on_answer
 
@@ -300,8 +300,8 @@ def as_text(report: Report) -> str:
         )
     if report.behaviour:
         rates = ", ".join(f"{role} {one[ALL]:.0f} ({one[REFLECTION]:.0f})" for role, one in report.behaviour.items())
-        told = f"Moves (of them self-reflection) per 1,000 tokens, as in `o1lab eval profile`: {rates}."
-        lines += ["", *render.fold(told, render.WIDTH)]
+        text = f"Moves (of them self-reflection) per 1,000 tokens, as in `o1lab eval profile`: {rates}."
+        lines += ["", *render.fold(text, render.WIDTH)]
     table = render.terminal(report.changes).plain.splitlines()
     lines += ["", *render.fold(report.note, render.WIDTH), "", *table, "", *_replay_text(report.replay), "Examples:"]
     for prompt, *answers in report.elsewhere:
@@ -327,10 +327,10 @@ def _replay_text(replay: Replayed) -> list[str]:
     price = replay.price
     if price is None:
         return []
-    told = (
+    text = (
         f"The second student has the base's own answers to general prompts as {replay.share:.0%} of its rows (replay). "
         "Accuracy in percent on each set, with intervals at 95 %:"
     )
     rows = [("", "base", "student", "student_replay"), *((one.suite, *map(str, one.figures)) for one in price.suites)]
     table = [f"{name:17} {base:>19} {plain:>19} {mixed:>19}" for name, base, plain, mixed in rows]
-    return [*render.fold(told, render.WIDTH), "", *table, ""]
+    return [*render.fold(text, render.WIDTH), "", *table, ""]

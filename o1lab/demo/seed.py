@@ -126,7 +126,7 @@ def seed_demo(folder: Path, *, progress: Progress = lambda _line: None) -> Seede
         return _seed(lab, store, training, held_out, progress)
 
 
-def _seed(lab: Lab, store: Store, training: list[Sum], held_out: list[Sum], tell: Progress) -> Seeded:
+def _seed(lab: Lab, store: Store, training: list[Sum], held_out: list[Sum], progress: Progress) -> Seeded:
     db = store.db
     if traces.count(db, TraceQuery()) and not problems.count(db, source=HELD_OUT_SOURCE):
         raise RefusedError(
@@ -144,7 +144,7 @@ def _seed(lab: Lab, store: Store, training: list[Sum], held_out: list[Sum], tell
         first = len(traces.add(db, to_judge))  # before the others, so that the list begins with them
         added = first + len(traces.add(db, chains))
     if added:
-        tell(
+        progress(
             f"Added {added - first} chains of the solver, {first} undecided chains to practise on, and "
             f"{len(held_out)} held-out problems to {lab.root}."
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from o1lab.activity import Activity, Happened, Watch
+from o1lab.activity import Activity, ActivityPoller, JobEvent
 from o1lab.config import NotifySettings
 from o1lab.format import duration
 from o1lab.paths import Lab
@@ -39,14 +39,14 @@ class Monitor:
     lab: Lab
     name: str
     parts: tuple[Text, ...] = ()
-    _watch: Watch = field(init=False)
+    _poller: ActivityPoller = field(init=False)
     _active: list[Activity] = field(default_factory=list)
-    _unseen: list[Happened] = field(default_factory=list)
+    _unseen: list[JobEvent] = field(default_factory=list)
     _recent: list[Activity] = field(default_factory=list)
     _faults: dict[object, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._watch = Watch(self.lab)
+        self._poller = ActivityPoller(self.lab)
 
     def look(self, settings: NotifySettings, mode: str) -> list[Told]:
         """Look at the jobs, and return what to tell. It reads files and may ask tmux, so call it in a thread.
@@ -55,7 +55,7 @@ class Monitor:
             settings: which events are told, and how.
             mode: the screen that is shown.
         """
-        self._active, happened = self._watch.look()
+        self._active, happened = self._poller.poll()
         active = {one.key for one in self._active}
         ended = [one for one in happened if one.event != "spike"]
         again = {one.job.key for one in ended} | active
@@ -88,7 +88,7 @@ class Monitor:
         self.parts = (*map(_end_part, self._unseen[::-1]), *map(_part, self._active))
 
 
-def words(happened: Happened) -> str:
+def words(happened: JobEvent) -> str:
     """Say what has happened in one line."""
     job = happened.job
     name = f" ({one_line(job.info.name, 40)})" if job.info.name else ""
@@ -109,7 +109,7 @@ def _part(job: Activity) -> Text:
     return text
 
 
-def _end_part(happened: Happened) -> Text:
+def _end_part(happened: JobEvent) -> Text:
     job = happened.job
     symbol, style = sign(job.info.state)
     words = "spent its budget" if happened.event == "budget" else job.info.state

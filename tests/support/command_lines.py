@@ -80,8 +80,8 @@ def unknown(line: str) -> list[str]:
             known |= set(_options(command))
         elif command is PROGRAM:
             return [word]
-        elif meant := getattr(command, "meant", ""):
-            command = inner[meant]
+        elif default := getattr(command, "default_verb", ""):
+            command = inner[default]
             known |= set(_options(command))
     return wrong
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from o1lab.activity import Watch, find, running
+from o1lab.activity import ActivityPoller, find, running
 from o1lab.config import init_lab
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.errors import NotFoundError
@@ -81,26 +81,26 @@ def test_each_event_is_seen_once(lab: Lab) -> None:
     run = write_run(lab.runs, "aa11", "running", steps=40)
     teacher = teacher_run(lab, "bb11", requested=20)
     write_run(lab.runs, "aa00", "failed", message="Before the first look.")
-    watch = Watch(lab)
-    assert watch.look()[1] == []
+    poller = ActivityPoller(lab)
+    assert poller.poll()[1] == []
     run.write_status(replace(run.read_status(), warnings=("Loss spikes: 1. The last: Loss spike at step 41: 9.",)))
     teacher.write_status(replace(teacher.read_status(), state="stopped", stopped_by="budget_usd", message="Spent."))
-    active, happened = watch.look()
+    active, happened = poller.poll()
     assert [one.info.id for one in active] == ["aa11"]
     assert [(one.event, one.job.info.id, one.cause) for one in happened] == [
         ("spike", "aa11", "Loss spike at step 41: 9."),
         ("budget", "bb11", "Spent."),
     ]
-    assert watch.look()[1] == []
+    assert poller.poll()[1] == []
     run.write_status(replace(run.read_status(), state="finished", message="Finished after 100 steps."))
     quick = evaluation(lab, "cc11", state="failed", message="No model.")
-    assert [(one.event, one.job.info.id, one.cause) for one in watch.look()[1]] == [
+    assert [(one.event, one.job.info.id, one.cause) for one in poller.poll()[1]] == [
         ("finished", "aa11", ""),
         ("failed", "cc11", "No model."),
     ]
     quick.write_status(replace(quick.read_status(), heartbeat=time.time() + 3601))  # it was resumed, and failed again
-    assert [(one.event, one.job.info.id) for one in watch.look()[1]] == [("failed", "cc11")]
-    assert watch.look() == ([], [])
+    assert [(one.event, one.job.info.id) for one in poller.poll()[1]] == [("failed", "cc11")]
+    assert poller.poll() == ([], [])
 
 
 def test_a_job_of_any_kind_is_found(lab: Lab) -> None:

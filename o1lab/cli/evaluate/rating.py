@@ -135,7 +135,7 @@ def eval_calibrate(
     scorer: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The scorer to measure [default: the evaluation's own].")
     ] = None,
-    size: Annotated[int, typer.Option("--n", help="How many samples are chosen, the first time.", min=2)] = 40,
+    size: Annotated[int, typer.Option("--n", help="Number of samples to choose the first time.", min=2)] = 40,
     seed: Annotated[int, typer.Option(help="The seed of the choice.")] = 42,
     renew: Annotated[bool, typer.Option("--new", help="Choose the samples again; labels stay.")] = False,
 ) -> None:

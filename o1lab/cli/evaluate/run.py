@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import options
-from o1lab.cli.command import Verbs, group_that_means
+from o1lab.cli.command import Verbs, group_with_default
 from o1lab.cli.evaluate import figures, rating, samples, suites, tables
 from o1lab.cli.job_commands import JobCommands
 from o1lab.cli.jobs import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 verbs = Verbs(
     "eval",
     help="Evaluate a model on a suite. `o1lab eval SUITE --model M` is short for `o1lab eval run SUITE --model M`.",
-    cls=group_that_means("run"),
+    cls=group_with_default("run"),
 )
 for module in (suites, figures, tables, samples, rating):
     verbs.add_typer(module.verbs)

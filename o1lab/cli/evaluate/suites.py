@@ -152,7 +152,7 @@ def _text(data: Mapping[str, Any]) -> str:
     lines += [f"         {number} rows: {reason}" for reason, number in data["left_out"].items()]
     if data["adapted"]:
         by = ", ".join(f"{one_line(name, 40)} {number:,}" for name, number in data["adapted"].items())
-        lines.append(f"adapted  {sum(data['adapted'].values()):,} items were adapted by persons: {by}")
+        lines.append(f"adapted  {sum(data['adapted'].values()):,} items were adapted by people: {by}")
     if data["variants"]:
         lines.append("variants " + ", ".join(f"{name} {number}" for name, number in data["variants"].items()))
     sample = data["sample"]

@@ -107,7 +107,7 @@ def profile(
     form: TableFormat = None,
     out: TableFile = None,
 ) -> None:
-    """Show how models behave: moves per 1,000 tokens of teacher, base and students, beside their scores.
+    """Show how models behave: moves per 1,000 tokens of teacher, base and students, with their scores.
 
     Each suite has a section, with the correlation of each rate with the score if there are four models or more. The
     moves of a sample are counted once and stored. Without ids the latest finished evaluation of each model and suite is
@@ -144,8 +144,8 @@ def language(
 ) -> None:
     """Show in which language models think and answer, for each language of the prompts.
 
-    Without ids the latest finished evaluation of each model and suite is shown, so that base and student stand side
-    by side.
+    Without ids the latest finished evaluation of each model and suite is shown, so that base and
+    student are side by side.
 
     Example: o1lab eval language --model smollm2-135m --model 7f3a/100
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.activity import find, look_at
+from o1lab.activity import activity_of, find
 from o1lab.chat.panes import Settings
 from o1lab.chat.rounds.control import ROUNDS, panes_of, prompts_of, start
 from o1lab.chat.rounds.directory import AskedPane, RoundFolder
@@ -114,7 +114,7 @@ async def test_removing_a_round_keeps_what_was_voted_on(lab: Lab) -> None:
     kept = folder.conversation_id(1)
     with closing(open_lab(lab)) as store:
         conversations.vote(store.db, conversations.Vote(kept, 1, "left", ("left", "left"), True, "ann"))
-    assert look_at(find(lab, folder.id)).done == 6
+    assert activity_of(find(lab, folder.id)).done == 6
     ROUNDS.remove(lab, ROUNDS.find(lab, folder.id))
     with closing(open_lab(lab)) as store:
         assert [one.id for one in conversations.page(store.db)] == [kept]
