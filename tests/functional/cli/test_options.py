@@ -51,7 +51,7 @@ def given_by(arguments: list[str]) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     verbs = Verbs()
 
-    @verbs.command(settings=lambda: Recipe)
+    @verbs.command(settings="o1lab.train.recipe:Recipe")
     def train(quick: bool = False) -> None:
         found.append(options.given() | {"quick": quick})
 
