@@ -70,15 +70,15 @@ def _dispatch(arguments: list[str]) -> int:
         fresh = "--fresh" in arguments
         match [word for word in arguments if word != "--fresh"]:
             case []:
-                return open_app(None, fresh=fresh)
+                return _open(None, fresh=fresh)
             case ["--lab", folder]:
-                return open_app(Path(folder), fresh=fresh)
+                return _open(Path(folder), fresh=fresh)
     from o1lab.cli.verbs import run_command
 
     return run_command(arguments)
 
 
-def open_app(folder: Path | None, *, fresh: bool) -> int:
+def _open(folder: Path | None, *, fresh: bool) -> int:
     """Open the app and return its exit status.
 
     Args:

@@ -17,8 +17,7 @@ from typer.core import TyperGroup
 
 from o1lab import __version__
 from o1lab.cli.command import use_lab
-from o1lab.cli.main import open_app
-from o1lab.cli.output import invocation, invoked, say
+from o1lab.cli.output import current_lab, invoked, say
 from o1lab.errors import EXIT_STATUSES, UsageError
 from o1lab.registry import PluginWarning
 
@@ -124,7 +123,9 @@ def top(
     ] = False,
 ) -> None:  # fmt: skip
     if ctx.invoked_subcommand is None:
-        raise typer.Exit(open_app(invocation().lab_dir, fresh=fresh))
+        from o1lab.app import run_app
+
+        raise typer.Exit(run_app(current_lab(), fresh=fresh))
     if fresh:
         raise UsageError("--fresh is only for the app.", "Leave it out, or give no command: o1lab --fresh")
 
