@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 if TYPE_CHECKING:
     from typer._click import Context
 
@@ -82,7 +80,7 @@ def commands() -> Iterator[Command]:
 
     from o1lab.cli.verbs import program
 
-    yield from _below(Context(typer.main.get_command(program()), info_name="o1lab"))
+    yield from _below(Context(program(), info_name="o1lab"))
 
 
 def _below(context: Context) -> Iterator[Command]:

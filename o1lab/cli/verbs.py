@@ -6,12 +6,13 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
-from typer._click import Context
+from typer._click import Command, Context
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer exports only parts of its click
 from typer.core import TyperGroup
 
@@ -58,13 +59,19 @@ PARTS: dict[str, tuple[str, ...]] = {
 """The commands of each module of ``o1lab.cli``, in the order of the help."""
 
 
-def program(words: Sequence[str] = ()) -> typer.Typer:
-    """Return the program.
+def program(words: Sequence[str] = ()) -> Command:
+    """Return the program. It is made once per process and choice of modules, which takes longer than most commands.
 
     Args:
         words: the command line. If its first word that is not a global option is a command, the program has only the
             commands of its module; else it has all of them, for the help, suggestions and completion.
     """
+    called = _command(words)
+    return _program(tuple(part for part, commands in PARTS.items() if called in commands) or tuple(PARTS))
+
+
+@cache
+def _program(parts: tuple[str, ...]) -> Command:
     made = typer.Typer(
         cls=_Program,
         name="o1lab",
@@ -81,11 +88,9 @@ def program(words: Sequence[str] = ()) -> typer.Typer:
         epilog="Exit status: " + ", ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUSES.items()) + ".",
     )
     made.callback()(top)
-    called = _command(words)
-    parts = [part for part, commands in PARTS.items() if called in commands] or PARTS
     for part in parts:
         made.add_typer(import_module(f"o1lab.cli.{part}").verbs)
-    return made
+    return typer.main.get_command(made)
 
 
 def _command(words: Sequence[str]) -> str:

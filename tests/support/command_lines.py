@@ -7,11 +7,9 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-import typer
-
 from o1lab.cli.verbs import program
 
-PROGRAM: Any = typer.main.get_command(program())
+PROGRAM: Any = program()
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _IN_BLOCKS = frozenset({"sh", "console", ""})
 _PLACEHOLDER = re.compile(r"\$\(.*?\)")

@@ -181,9 +181,11 @@ def krippendorff_alpha(
         values = np.array(domain, dtype=float)[used]
         return float(krippendorff.alpha(value_counts=counted[:, used], value_domain=values, level_of_measurement=level))
 
+    if len(paired) < FEWEST_UNITS:
+        return Agreement(alpha(counts), len(paired), raters)
     rng = np.random.default_rng(_SEED)
     drawn = np.array([alpha(counts[rng.integers(len(paired), size=len(paired))]) for _ in range(resamples)])
-    return Agreement(alpha(counts), len(paired), raters, _middle(drawn) if len(paired) >= FEWEST_UNITS else None)
+    return Agreement(alpha(counts), len(paired), raters, _middle(drawn))
 
 
 def _kappas(tables: Any) -> Any:

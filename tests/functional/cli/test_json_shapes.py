@@ -22,7 +22,6 @@ from typing import Any
 
 import psutil
 import pytest
-import typer
 
 from o1lab.cli.verbs import program
 from o1lab.paths import Lab
@@ -36,7 +35,6 @@ from tests.support.eval_lab import EvalServer, make_lab, write_suite
 from tests.support.fake_runs import write_run
 from tests.support.json_shapes import RECORDED, Recorder
 from tests.support.lens_lab import add_scores
-from tests.support.tiny_model import make_tiny_model
 
 PATIENCE_S = 120
 
@@ -89,7 +87,7 @@ def server() -> Iterator[EvalServer]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, server: EvalServer, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(tmp_path: Path, server: EvalServer, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A lab with a suite, endpoints, two stored evaluations and training runs; problems and traces are imported."""
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -97,6 +95,8 @@ def lab(tmp_path: Path, server: EvalServer, monkeypatch: pytest.MonkeyPatch) -> 
     editor.write_text(EDITOR, "utf-8")
     monkeypatch.setenv("VISUAL", f"{sys.executable} {editor}")
     lab = make_lab(tmp_path / "lab", server.url, 6, input_usd=1.0, output_usd=10.0)
+    # The tokenizer of the base counts tokens. To convert the embedded student takes half a minute.
+    lab.config.write_text(f"base = {json.dumps(str(tiny_base))}\n{lab.config.read_text('utf-8')}", "utf-8")
     store = open_store(lab.database)
     for name, model in zip(PAIR, (evaluate_lab.BASE, evaluate_lab.STUDENT), strict=True):
         evaluate_lab.put(store, evaluate_lab.evaluation(name, model), evaluate_lab.SAYS[model])
@@ -489,19 +489,18 @@ def test_the_shapes_of_comparing(lab: Lab, tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.slow
 def test_the_shapes_of_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is trained: the preflight looks at a tiny base, and what is launched has a base without weights."""
     pytest.importorskip("trl", reason="the train extra is not installed")
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
     o1lab = Recorder(training_lab.make_lab(tmp_path / "lab").root, capsys)
-    base = make_tiny_model(tmp_path / "base")
     empty = tmp_path / "empty"
     empty.mkdir()
     words = ["--dataset", "sums"]
     for setting in ("steps=2", "batch_size=4", "max_length=128", "dtype=fp32", "device=cpu"):
         words += ["--set", setting]
-    o1lab("train", *words, "--base", base, "--dry-run", what="dry run")
+    o1lab("train", *words, "--base", tiny_base, "--dry-run", what="dry run")
     o1lab("train", *words, "--base", empty, "--dry-run", what="dry run, refused")
     o1lab("train", *words, "--base", empty, what="refused")
     made = o1lab("train", *words, "--base", empty, "--no-check")
@@ -513,7 +512,7 @@ def test_the_shapes_of_training(
     phases = [{"dataset": "sums", "steps": 1}, {"dataset": "sums", "steps": 1}]
     recipe.write_text(json.dumps({"base": str(empty), "device": "cpu", "phases": phases}), "utf-8")
     o1lab("train", "--recipe", recipe, "--dry-run", what="dry run of phases")
-    o1lab("train", *words, "--base", base, "--seed", "1,2", "--dry-run", what="dry run of a group")
+    o1lab("train", *words, "--base", tiny_base, "--seed", "1,2", "--dry-run", what="dry run of a group")
     o1lab("train", *words, "--base", empty, "--seed", "1,2", "--no-check", "--wait", what="group")
     o1lab.compare("training")
     assert undeclared(Lab(tmp_path / "lab")) == []
@@ -529,7 +528,7 @@ def verbs() -> Iterator[str]:
         for name, one in (below or {}).items():
             yield from walk(one, (*words, name))
 
-    return walk(typer.main.get_command(program()), ())
+    return walk(program(), ())
 
 
 def test_every_verb_is_recorded_or_excluded() -> None:

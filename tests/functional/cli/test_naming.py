@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -33,7 +34,7 @@ from store.trees import NewTree
 from tests.support import evaluate_lab, lab_seed
 from tests.support.fake_runs import write_run
 
-PROGRAM: Any = typer.main.get_command(program())
+PROGRAM: Any = program()
 NOT_NAMES = {
     "folder", "file", "files", "out", "query", "words", "text", "prompt", "work", "tags",  # files, filters, free text
     "create name", "rename name", "add name", "rename new", "pairs name", "push repo",  # names that do not exist yet
@@ -325,7 +326,7 @@ def complete(shell: str, lab: Lab, *words: str) -> subprocess.CompletedProcess[s
     env = os.environ | {"_O1LAB_COMPLETE": f"complete_{shell}", "O1LAB_LAB": str(lab.root)}
     env |= {"COMP_WORDS": given, "COMP_CWORD": str(len(words)), "_TYPER_COMPLETE_ARGS": given}
     env |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    program = Path(sys.executable).with_name("o1lab")
+    program = Path(sysconfig.get_path("scripts")) / "o1lab"
     return subprocess.run([program], env=env, capture_output=True, text=True, timeout=60)
 
 
@@ -378,14 +379,14 @@ def test_no_text_of_a_file_reaches_the_shell(tmp_path: Path) -> None:
 
 def test_the_table_of_commands_is_what_their_modules_have() -> None:
     for part, names in PARTS.items():
-        found = typer.main.get_command(program([names[0]]))
+        found = program([names[0]])
         assert tuple(found.commands) == names, part
         assert found.commands.keys() < PROGRAM.commands.keys()
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["--lab", "traces"], ["trace"], ["--version"], ["--lab"]])
 def test_without_a_known_command_all_are_there(words: list[str]) -> None:
-    assert list(typer.main.get_command(program(words)).commands) == list(PROGRAM.commands)
+    assert list(program(words).commands) == list(PROGRAM.commands)
 
 
 @pytest.mark.parametrize("before", [[], ["--lab", "runs"], ["--lab=runs"], ["--fresh"]])
