@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from store import Store, open_store
-from tests.support import warm_python as warm_python_server
+from tests.support import warm_python
 from tests.support.tiny_model import make_tiny_model
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +46,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
-@pytest.hookimpl(optionalhook=True)
+def pytest_collection_finish() -> None:
+    """Leave modules and collected tests out of every later collection of garbage: they stay alive."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the person's labs, keys or state; the model cache is shared because it is large."""
@@ -98,18 +102,23 @@ def tiny_family(session_root: Path) -> Callable[[str], Path]:
     return lambda family: _once(session_root, f"base-{family}", lambda folder: make_tiny_model(folder, family=family))
 
 
-@pytest.fixture(scope="session")
-def _warm_python(session_root: Path) -> str:
-    if not hasattr(os, "pidfd_open"):  # the fork server is for Linux; elsewhere the real interpreter does
-        return sys.executable
+@pytest.fixture(scope="session", autouse=True)
+def _warm_python(session_root: Path) -> Iterator[None]:
+    """Fork o1lab's programs from processes that have imported what they need."""
+    if not hasattr(os, "pidfd_open"):  # the fork servers are for Linux; elsewhere the real interpreter does
+        yield
+        return
     owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    return str(_once(session_root, "warm", lambda folder: warm_python_server.start(folder, owner)) / "python")
+    with pytest.MonkeyPatch.context() as patch:
+        folder = _once(session_root, "warm", lambda folder: warm_python.install(folder, owner))
+        patch.setattr(sys, "executable", str(folder / "python"))
+        yield
 
 
 @pytest.fixture
-def warm_python(_warm_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainers, preflight and model servers are forked from a process that has imported torch."""
-    monkeypatch.setattr(sys, "executable", _warm_python)
+def real_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs start as they do for a user: for tests of their start, their imports and their place in /proc."""
+    monkeypatch.setattr(sys, "executable", warm_python.REAL_PYTHON)
 
 
 def _once(session_root: Path, name: str, make: Callable[[Path], object]) -> Path:

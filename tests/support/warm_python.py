@@ -1,168 +1,326 @@
-"""A stand-in for ``sys.executable`` that forks trainers and model servers from a process that has imported torch.
+"""A stand-in for ``sys.executable`` that forks o1lab's programs from processes that have imported what these need.
 
-Importing torch, transformers, PEFT and TRL takes five seconds of processor time, again in each trainer, preflight and
-model server that a test starts. Here one process per test session imports them once and forks for each request:
+A program of o1lab imports for 0.4 s (a hook) to 10 s (torch, transformers, PEFT and TRL) of processor time, and tests
+start thousands of them. Here fork servers import once for the session, each what one kind of program needs:
 
-1. ``start`` starts the fork server (this module as a program) and writes a small program, the client.
-2. A test sets ``sys.executable`` to the client, and the code under test starts ``python -P -m MODULE ...`` as always.
-3. The client passes its arguments, folder, environment and standard streams to the fork server, which forks. It ends
-   with the exit status of the forked process, passes SIGTERM and SIGINT on, and takes it along when it is killed.
+1. ``install`` writes a small program, the client, which tests have as ``sys.executable`` (``tests/conftest.py``).
+2. The code under test starts ``python -P -m MODULE ...`` as always. The client starts the fork server of this module
+   (this file as a program) unless it runs, and passes on its arguments, folder, environment and standard streams.
+3. The fork server forks. The client ends with the exit status of the forked process, passes signals on, and takes it
+   along when it is killed. A log beside the client has the processor time of each program, with its test.
 
-The client runs anything but ``MODULES`` with the real interpreter.
+The forked process has another process id and another session than the client. The client runs the real interpreter for
+anything but o1lab's modules, for ``REAL``, and in an environment that changes how Python starts (``PYTHONPATH``).
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import fcntl
+import gc
+import importlib
+import io
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
 import socket
-import subprocess
 import sys
 import threading
-import traceback
+import time
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-MODULES = ("o1lab.train.worker", "o1lab.train.preflight.worker", "o1lab.serve.embedded")
-READY = b"ready\n"
-ROOT = Path(__file__).parents[2]
+KINDS = {
+    "o1lab.chains.verify_worker": "algebra",
+    "o1lab.evaluate.scorers.refusal_worker": "torch",
+    "o1lab.lens.token_worker": "torch",
+    "o1lab.models.convert": "torch",
+    "o1lab.models.import_worker": "torch",
+    "o1lab.models.merge_worker": "torch",
+    "o1lab.serve.embedded": "torch",
+    "o1lab.train.preflight.worker": "torch",
+    "o1lab.train.worker": "torch",
+    "torch.distributed.run": "torch",
+}  # any other module of o1lab is of the kind "plain"
+REAL = ("o1lab.serve.vllm",)  # it asks the kernel for a signal when the process that started it ends
+REAL_PYTHON = sys.executable
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ENVIRONMENTS = {  # what the fork servers have beside the environment of the session
+    "plain": ONE_THREAD,
+    "algebra": ONE_THREAD | {"PYTHONHASHSEED": "0"},
+    "torch": ONE_THREAD
+    | {
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TQDM_DISABLE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    },
+}
+IMPORTS = {
+    "plain": (
+        "o1lab.chat",
+        "o1lab.cli",
+        "o1lab.distill",
+        "o1lab.evaluate",
+        "o1lab.ingest",
+        "o1lab.jobs",
+        "o1lab.train.launchers",
+    ),
+    "algebra": ("math_verify", "o1lab.chains.verify_worker"),
+    "torch": (
+        "datasets",
+        "torch",
+        "o1lab.serve.language_model",
+        "o1lab.serve.weights",
+        "o1lab.train.callbacks",
+        "o1lab.train.tensors",
+        *(module for module, kind in KINDS.items() if kind == "torch"),
+    ),
+}
+PREFIXES = ("PYTHON", "LC_", "LANG")  # of variables that change how Python starts
 
 CLIENT = """#!{python} -ISE
-import json, os, signal, socket, sys
-words = sys.argv[1:]
-if words[:2] != ["-P", "-m"] or words[2] not in {modules}:
+import _socket, json, os, signal, sys
+words, kinds, expected = sys.argv[1:], {kinds}, {expected}
+environments = {environments}
+def changed(name):
+    if not name.startswith({prefixes}) or name in {harmless}:
+        return False
+    return os.environ[name] != (environments[kind] | expected).get(name)
+module = words[2] if words[:2] == ["-P", "-m"] else ""
+kind = kinds.get(module, "plain")
+known = module in kinds or (module.split(".")[0] == "o1lab" and module not in {real})
+if not known or any(map(changed, os.environ)):
     os.execv({python!r}, [{python!r}, *words])
-server = socket.socket(socket.AF_UNIX)
-server.connect({address!r})
-request = json.dumps({{"module": words[2], "argv": words[3:], "cwd": os.getcwd(), "env": dict(os.environ)}}).encode()
-socket.send_fds(server, [b"%12d" % len(request)], [0, 1, 2])
+server = _socket.socket(_socket.AF_UNIX)
+try:
+    server.connect({folder!r} + "/" + kind)
+except OSError:
+    import subprocess
+    start = [{python!r}, "-P", {program!r}, "start", {folder!r}, kind, {owner!r}]
+    subprocess.run(start, check=True, stdin=subprocess.DEVNULL)
+    server.connect({folder!r} + "/" + kind)
+passed = [s for s in (1, 2, 3, 10, 12, 15) if signal.getsignal(s) is not signal.SIG_IGN]
+ignored = [s for s in (1, 2, 3, 10, 12, 15) if s not in passed]
+signal.pthread_sigmask(signal.SIG_BLOCK, passed)  # until there is a process to pass them on to
+umask = os.umask(0o77)
+os.umask(umask)
+request = json.dumps({{
+    "module": module, "argv": words[3:], "cwd": os.getcwd(), "env": dict(os.environ), "executable": {executable!r},
+    "ignored": ignored, "umask": umask,
+}}).encode()
+descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+server.sendmsg([b"%12d" % len(request)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
 server.sendall(request)
-answers = server.makefile()
-pid = int(answers.readline())
-for number in (signal.SIGTERM, signal.SIGINT):
+pid = int(server.recv(16, _socket.MSG_WAITALL))
+for number in passed:
     signal.signal(number, lambda number, _: os.kill(pid, number))
-status = int(answers.readline() or -signal.SIGKILL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, passed)
+status = int(server.recv(16, _socket.MSG_WAITALL) or -signal.SIGKILL)
 if status < 0:
     signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
     os.kill(os.getpid(), -status)
-sys.exit(status)
+os._exit(status)
 """
 
 
-def start(folder: Path, owner: int) -> Path:
-    """Start a fork server that ends with the process ``owner``.
+def install(folder: Path, owner: int) -> Path:
+    """Write the client. Its fork servers start when they are needed, and end with the process ``owner``.
 
     Args:
-        folder: an empty folder for the client and the server's socket.
+        folder: an empty folder for the client and the servers' sockets.
         owner: a process id.
 
     Returns:
         The client, which takes the place of ``sys.executable``.
     """
-    from o1lab.process import QUIET_ENVIRONMENT
-
-    executable, address = folder / "python", str(folder / "socket")
-    executable.write_text(CLIENT.format(python=sys.executable, modules=MODULES, address=address), "utf-8")
-    executable.chmod(0o755)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "tests.support.warm_python", address, str(owner)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        env=os.environ | QUIET_ENVIRONMENT | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    executable = folder / "python"
+    harmless = ("PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONNOUSERSITE")
+    executable.write_text(
+        CLIENT.format(
+            python=REAL_PYTHON,
+            kinds={name: kind for name, kind in KINDS.items() if kind != "torch" or find_spec("trl")},
+            environments=ENVIRONMENTS,
+            real=REAL,
+            harmless=harmless,
+            prefixes=PREFIXES,
+            expected={name: value for name, value in os.environ.items() if name.startswith(PREFIXES)},
+            folder=str(folder),
+            program=__file__,
+            owner=str(owner),
+            executable=str(executable),
+        ),
+        "utf-8",
     )
-    assert process.stdout is not None
-    with process.stdout:
-        assert process.stdout.readline() == READY, "the fork server did not start"
-    process.returncode = 0  # nobody waits for it: it may outlive this process
+    executable.chmod(0o755)
     return executable
 
 
-def main() -> None:
+def start(folder: Path, kind: str, owner: int) -> None:
+    """Start a fork server unless it runs, and return when it accepts requests."""
+    with (folder / f"{kind}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        address = folder / kind
+        if address.exists():
+            return
+        log = os.open(folder / f"{kind}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        done, ready = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            os.close(done)
+            lock.close()
+            for number in (1, 2):
+                os.dup2(log, number)
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            os.set_inheritable(ready, True)
+            os.chdir("/")
+            os.execve(  # noqa: S606 - by list, never through a shell
+                sys.executable,
+                [sys.executable, "-P", __file__, "serve", str(address), str(owner), str(ready)],
+                os.environ | ENVIRONMENTS[kind],
+            )
+        os.close(ready)
+        assert os.read(done, 1), f"the fork server did not start: see {folder / kind}.log"
+
+
+def serve(address: str, owner: int, ready: int) -> None:
     """Import what is slow to import, then fork for each request until the owner ends."""
-    import datasets  # noqa: F401
-    import torch  # noqa: F401
-    import transformers
-    import trl
-
-    import o1lab.serve.language_model
-    import o1lab.serve.weights
-    import o1lab.train.callbacks
-    import o1lab.train.tensors  # noqa: F401
-
-    _ = transformers.AutoModelForCausalLM, transformers.LlamaForCausalLM, transformers.Trainer, trl.SFTTrainer
+    _import(Path(address).name)
     assert threading.active_count() == 1, threading.enumerate()  # a fork keeps the calling thread only
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the supervisors
-    owner = os.pidfd_open(int(sys.argv[2]))
+    gc.collect()
+    gc.freeze()  # collections in the forked processes leave these objects alone, and their pages shared
+    ended = os.pidfd_open(owner)
+    clients: dict[int, tuple[socket.socket, int, str]] = {}  # by the descriptor of the forked process
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(sys.argv[1])
-        listener.listen()
-        sys.stdout.buffer.write(READY)
-        sys.stdout.flush()
+        listener.bind(f"{address}.new")
+        listener.listen(128)
+        Path(f"{address}.new").rename(address)
+        os.write(ready, b"1")
+        os.close(ready)
         while True:
-            ready, _, _ = select.select([listener, owner], [], [])
-            if owner in ready:
+            readable, _, _ = select.select([listener, ended, *clients, *(one for one, *_ in clients.values())], [], [])
+            if ended in readable:
                 os._exit(0)  # nothing to clean up
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                os._exit(_supervise(connection))
-            connection.close()
+            for process, (client, pid, what) in list(clients.items()):
+                if process in readable:
+                    _, status, usage = os.wait4(pid, 0)
+                    print(f"{usage.ru_utime + usage.ru_stime:.2f} s {what}", flush=True)  # in the log
+                    with contextlib.suppress(BrokenPipeError):
+                        client.sendall(b"%16d" % os.waitstatus_to_exitcode(status))
+                    client.close()
+                    os.close(process)
+                    del clients[process]
+                elif client in readable:  # it was killed
+                    os.kill(pid, signal.SIGKILL)
+            if listener in readable:
+                client, _ = listener.accept()
+                with contextlib.suppress(ValueError, ConnectionError):  # it was killed before it asked
+                    pid, what = _fork(client, [listener, *(one for one, *_ in clients.values())])
+                    clients[os.pidfd_open(pid)] = client, pid, what
+                    client.sendall(b"%16d" % pid)
 
 
-def _supervise(connection: socket.socket) -> int:
-    """Fork for one request, tell the client how it ends, and end it with its client."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    length, streams, _, _ = socket.recv_fds(connection, 12, 3)
-    request = json.loads(connection.makefile("rb").read(int(length)))
-    pid = os.fork()
-    if pid == 0:
-        connection.close()
+def _fork(client: socket.socket, others: list[socket.socket]) -> tuple[int, str]:
+    """Fork for a request; return the process id, and the module with the test that asks."""
+    length, streams, _, _ = socket.recv_fds(client, 12, 3)
+    request = json.loads(client.recv(int(length), socket.MSG_WAITALL))
+    if (pid := os.fork()) == 0:
+        for one in (client, *others):
+            one.close()
         _become(request, streams)
     for stream in streams:
         os.close(stream)
-    with contextlib.suppress(BrokenPipeError):
-        connection.sendall(b"%d\n" % pid)
-    ended = os.pidfd_open(pid)
-    ready, _, _ = select.select([ended, connection], [], [])
-    if ended not in ready:  # the client is gone
-        os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    with contextlib.suppress(BrokenPipeError):
-        connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
-    return 0
+    return pid, f"{request['module']} {request['env'].get('PYTEST_CURRENT_TEST', '')}"
 
 
-def _become(request: dict[str, Any], streams: list[int]) -> None:
-    """Run the module of a request as ``python -P -m`` would; does not return."""
+def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
+    """Run the module of a request as ``python -P -m`` would."""
     os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(request["cwd"])
+    os.umask(request["umask"])
+    for number in request["ignored"]:
+        signal.signal(number, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(request["env"])
+    time.tzset()
+    _open_streams()
+    if (constants := sys.modules.get("huggingface_hub.constants")) is not None:
+        constants.HF_HUB_OFFLINE = os.environ.get("HF_HUB_OFFLINE") == "1"
+    sys.executable = request["executable"]
     sys.argv[1:] = request["argv"]
-    sys.modules.pop(request["module"], None)
+    module = request["module"]
+    is_package = hasattr(sys.modules.get(module), "__path__")
+    sys.modules.pop(f"{module}.__main__" if is_package else module, None)
     status: Any = 0
     try:
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         status = end.code
-    except BaseException:
-        traceback.print_exc()
-        status = 1
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        status = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     if isinstance(status, str):
         print(status, file=sys.stderr)
         status = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status or 0)
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    if (status or 0) < 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit((status or 0) & 0xFF)
+
+
+def _open_streams() -> None:
+    """Open the standard streams anew: buffering depends on the environment and on the file."""
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        old = getattr(sys, name)
+        through = unbuffered and number > 0
+        mode, buffering = "wb" if number else "rb", 0 if through else -1
+        file: Any = open(number, mode, closefd=False, buffering=buffering)  # noqa: SIM115
+        lines = number == 2 or os.isatty(number)
+        new = io.TextIOWrapper(
+            file, encoding=old.encoding, errors=old.errors, line_buffering=lines, write_through=through
+        )
+        new.mode = old.mode  # type: ignore[misc]
+        setattr(sys, name, new)
+        setattr(sys, f"__{name}__", new)
+
+
+def _import(kind: str) -> None:
+    for name in IMPORTS[kind]:
+        module = importlib.import_module(name)
+        if kind == "plain":
+            for found in pkgutil.walk_packages(module.__path__, f"{name}."):
+                if found.name not in KINDS:
+                    importlib.import_module(found.name)
+    if kind == "plain":
+        verbs = sys.modules["o1lab.cli.verbs"]
+        for commands in ((), *verbs.PARTS.values()):
+            verbs.program(commands)
+    if kind == "algebra":
+        sys.modules["o1lab.chains.verify_worker"]._warm_up(sys.modules["math_verify"])
+    if kind == "torch":
+        import transformers
+        import trl
+
+        _ = transformers.AutoModelForCausalLM, transformers.LlamaForCausalLM, transformers.Trainer, trl.SFTTrainer
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "start":
+        start(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    else:
+        serve(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -234,6 +234,7 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight(tmp_path: Path) -> None:
         assert (status.state, status.stopped_by) == ("stopped", "interrupt")
 
 
+@pytest.mark.usefixtures("real_python")
 def test_a_detached_run_works_by_itself_and_can_be_stopped(tmp_path: Path) -> None:
     with DistillServer(treat=lambda *_: "ok" if server.asked.total() <= 20 else "blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)

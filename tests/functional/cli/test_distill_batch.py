@@ -20,13 +20,13 @@ from tests.unit.inference.engines.test_batch_api import rows
 
 PATIENCE_S = 300.0
 EXHAUSTIVE = pytest.mark.exhaustive
-O1LAB = [sys.executable, "-P", "-m", "o1lab"]
+O1LAB = ["-P", "-m", "o1lab"]
 
 
 def distill(lab: Lab, *arguments: str) -> dict[str, Any]:
     """The answer of a command that ends well."""
     done = subprocess.run(
-        [*O1LAB, "--lab", str(lab.root), "distill", *arguments, "--json"],
+        [sys.executable, *O1LAB, "--lab", str(lab.root), "distill", *arguments, "--json"],
         capture_output=True, text=True, timeout=PATIENCE_S, env=os.environ,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,7 +41,18 @@ def test_killed_at_any_moment_it_finds_its_batches_again(tmp_path: Path, moment:
     """Between upload and creation, between creation and writing it down, while polling, and in a download."""
     with BatchServer(moment=moment) as server:
         lab = make_lab(tmp_path / "lab", server.url, 8)
-        command = [*O1LAB, "--lab", str(lab.root), "distill", "-e", "teacher", "--engine", "batch", "--json"]
+        command = [
+            sys.executable,
+            *O1LAB,
+            "--lab",
+            str(lab.root),
+            "distill",
+            "-e",
+            "teacher",
+            "--engine",
+            "batch",
+            "--json",
+        ]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
             arrived = server.reached.wait(PATIENCE_S)
             process.send_signal(signal.SIGKILL)
@@ -65,7 +76,19 @@ def test_killed_at_any_moment_it_finds_its_batches_again(tmp_path: Path, moment:
 
 def test_the_command_refuses_methods_of_several_calls(tmp_path: Path) -> None:
     lab = make_lab(tmp_path / "lab", "http://127.0.0.1:1/v1", 2)
-    command = [*O1LAB, "--lab", str(lab.root), "distill", "-e", "teacher", "--engine", "batch", "--method", "debate"]
+    command = [
+        sys.executable,
+        *O1LAB,
+        "--lab",
+        str(lab.root),
+        "distill",
+        "-e",
+        "teacher",
+        "--engine",
+        "batch",
+        "--method",
+        "debate",
+    ]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2
     assert "sends all calls at once" in json.loads(done.stdout)["error"]["message"]

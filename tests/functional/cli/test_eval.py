@@ -213,6 +213,7 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight_and_still_says_how_it_stands
         assert f" resume {item['id']}" in item["hint"]
 
 
+@pytest.mark.usefixtures("real_python")
 def test_a_detached_evaluation_works_by_itself_pauses_and_stops(tmp_path: Path) -> None:
     with EvalServer(treat=lambda *_: "ok" if server.asked.total() <= 10 else "blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)

@@ -64,7 +64,6 @@ def generated(folder: Path, system: str) -> str:
     return str(tokenizer.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-@pytest.mark.usefixtures("warm_python")
 async def test_each_checkpoint_answers_as_itself(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("O1LAB_CACHE", str(lab.root / "cache"))
     run = RunDir(lab.runs / RUN)
@@ -170,7 +169,6 @@ def test_checkpoints_that_do_not_fit_on_the_disk_are_a_warning(
     assert "writes 3 checkpoints of about 12 kB, but only 25 kB are free" in found.warnings[0].message
 
 
-@pytest.mark.usefixtures("warm_python")
 def test_preflight_counts_all_weights_and_warns(tiny_base: Path, ask: Callable[..., dict[str, Any]]) -> None:
     from transformers import AutoModelForCausalLM
 

@@ -37,7 +37,6 @@ def curve(base: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_python")
 def test_a_curve_is_trained_evaluated_continued_and_extended(
     lab: Lab, tiny_base: Path, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,7 +75,6 @@ def test_a_curve_is_trained_evaluated_continued_and_extended(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_python")
 def test_a_student_that_was_stopped_is_resumed_by_asking_again(lab: Lab, tiny_base: Path, ask: Ask) -> None:
     pytest.importorskip("trl", reason="the train extra is not installed")
     with acquire_device(Device("cpu")):

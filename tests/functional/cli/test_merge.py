@@ -22,7 +22,7 @@ def lab(tmp_path: Path) -> Lab:
     return init_lab(tmp_path / "lab")
 
 
-@pytest.mark.usefixtures("warm_python")
+@pytest.mark.usefixtures("real_python")
 def test_a_run_becomes_a_model(
     lab: Lab, ask: Callable[..., dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -43,7 +43,6 @@ def test_a_run_becomes_a_model(
     assert "exists and is not empty" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("warm_python")
 def test_an_imported_adapter_gets_no_card_of_a_run(
     lab: Lab, ask: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -38,7 +38,6 @@ def listed(ask: Ask) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in ask("models", "ls")["items"]}
 
 
-@pytest.mark.usefixtures("warm_python")
 def test_an_imported_adapter_and_a_merged_model_answer_by_their_names(
     lab: Lab, ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,7 +74,6 @@ def test_an_imported_adapter_and_a_merged_model_answer_by_their_names(
     assert "kims" not in listed(ask)
 
 
-@pytest.mark.usefixtures("warm_python")
 async def test_another_adapter_with_the_name_of_a_deleted_one_answers_itself(
     lab: Lab, ask: Ask, tmp_path: Path
 ) -> None:

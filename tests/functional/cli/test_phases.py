@@ -20,7 +20,7 @@ from tests.support.training_lab import make_lab
 from tests.support.waiting import until
 
 pytest.importorskip("trl", reason="the train extra is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_python")]
+pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.support.eval_lab import SUITE, EvalServer, write_items
 from tests.support.training_lab import make_lab
 
 pytest.importorskip("trl", reason="the train extra is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_python")]
+pytestmark = [pytest.mark.slow]
 
 QUICK = {
     "batch_size": 4, "max_length": 128, "dtype": "fp32", "device": "cpu", "save_steps": 0, "eval_steps": 0, "lora_r": 4,

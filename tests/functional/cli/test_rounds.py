@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from o1lab.chat.rounds.directory import RoundFolder
 from o1lab.inference import journal
 from o1lab.jobs.directory import ACTIVE
@@ -55,6 +57,7 @@ def ended(folder: RoundFolder) -> Any:
     return folder.info()
 
 
+@pytest.mark.usefixtures("real_python")
 def test_a_killed_round_goes_on_and_asks_nothing_of_its_journal_again(tmp_path: Path) -> None:
     with DistillServer(latency_s=0.05, treat=lambda *_: "ok" if server.asked.total() <= 25 else "blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, PROMPTS)

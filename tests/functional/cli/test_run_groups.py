@@ -50,7 +50,6 @@ def member(lab: Lab, identity: str, state: str, seed: int) -> RunDir:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_python")
 def test_a_sweep_trains_all_its_runs_and_compares_them(
     lab: Lab, tiny_base: Path, tmp_path: Path, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,7 +85,6 @@ def test_a_sweep_trains_all_its_runs_and_compares_them(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_python")
 def test_a_group_that_waits_for_its_device_is_stopped_and_resumed_as_one(lab: Lab, tiny_base: Path, ask: Ask) -> None:
     pytest.importorskip("trl", reason="the train extra is not installed")
     with acquire_device(Device("cpu")):
@@ -104,7 +102,6 @@ def test_a_group_that_waits_for_its_device_is_stopped_and_resumed_as_one(lab: La
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_python")
 def test_a_hopeless_run_is_stopped_also_after_a_kill_and_a_person_can_resume_it(
     lab: Lab, tiny_base: Path, ask: Ask
 ) -> None:
@@ -147,7 +144,6 @@ def test_a_hopeless_run_is_stopped_also_after_a_kill_and_a_person_can_resume_it(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("warm_python")
 def test_a_dataset_and_its_control_are_trained_by_one_command(
     lab: Lab, tiny_base: Path, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,7 @@ from tests.support.serving_models import make_model
 from tests.support.streaming import stream_chat
 
 PATIENCE_S = 300.0
-O1LAB = [sys.executable, "-P", "-m", "o1lab"]
+O1LAB = ["-P", "-m", "o1lab"]
 ASK = [{"role": "user", "content": "What is 964 + 494?"}]
 
 
@@ -41,7 +41,11 @@ def serving(
 ) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
     """A running `o1lab serve` and its ready line."""
     process = subprocess.Popen(
-        [*O1LAB, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | (env or {})
+        [sys.executable, *O1LAB, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | (env or {}),
     )
     try:
         line = process.stdout.readline()
@@ -193,6 +197,7 @@ async def test_adapters_come_and_go_at_run_time(models: Path, server: tuple[dict
         assert "late" not in gone.json()["models"]
 
 
+@pytest.mark.usefixtures("real_python")
 async def test_the_solver_thinks_aloud_and_says_what_it_is(tmp_path: Path) -> None:
     env = {"O1LAB_CACHE": str(tmp_path), "O1LAB_SERVER_TOKEN": "chosen-by-the-user"}
     with serving("serve", "solver", env=env) as (ready, process):
@@ -230,8 +235,8 @@ async def test_the_solver_thinks_aloud_and_says_what_it_is(tmp_path: Path) -> No
 )
 def test_what_cannot_be_served_says_so(arguments: list[str], status: int, code: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [*O1LAB, *arguments, "--json"], capture_output=True, text=True, timeout=PATIENCE_S, cwd=tmp_path,
-        env=os.environ | {"O1LAB_CACHE": str(tmp_path), "O1LAB_OFFLINE": "1"},
+        [sys.executable, *O1LAB, *arguments, "--json"], capture_output=True, text=True, timeout=PATIENCE_S,
+        cwd=tmp_path, env=os.environ | {"O1LAB_CACHE": str(tmp_path), "O1LAB_OFFLINE": "1"},
     )  # fmt: skip
     assert done.returncode == status, done.stderr
     assert json.loads(done.stdout)["error"]["code"] == code
@@ -245,7 +250,7 @@ def test_a_run_of_another_base_is_refused_even_if_its_shapes_fit(tmp_path: Path)
     (checkpoint / "adapter_model.safetensors").write_bytes(b"")
     (lab.runs / "7f3a" / "recipe.yaml").write_text("base: someone/other-model\n")
     done = subprocess.run(
-        [*O1LAB, "--lab", str(lab.root), "serve", "smollm2-135m", "--adapter", "7f3a", "--json"],
+        [sys.executable, *O1LAB, "--lab", str(lab.root), "serve", "smollm2-135m", "--adapter", "7f3a", "--json"],
         capture_output=True, text=True, timeout=PATIENCE_S,
         env=os.environ | {"O1LAB_CACHE": str(tmp_path), "O1LAB_OFFLINE": "1"},
     )  # fmt: skip
@@ -255,7 +260,6 @@ def test_a_run_of_another_base_is_refused_even_if_its_shapes_fit(tmp_path: Path)
     assert error["message"] == "7f3a was trained on someone/other-model, not on smollm2-135m."
 
 
-@pytest.mark.usefixtures("warm_python")
 async def test_the_manager_loads_adapters_and_restarts_what_died(models: Path) -> None:
     from o1lab.paths import Lab
 
@@ -301,7 +305,6 @@ async def test_a_server_that_runs_is_found_by_its_base(
     assert psutil.pid_exists(server[0]["pid"]), "another person's server is not stopped"
 
 
-@pytest.mark.usefixtures("warm_python")
 async def test_a_server_of_another_base_is_not_used(models: Path, tmp_path: Path) -> None:
     from o1lab.paths import Lab
 
@@ -313,7 +316,6 @@ async def test_a_server_of_another_base_is_not_used(models: Path, tmp_path: Path
             assert handle.url != ready["url"] and not handle.shared
 
 
-@pytest.mark.usefixtures("warm_python")
 async def test_the_manager_tells_why_a_server_does_not_start(tmp_path: Path) -> None:
     from o1lab.errors import LabError
 

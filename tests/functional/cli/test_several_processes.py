@@ -15,7 +15,7 @@ from tests.support.training_lab import make_lab
 from tests.support.waiting import until
 
 pytest.importorskip("trl", reason="the train extra is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_python"), pytest.mark.xdist_group("torchrun")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torchrun")]
 QUICK = ["--steps", "100000", "--batch-size", "2", "--max-length", "128", "--dtype", "fp32", "--device", "cpu"]
 
 

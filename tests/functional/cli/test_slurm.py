@@ -98,7 +98,6 @@ def test_a_job_trains_and_ends_as_any_run(
     assert (shown["state"], shown["launch"]["launcher"], shown["launch"]["job"]) == ("finished", "slurm", job_of(run))
 
 
-@pytest.mark.usefixtures("warm_python")
 def test_a_preempted_run_saves_goes_back_into_the_queue_and_goes_on(
     slurm: Slurm, lab: Lab, tiny_base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,7 +68,6 @@ def steps(run: RunDir) -> int:
     return int(metrics.steps[-1]) if metrics.steps else 0
 
 
-@pytest.mark.usefixtures("warm_python")
 def test_a_dry_run_tells_what_the_trainer_will_see(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert o1lab(command(lab, base, "--dry-run")) == 0
     found = said(capsys)
@@ -90,7 +89,6 @@ def test_a_dry_run_tells_what_the_trainer_will_see(lab: Lab, base: Path, capsys:
     assert not list(lab.runs.glob("*"))
 
 
-@pytest.mark.usefixtures("warm_python")
 def test_a_dry_run_counts_the_answers_of_the_base(
     tmp_path: Path, base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,7 +120,6 @@ def test_a_dry_run_prints_nothing_that_was_not_measured() -> None:
     assert [line.split(maxsplit=1)[0] for line in lines if line] == ["rows", "command", "base_missing:", "Choose"]
 
 
-@pytest.mark.usefixtures("warm_python")
 def test_everything_that_is_wrong_is_found_at_once_with_exit_5(
     lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,7 +140,6 @@ def test_everything_that_is_wrong_is_found_at_once_with_exit_5(
     assert found["thought_survives"] is True
 
 
-@pytest.mark.usefixtures("warm_python")
 @pytest.mark.parametrize("broken", ["absent", "no_weights"])
 def test_a_base_that_cannot_be_used_is_named_and_nothing_starts(
     broken: str, lab: Lab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -210,7 +206,7 @@ def test_what_is_not_there_is_said_with_its_exit_status(
         assert set(said(capsys)["error"]) == {"code", "message", "hint"}
 
 
-@pytest.mark.usefixtures("warm_python")  # the launcher is the real program, and so is the worker that it starts
+@pytest.mark.usefixtures("real_python")
 def test_a_run_outlives_its_launcher_and_its_own_death_and_the_next_one_waits(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,9 +274,7 @@ def with_pairs(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return made
 
 
-def test_from_votes_to_a_dpo_run(
-    with_pairs: Lab, base: Path, capsys: pytest.CaptureFixture[str], warm_python: None
-) -> None:
+def test_from_votes_to_a_dpo_run(with_pairs: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [*QUICK, "objective=dpo", "learning_rate=2e-3"]
     words = ["--lab", str(with_pairs.root), "train", "--base", str(base), "--dataset", "better"]
     words += [word for setting in settings for word in ("--set", setting)]

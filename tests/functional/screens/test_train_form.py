@@ -347,7 +347,6 @@ def test_rows_over_the_limit_are_marked_in_the_histogram() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("warm_python")
 async def test_from_the_form_to_a_finished_run(
     lab: Lab, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

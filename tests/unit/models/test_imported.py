@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("peft", reason="the train extra is not installed")
+pytest.importorskip("trl", reason="the train extra is not installed")
 
 from o1lab.config import init_lab
 from o1lab.errors import LabError, NotFoundError, RefusedError, UsageError
@@ -17,8 +17,6 @@ from o1lab.models.imported import find_imported, import_model, imported_models, 
 from o1lab.paths import Lab
 from tests.support.fake_hub import READS, FakeHub, Repo
 from tests.support.serving_models import make_adapter, make_model
-
-pytestmark = pytest.mark.usefixtures("warm_python")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("peft", reason="the train extra is not installed")
+pytest.importorskip("trl", reason="the train extra is not installed")
 
 from o1lab.errors import LabError, RefusedError, UsageError
 from o1lab.models import merging

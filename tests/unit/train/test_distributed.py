@@ -25,7 +25,7 @@ from o1lab.train.run_directory import RunDir
 from tests.support.training_lab import prepared, recipe, rows
 
 pytest.importorskip("trl", reason="the train extra is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_python"), pytest.mark.xdist_group("torchrun")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("torchrun")]
 PATIENCE_S = 300
 
 

@@ -96,6 +96,7 @@ def test_the_label_names_the_model_and_its_weights(classifier: Path, tmp_path: P
 
 
 @pytest.mark.model
+@pytest.mark.usefixtures("real_python")
 async def test_a_model_that_cannot_be_loaded_leaves_samples_unscored(classifier: Path, tmp_path: Path) -> None:
     broken = shutil.copytree(classifier, tmp_path / "broken")
     (broken / "model.safetensors").write_bytes(b"\x00" * 100)

@@ -76,7 +76,7 @@ def test_the_next_preflight_removes_what_killed_ones_left(tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="the train extra is not installed")
-@pytest.mark.usefixtures("warm_python")
+@pytest.mark.usefixtures("real_python")
 def test_preflight_counts_the_rows(tiny_base: Path, tmp_path: Path) -> None:
     run = prepared(tmp_path, "run", recipe(tiny_base, eval_rows=4), rows(24))
     told: list[tuple[int, int]] = []
