@@ -10,7 +10,8 @@ start thousands of them. Here fork servers import once for the session, each wha
    along when it is killed. A log beside the client has the processor time of each program, with its test.
 
 The forked process has another process id and another session than the client. The client runs the real interpreter for
-anything but o1lab's modules, for ``REAL``, and in an environment that changes how Python starts (``PYTHONPATH``).
+anything but o1lab's modules, for ``REAL``, in a terminal, which sends its signals to a session, and in an environment
+that changes how Python starts (``PYTHONPATH``).
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def changed(name):
 module = words[2] if words[:2] == ["-P", "-m"] else ""
 kind = kinds.get(module, "plain")
 known = module in kinds or (module.split(".")[0] == "o1lab" and module not in {real})
-if not known or any(map(changed, os.environ)):
+if not known or any(map(changed, os.environ)) or os.isatty(0):
     os.execv({python!r}, [{python!r}, *words])
 server = _socket.socket(_socket.AF_UNIX)
 try:
