@@ -2,33 +2,34 @@
 
 Records are never updated or deleted; an undo is a record too, and undoes only its annotator's own records. Decisions
 and ratings of each person, tags, step verdicts and assignments of a trace are derived from its records in the order in
-which they were written, whatever the clock said, and stored for the lists. Merged records come after those that were
-there.
+which they were written, whatever their time stamps, and stored for the lists. Merged records come after existing ones.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from store import assignments, corrections, decisions, labels, traces, wrong_steps
+from store import corrections, decisions, labels, traces, wrong_steps
 from store.annotation_sql import ALIVE, VALUE
-from store.decisions import ADJUDICATION, DECISIONS
+from store.decisions import ADJUDICATION, ASSIGNMENTS, DECISIONS
 from store.errors import MissingError
 from store.filters import TraceQuery
 from store.filters.traces import selection
 from store.policy import OWN_DECISION
 from store.records import Annotation, new_id, now, scrubbed
+from store.rows import insert, values
 from store.sqlite import Database
 
 KINDS = ("decision", "rating", "tag", "untag", "note", "span", "wrong_step", "move", "edit", "undo", ADJUDICATION,
-         *assignments.KINDS)  # fmt: skip
+         *ASSIGNMENTS)  # fmt: skip
 _COLUMNS = "id, trace_id, kind, value, span_start, span_end, target, batch, annotator, created_at, run_id"
 _READ = _COLUMNS.replace("value", VALUE, 1)
-_WORK = f"a.kind NOT IN {assignments.KINDS!r}"
-"""Assigning traces is no annotation of them: an undo of the last annotation passes over it."""
+_WORK = f"a.kind NOT IN {ASSIGNMENTS!r}"
+"""An assignment is not work on a trace: an undo of the last annotation skips it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def annotate(
             new_id(), trace_id, kind, _written(db, kind, value), span, " ".join(one.id for one in before) or None, None,
             scrubbed(annotator), now(), run_id,
         )  # fmt: skip
-        _insert(db, [record])
+        insert(db, "annotations", [_stored(record)])
         derive(db, [trace_id])
     return record
 
@@ -103,7 +104,7 @@ def annotate_spans(
             Annotation(new_id(), trace_id, kind, value, span, None, batch, scrubbed(annotator), created_at)
             for span in spans
         ]
-        _insert(db, records)
+        insert(db, "annotations", map(_stored, records))
         derive(db, [trace_id])
     return records
 
@@ -128,13 +129,10 @@ def add_batch(db: Database, kind: str, values: Sequence[tuple[str, str]], *, ann
     """Record annotations of one kind, as (trace id, value), that are undone at once; return the id of the batch."""
     batch, created_at = new_id(), now()
     with db.atomic():
-        _insert(
-            db,
-            [
-                Annotation(new_id(), one, kind, scrubbed(value), None, None, batch, scrubbed(annotator), created_at)
-                for one, value in values
-            ],
+        records = (
+            Annotation(new_id(), one, kind, value, None, None, batch, annotator, created_at) for one, value in values
         )
+        insert(db, "annotations", map(_stored, records))
         derive(db, list(dict.fromkeys(one for one, _ in values)))
     return batch
 
@@ -145,7 +143,7 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
     Args:
         db: The lab's database.
         annotator: The name of the person.
-        trace_id: Without ``target``: undo the annotator's last annotation of this trace, and none of other traces.
+        trace_id: Without ``target``: undo the annotator's last annotation of this trace only.
         target: The id of the annotation or batch; None for the annotator's last one.
 
     Returns:
@@ -162,7 +160,7 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
         if not touched:
             raise MissingError(f"There is no annotation '{target}'.")
         record = Annotation(new_id(), touched[0], "undo", "", None, target, None, scrubbed(annotator), now())
-        _insert(db, [record])
+        insert(db, "annotations", [_stored(record)])
         derive(db, touched)
     return record
 
@@ -179,10 +177,10 @@ def _last(db: Database, annotator: str, trace_id: str | None) -> str | None:
         what = f"coalesce(CASE WHEN NOT EXISTS ({other}) THEN a.batch END, a.id)"
         condition = f"{condition} AND a.trace_id = ?"
         parameters.append(trace_id)
-    row = db.execute(
+    found: str | None = db.value(
         f"SELECT {what} FROM annotations a WHERE {condition} ORDER BY a.seq DESC LIMIT 1", parameters
-    ).fetchone()
-    return None if row is None else str(row[0])
+    )
+    return found
 
 
 def of_trace(db: Database, trace_id: str, *, alive: bool = True) -> list[Annotation]:
@@ -206,8 +204,7 @@ def targets(db: Database, target: str) -> list[Annotation]:
 
 def traces_of(db: Database, target: str) -> list[str]:
     """Return the ids of the traces of an annotation (one) or a batch, undone or not."""
-    rows = db.execute("SELECT DISTINCT trace_id FROM annotations WHERE id = ? OR batch = ?", [target, target])
-    return [row[0] for row in rows]
+    return db.column("SELECT DISTINCT trace_id FROM annotations WHERE id = ? OR batch = ?", [target, target])
 
 
 def everything(db: Database) -> Iterator[Annotation]:
@@ -234,7 +231,7 @@ class Merged:
 
 
 def merge(db: Database, records: Iterable[Annotation]) -> Merged:
-    """Import records of another lab. What one person decided never replaces what another did."""
+    """Import records of another lab. A person's decision never replaces that of another."""
     added = known = 0
     unmatched: list[Annotation] = []
     touched: set[str] = set()
@@ -246,47 +243,68 @@ def merge(db: Database, records: Iterable[Annotation]) -> Merged:
             elif db.execute("SELECT 1 FROM traces WHERE id = ?", [record.trace_id]).fetchone() is None:
                 unmatched.append(record)
             else:
-                _insert(db, [record])
+                insert(db, "annotations", [_stored(record)])
                 added += 1
                 touched.add(record.trace_id)
                 if record.kind == "undo":
-                    touched.update(
-                        row[0]
-                        for row in db.execute("SELECT trace_id FROM annotations WHERE batch = ?", [record.target])
-                    )
+                    touched.update(db.column("SELECT trace_id FROM annotations WHERE batch = ?", [record.target]))
         derive(db, sorted(touched))
         after = set(decisions.disputed(db))
     return Merged(added, known, tuple(unmatched), len(after - before))
 
 
+class Counts(NamedTuple):
+    """The numbers of labelled spans, notes, tags and annotators of a trace."""
+
+    labels: int = 0
+    notes: int = 0
+    tags: int = 0
+    annotators: int = 0
+
+
+def counts(db: Database, trace_ids: Sequence[str]) -> dict[str, Counts]:
+    """Return the counts of those traces that have annotations."""
+    chosen = "trace_id IN (SELECT value FROM json_each(?))"
+    given = [json.dumps(trace_ids)]
+    tags = dict(db.execute(f"SELECT trace_id, count(*) FROM trace_tags WHERE {chosen} GROUP BY trace_id", given))
+    rows = db.execute(
+        "SELECT a.trace_id, count(*) FILTER (WHERE a.kind = 'span'), count(*) FILTER (WHERE a.kind = 'note'), "
+        f"count(DISTINCT a.annotator) FROM annotations a WHERE a.{chosen} AND {ALIVE} GROUP BY a.trace_id",
+        given,
+    )
+    return {one: Counts(spans, notes, tags.get(one, 0), persons) for one, spans, notes, persons in rows}
+
+
 def tags(db: Database) -> list[tuple[str, int]]:
     """Return (tag, number of traces) of every tag in use, the most used first."""
-    return [
-        (row[0], row[1]) for row in db.execute("SELECT tag, count(*) FROM trace_tags GROUP BY tag ORDER BY 2 DESC, 1")
-    ]
+    return db.execute("SELECT tag, count(*) FROM trace_tags GROUP BY tag ORDER BY 2 DESC, 1").fetchall()
 
 
 def tags_of(db: Database, trace_id: str) -> list[str]:
-    return [row[0] for row in db.execute("SELECT tag FROM trace_tags WHERE trace_id = ? ORDER BY tag", [trace_id])]
+    return db.column("SELECT tag FROM trace_tags WHERE trace_id = ? ORDER BY tag", [trace_id])
 
 
 def annotators(db: Database) -> list[str]:
-    """Return the name of everybody who ever annotated, each found in an index from the one before."""
+    """Return the names of all annotators and judges; SQLite finds each in an index from the one before."""
     following = "SELECT min(annotator) FROM annotations WHERE annotator > w.name"
     walk = (
         "WITH RECURSIVE w(name) AS (SELECT min(annotator) FROM annotations UNION ALL "
         f"SELECT ({following}) FROM w WHERE w.name IS NOT NULL) SELECT name FROM w WHERE name IS NOT NULL"
     )
-    return [row[0] for row in db.execute(f"SELECT name FROM ({walk})")]
+    return db.column(f"SELECT name FROM ({walk})")
 
 
 def progress(
     db: Database, query: TraceQuery, *, annotator: str, at_most: int | None = None, own: bool = False
 ) -> Progress:
-    """Count the decisions among the traces of the query, and measure this annotator's pace.
+    """Count the decisions on the traces of the query, and measure this annotator's pace.
 
-    With ``own``, the decisions of the person who asks are counted, whatever the policy. With ``at_most``, only that
-    many of the traces are counted; if there are more, the numbers are lower bounds.
+    Args:
+        db: The lab's database.
+        query: The filter.
+        annotator: The name of the person.
+        at_most: Maximum number of traces to count; with more traces, the numbers are lower bounds.
+        own: Whether to count the current user's own decisions, whatever the policy.
     """
     chosen = selection(query)
     decision = OWN_DECISION if own else "t.decision"
@@ -307,7 +325,7 @@ def progress(
         [scrubbed(annotator), min(midnight, hour_ago)],
     ).fetchall()
     here = chosen.among([row[0] for row in lately])
-    asked = {row[0] for row in db.execute(f"SELECT {here.seq} FROM {here.sql}", here.parameters)}
+    asked = set(db.column(f"SELECT {here.seq} FROM {here.sql}", here.parameters))
     times = [str(time) for seq, time in lately if seq in asked]
     recent = [datetime.fromisoformat(time) for time in times if time >= hour_ago]
     pace = None
@@ -322,33 +340,33 @@ def progress(
 def derive(db: Database, trace_ids: Sequence[str]) -> None:
     """Update what is derived from the records of these traces."""
     for trace_id in trace_ids:
-        tagged: dict[str, None] = {}
         records = of_trace(db, trace_id)
-        [seq] = db.execute("SELECT seq FROM traces WHERE id = ?", [trace_id]).fetchone()
-        for record in records:
-            if record.kind == "tag":
-                tagged[record.value] = None
-            elif record.kind == "untag":
-                tagged.pop(record.value, None)
+        seq = db.value("SELECT seq FROM traces WHERE id = ?", [trace_id])
         decisions.derive(db, seq, records)
-        assignments.derive(db, seq, records)
+        db.conn.execute("DELETE FROM assignments WHERE seq = ?", (seq,))
+        insert(db, "assignments", ({"seq": seq, "annotator": name} for name in _left(records, *ASSIGNMENTS)))
         db.conn.execute("DELETE FROM trace_tags WHERE trace_id = ?", (trace_id,))
-        db.conn.executemany("INSERT INTO trace_tags(trace_id, tag) VALUES (?, ?)", [(trace_id, tag) for tag in tagged])
+        insert(db, "trace_tags", ({"trace_id": trace_id, "tag": tag} for tag in _left(records, "tag", "untag")))
         wrong_steps.derive(db, trace_id, records)
     corrections.derive(db, trace_ids)
 
 
-def _insert(db: Database, records: Iterable[Annotation]) -> None:
-    db.conn.executemany(
-        f"INSERT INTO annotations({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                r.id, r.trace_id, r.kind, r.value, *(r.span or (None, None)), r.target, r.batch, r.annotator,
-                r.created_at, r.run_id,
-            )
-            for r in records
-        ],
-    )  # fmt: skip
+def _left(records: Iterable[Annotation], add: str, remove: str) -> dict[str, None]:
+    """Return the values that records of the kind ``add`` gave and none of the kind ``remove`` took away later."""
+    left: dict[str, None] = {}
+    for record in records:
+        if record.kind == add:
+            left[record.value] = None
+        elif record.kind == remove:
+            left.pop(record.value, None)
+    return left
+
+
+def _stored(record: Annotation) -> dict[str, Any]:
+    """Return the columns of a record."""
+    found = values(record)
+    start, end = found.pop("span") or (None, None)
+    return found | {"span_start": start, "span_end": end}
 
 
 def _annotation(row: Sequence[Any]) -> Annotation:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 
 from store import conversations
 from store.conversations import Message
-from store.records import scrubbed
+from store.rows import insert
 from store.sqlite import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens that a model wrote an answer in.
+    """The tokens of an answer.
 
     Attributes:
         model: The model, as a reference of the registry.
@@ -68,12 +68,12 @@ def questions(history: Sequence[Message], turn: int) -> list[Message]:
     mine = question(history, turn)
     if mine is None:
         return []
-    rivals = (one for one in history if one.pane is None and one.before == mine.before)
-    return sorted((one for one in rivals if set(one.follows) == set(mine.follows)), key=lambda one: one.turn)
+    versions = (one for one in history if one.pane is None and one.before == mine.before)
+    return sorted((one for one in versions if set(one.follows) == set(mine.follows)), key=lambda one: one.turn)
 
 
 def latest(history: Sequence[Message], turn: int) -> int:
-    """Return the last turn of the latest branch that goes on from the answers shown in ``turn``."""
+    """Return the last turn of the latest branch that continues from the answers shown in ``turn``."""
     here = set(shown(history, turn))
     after = [one.turn for one in history if one.pane is None and one.before == turn and set(one.follows) <= here]
     return latest(with_branch(history, max(after)), max(after)) if after else turn
@@ -132,14 +132,12 @@ def save(db: Database, messages: Sequence[Message], *, head: int | None, tokens:
         db.conn.execute("UPDATE conversations SET head = ? WHERE id = ?", (head, last.conversation_id))
         if tokens is not None and tokens.ids:
             packed = zlib.compress(json.dumps([tokens.ids, tokens.ends]).encode())
-            db.conn.execute(
-                "INSERT OR REPLACE INTO message_tokens(message_id, model, tokens) VALUES (?, ?, ?)",
-                (last.id, scrubbed(tokens.model), packed),
-            )
+            row = {"message_id": last.id, "model": tokens.model, "tokens": packed}
+            insert(db, "message_tokens", [row], on_conflict="REPLACE")
 
 
 def tokens_of(db: Database, message_id: str) -> Tokens | None:
-    """Return the tokens of an answer; None if its server did not say them."""
+    """Return the tokens of an answer; None if its server did not return them."""
     row = db.execute("SELECT model, tokens FROM message_tokens WHERE message_id = ?", [message_id]).fetchone()
     if row is None:
         return None

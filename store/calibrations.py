@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from store.errors import MissingError
-from store.evaluations import JOINED
+from store.evaluations import JOINED, require_sample
 from store.records import now, scrubbed
+from store.rows import insert, values
 from store.sqlite import Database
 
 _LATEST = (
@@ -47,18 +47,13 @@ def scored(db: Database, evaluation_id: str, scorer: str) -> list[Scored]:
 
 def choose(db: Database, evaluation_id: str, scorer: str, chosen: Sequence[Chosen], seed: int) -> None:
     """Store the samples to label, in their order. They replace an earlier choice; labels of samples stay."""
-    created_at = now()
+    same = {"evaluation_id": evaluation_id, "scorer": scorer, "seed": seed, "created_at": now()}
     with db.atomic():
         db.conn.execute(
             "DELETE FROM calibration_samples WHERE evaluation_id = ? AND scorer = ?", [evaluation_id, scorer]
         )
-        db.conn.executemany(
-            "INSERT INTO calibration_samples VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                (evaluation_id, scorer, position, one.seq, one.stratum, one.population, seed, created_at)
-                for position, one in enumerate(chosen, 1)
-            ),
-        )
+        rows = ({**same, "position": position, **values(one)} for position, one in enumerate(chosen, 1))
+        insert(db, "calibration_samples", rows)
 
 
 def chosen(db: Database, evaluation_id: str, scorer: str) -> list[Chosen]:
@@ -72,33 +67,31 @@ def chosen(db: Database, evaluation_id: str, scorer: str) -> list[Chosen]:
 
 
 def label(db: Database, seq: int, label: str | None, *, annotator: str) -> None:
-    """Record what a person says of a sample, or withdraw it with None; it is durable when this returns.
+    """Record a person's label of a sample, or withdraw it with None; it is durable when this returns.
 
     Raises:
         MissingError: There is no such sample.
     """
     with db.atomic():
-        if db.execute("SELECT 1 FROM samples WHERE seq = ?", [seq]).fetchone() is None:
-            raise MissingError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
-        db.conn.execute(
-            "INSERT INTO sample_labels(seq, annotator, label, created_at) VALUES (?, ?, ?, ?)",
-            (seq, scrubbed(annotator), label, now()),
-        )
+        require_sample(db, seq)
+        row = {"seq": seq, "annotator": annotator, "label": label, "created_at": now()}
+        insert(db, "sample_labels", [row])
 
 
 def labels(db: Database, evaluation_id: str, scorer: str, annotator: str) -> dict[int, str]:
     """Return an annotator's current labels of the chosen samples, by seq."""
-    rows = db.execute(
-        f"SELECT l.seq, l.label {_CHOSEN} AND l.annotator = ? AND {_LATEST}",
-        [evaluation_id, scorer, scrubbed(annotator)],
+    return dict(
+        db.execute(
+            f"SELECT l.seq, l.label {_CHOSEN} AND l.annotator = ? AND {_LATEST}",
+            [evaluation_id, scorer, scrubbed(annotator)],
+        )
     )
-    return {int(seq): str(given) for seq, given in rows}
 
 
 def last_labelled(db: Database, evaluation_id: str, scorer: str, annotator: str) -> int | None:
     """Return the seq of the chosen sample with the annotator's latest current label."""
-    row = db.execute(
+    seq: int | None = db.value(
         f"SELECT l.seq {_CHOSEN} AND l.annotator = ? AND {_LATEST} ORDER BY l.id DESC LIMIT 1",
         [evaluation_id, scorer, scrubbed(annotator)],
-    ).fetchone()
-    return None if row is None else int(row[0])
+    )
+    return seq

@@ -27,9 +27,9 @@ class Store:
     def __init__(self, path: Path, *, annotator: str = "") -> None:
         self.path = path
         self.annotator = annotator
-        """The person who asks: ``me()`` in statements."""
+        """The current user: ``me()`` in statements."""
         self.read_only = not _is_writable(path)
-        """Whether the medium or its permissions allow no writing: then every write raises ``UnwritableError``."""
+        """Whether the database cannot be written; then every write raises ``UnwritableError``."""
         self.journal_mode = "delete" if on_network(path) else "wal"
         self._local = threading.local()
 
@@ -43,7 +43,7 @@ class Store:
 
     @property
     def note(self) -> str:
-        """What a person should know about the journal mode; empty in the usual case."""
+        """A note for the user on the journal mode, or that nothing can be saved; usually empty."""
         if self.read_only:
             log = self.path.with_name(f"{self.path.name}-wal")
             unseen = " The last changes are in lab.db-wal and are not shown." if _has_content(log) else ""
@@ -54,7 +54,7 @@ class Store:
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has written."""
-        return int(self.db.execute("PRAGMA data_version").fetchone()[0])
+        return int(self.db.value("PRAGMA data_version"))
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -98,7 +98,7 @@ def open_store(path: Path, *, create: bool = True, annotator: str = "") -> Store
     Args:
         path: The file.
         create: Whether a missing file is created.
-        annotator: The person who asks.
+        annotator: The current user.
 
     Raises:
         NewerSchemaError: A later version of o1lab wrote it; nothing is changed.

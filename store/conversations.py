@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from store.naming import BEGINNING, bounds, resolved
-from store.records import new_id, now, scrubbed
+from store.records import new_id, now
+from store.rows import columns, insert, read, values
 from store.sqlite import Database
 
 
@@ -106,12 +107,11 @@ class Conversation:
     created_at: str
     updated_at: str
     round: str | None = None
-    """The prompt set asked in the background that it belongs to."""
+    """The round that it belongs to: a prompt set that was sent in the background."""
     head: int | None = None
     """The last turn of the branch that is shown; None is the latest question's."""
 
 
-_MESSAGE_COLUMNS = ", ".join(f.name for f in fields(Message))
 _SELECT = "SELECT id, title, settings, created_at, updated_at, round, head FROM conversations c"
 
 
@@ -124,26 +124,20 @@ def create(
     identity: str | None = None,
     round: str | None = None,
 ) -> Conversation:
-    """Create a conversation with a pane for each (model reference, label); ``identity`` None is a new one."""
+    """Create a conversation with a pane for each (model reference, label); without ``identity``, its id is random."""
     identity, time = identity or new_id(), now()
+    row = {"id": identity, "title": title, "settings": settings, "created_at": time, "updated_at": time, "round": round}
     with db.atomic():
-        db.conn.execute(
-            "INSERT INTO conversations(id, title, settings, created_at, updated_at, round) VALUES (?, ?, ?, ?, ?, ?)",
-            (identity, scrubbed(title), scrubbed(json.dumps(settings)), time, time, round),
-        )
-        db.conn.executemany(
-            "INSERT INTO panes(conversation_id, position, model, label) VALUES (?, ?, ?, ?)",
-            [(identity, position, scrubbed(model), scrubbed(label)) for position, (model, label) in enumerate(panes)],
-        )
+        insert(db, "conversations", [row])
+        numbered = (Pane(position, *pane) for position, pane in enumerate(panes))
+        insert(db, "panes", ({"conversation_id": identity, **values(pane)} for pane in numbered))
     return get(db, identity)
 
 
 def set_settings(db: Database, identity: str, settings: dict[str, Any]) -> None:
     """Replace the settings of a conversation."""
     with db.atomic():
-        db.conn.execute(
-            "UPDATE conversations SET settings = ? WHERE id = ?", (scrubbed(json.dumps(settings)), identity)
-        )
+        db.conn.execute("UPDATE conversations SET settings = ? WHERE id = ?", (json.dumps(settings), identity))
 
 
 def get(db: Database, identity: str) -> Conversation:
@@ -159,7 +153,7 @@ def get(db: Database, identity: str) -> Conversation:
 
 
 def exists(db: Database, identity: str) -> bool:
-    return db.execute("SELECT 1 FROM conversations WHERE id = ?", [identity]).fetchone() is not None
+    return db.value("SELECT 1 FROM conversations WHERE id = ?", [identity]) is not None
 
 
 def page(
@@ -169,10 +163,10 @@ def page(
 
     Args:
         db: The lab's database.
-        text: Only those with it in title, question, thought or answer; empty for all.
-        round: Only those of this round.
-        limit: The largest number of conversations.
-        offset: The number of later ones that are left out.
+        text: Only conversations with this text in title, question, thought or answer; empty for all.
+        round: Only conversations of this round.
+        limit: Maximum number of conversations.
+        offset: Number of conversations to skip.
     """
     condition, parameters = _condition(text)
     rows = db.execute(
@@ -195,20 +189,13 @@ def grouped(db: Database, *, text: str = "", limit: int = 50) -> list[tuple[Conv
 
 def count(db: Database, *, text: str = "") -> int:
     condition, parameters = _condition(text)
-    return int(db.execute(f"SELECT count(*) FROM conversations c WHERE {condition}", parameters).fetchone()[0])
+    return int(db.value(f"SELECT count(*) FROM conversations c WHERE {condition}", parameters))
 
 
 def save_message(db: Database, message: Message) -> None:
     """Save a message; it replaces one with the same id."""
-    values = [getattr(message, f.name) for f in fields(Message)]
-    values = [scrubbed(v) if isinstance(v, str) else _json(v) if isinstance(v, dict | tuple) else v for v in values]
-    marks = ", ".join("?" * len(values))
-    updates = ", ".join(f"{f.name} = excluded.{f.name}" for f in fields(Message) if f.name != "id")
     with db.atomic():
-        db.conn.execute(
-            f"INSERT INTO messages({_MESSAGE_COLUMNS}) VALUES ({marks}) ON CONFLICT(id) DO UPDATE SET {updates}",
-            values,
-        )
+        insert(db, "messages", [message], on_conflict="UPDATE")
         db.conn.execute("UPDATE conversations SET updated_at = ? WHERE id = ?", (now(), message.conversation_id))
 
 
@@ -216,11 +203,11 @@ def messages(db: Database, conversation_id: str, *, branches: bool = False) -> l
     """Return the messages of the branch that is shown, in order; with ``branches``, every message."""
     condition = "" if branches else f"AND turn IN ({_BRANCH}) AND (pane IS NULL OR shown)"
     rows = db.execute(
-        f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = :id {condition} "
+        f"SELECT {columns(Message)} FROM messages WHERE conversation_id = :id {condition} "
         "ORDER BY turn, pane IS NOT NULL, pane, seq",
         {"id": conversation_id},
     )
-    return [_message(row) for row in rows]
+    return [read(Message, row) for row in rows]
 
 
 _BRANCH = """
@@ -233,33 +220,10 @@ _BRANCH = """
 """The turns of the branch that is shown."""
 
 
-def _message(row: Sequence[Any]) -> Message:
-    values = dict(zip((f.name for f in fields(Message)), row, strict=True))
-    values["settings"] = json.loads(values["settings"])
-    values["spans"] = tuple(Span(*one) for one in json.loads(values["spans"]))
-    values["follows"] = tuple(json.loads(values["follows"]))
-    values["shown"] = bool(values["shown"])
-    return Message(**values)
-
-
-def _json(value: Any) -> str:
-    if isinstance(value, tuple):
-        value = [astuple(one) if isinstance(one, Span) else one for one in value]
-    return scrubbed(json.dumps(value))
-
-
 def vote(db: Database, ballot: Vote) -> None:
     """Record a preference; the latest vote of an annotator on a turn counts."""
     with db.atomic():
-        db.conn.execute(
-            "INSERT INTO votes(id, conversation_id, turn, winner, candidates, blind, annotator, created_at, "
-            "contestants, winner_pane) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                ballot.id, ballot.conversation_id, ballot.turn, ballot.winner, json.dumps(ballot.candidates),
-                ballot.blind, scrubbed(ballot.annotator), ballot.created_at, scrubbed(json.dumps(ballot.contestants)),
-                ballot.winner_pane,
-            ),
-        )  # fmt: skip
+        insert(db, "votes", [ballot])
 
 
 def withdraw(db: Database, vote_id: str) -> None:
@@ -273,8 +237,8 @@ def votes(db: Database, *, conversation_id: str | None = None, round: str | None
 
     Args:
         db: The lab's database.
-        conversation_id: Only those of this conversation.
-        round: Only those of the conversations of this round.
+        conversation_id: Only votes in this conversation.
+        round: Only votes in conversations of this round.
     """
     conditions, parameters = ["withdrawn_at IS NULL"], []
     if conversation_id is not None:
@@ -285,42 +249,32 @@ def votes(db: Database, *, conversation_id: str | None = None, round: str | None
         parameters.append(round)
     # With max(), the other columns are those of the latest vote. rowid has the order in which votes were recorded.
     rows = db.execute(
-        f"""SELECT conversation_id, turn, winner, candidates, blind, annotator, contestants, winner_pane, id,
-            created_at, max(rowid) FROM votes WHERE {" AND ".join(conditions)}
-            GROUP BY conversation_id, turn, annotator ORDER BY max(rowid)""",
+        f"SELECT {columns(Vote)}, max(rowid) FROM votes WHERE {' AND '.join(conditions)} "
+        "GROUP BY conversation_id, turn, annotator ORDER BY max(rowid)",
         parameters,
     )
-    return [
-        Vote(r[0], r[1], r[2], tuple(json.loads(r[3])), bool(r[4]), r[5], tuple(json.loads(r[6])), *r[7:10])
-        for r in rows
-    ]
+    return [read(Vote, row[:-1]) for row in rows]
 
 
 def voted_turns(db: Database, conversation_id: str, annotator: str) -> set[int]:
-    """Return the turns that an annotator has voted on, also if the vote was withdrawn."""
-    rows = db.execute(
-        "SELECT DISTINCT turn FROM votes WHERE conversation_id = ? AND annotator = ?", [conversation_id, annotator]
+    """Return the turns that an annotator has voted on, including withdrawn votes."""
+    return set(
+        db.column(
+            "SELECT DISTINCT turn FROM votes WHERE conversation_id = ? AND annotator = ?", [conversation_id, annotator]
+        )
     )
-    return {turn for (turn,) in rows}
 
 
 def questions(db: Database, turns: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """Return the question of each (conversation, turn)."""
-    found = {}
-    for identity, turn in dict.fromkeys(turns):
-        row = db.execute(
-            "SELECT content FROM messages WHERE conversation_id = ? AND turn = ? AND pane IS NULL", [identity, turn]
-        ).fetchone()
-        found[identity, turn] = "" if row is None else str(row[0])
-    return found
+    query = "SELECT content FROM messages WHERE conversation_id = ? AND turn = ? AND pane IS NULL"
+    return {turn: db.value(query, turn) or "" for turn in dict.fromkeys(turns)}
 
 
 def save_prompt_set(db: Database, name: str, prompts: Sequence[str]) -> None:
     with db.atomic():
-        db.conn.execute(
-            "INSERT OR REPLACE INTO prompt_sets(name, prompts, created_at) VALUES (?, ?, ?)",
-            (scrubbed(name), scrubbed(json.dumps(list(prompts))), now()),
-        )
+        row = {"name": name, "prompts": list(prompts), "created_at": now()}
+        insert(db, "prompt_sets", [row], on_conflict="REPLACE")
 
 
 def prompt_sets(db: Database) -> dict[str, list[str]]:

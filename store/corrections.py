@@ -36,11 +36,11 @@ def latest(records: Iterable[Annotation]) -> dict[Span, Annotation]:
     found: dict[Span, dict[str, Annotation]] = {}
     for record in records:
         if record.kind == "move" and record.span is not None:
-            said = found.setdefault(record.span, {})
-            said.pop(record.annotator, None)
+            of_span = found.setdefault(record.span, {})
+            of_span.pop(record.annotator, None)
             if record.value != WITHDRAWN:
-                said[record.annotator] = record
-    return {span: [*said.values()][-1] for span, said in found.items() if said}
+                of_span[record.annotator] = record
+    return {span: [*of_span.values()][-1] for span, of_span in found.items() if of_span}
 
 
 def spans(db: Database, trace_ids: Sequence[str]) -> dict[str, tuple[Span, ...]]:
@@ -58,22 +58,21 @@ def spans(db: Database, trace_ids: Sequence[str]) -> dict[str, tuple[Span, ...]]
 
 
 def corrected_traces(db: Database) -> list[str]:
-    """Return the ids of the traces of which persons corrected a move, in the order they were added."""
-    rows = db.execute(
+    """Return the ids of the traces with corrected moves, in the order they were added."""
+    return db.column(
         "SELECT t.id FROM traces t WHERE t.id IN (SELECT a.trace_id FROM annotations a "
         f"WHERE a.kind = 'move' AND {IN_FORCE} AND {ALIVE}) ORDER BY t.seq"
     )
-    return [row[0] for row in rows]
 
 
 def derive(db: Database, trace_ids: Sequence[str]) -> None:
-    """Count the moves of traces again of which one was ever corrected, inside the caller's transaction."""
-    touched = db.execute(
+    """Count again the moves of traces that were ever corrected, inside the caller's transaction."""
+    touched = db.column(
         "SELECT DISTINCT trace_id FROM annotations "
         "WHERE kind = 'move' AND trace_id IN (SELECT value FROM json_each(?))",
         [json.dumps(trace_ids)],
     )
-    for (trace_id,) in touched.fetchall():
+    for trace_id in touched:
         rows = db.execute(
             "SELECT a.span_start, a.span_end, a.value, a.annotator FROM annotations a "
             f"WHERE a.trace_id = ? AND a.kind = 'move' AND {ALIVE} ORDER BY a.seq",
@@ -87,14 +86,12 @@ def derive(db: Database, trace_ids: Sequence[str]) -> None:
 
 
 def _count(db: Database, trace_id: str, kinds: Mapping[Span, str]) -> None:
-    row = db.execute(
-        "SELECT s.moves FROM traces t JOIN trace_segments s ON s.seq = t.seq WHERE t.id = ?", [trace_id]
-    ).fetchone()
-    if row is None:
+    moves = db.value("SELECT s.moves FROM traces t JOIN trace_segments s ON s.seq = t.seq WHERE t.id = ?", [trace_id])
+    if moves is None:
         return  # not measured yet
     counts = dict.fromkeys(MOVE_KINDS, 0)
     start = 0
-    for entry in row[0].split():
+    for entry in moves.split():
         end = int(entry[1:])
         counts[kinds.get((start, end), KIND_OF_LETTER[entry[0]])] += 1
         start = end

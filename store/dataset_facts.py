@@ -24,147 +24,118 @@ _ROWS = "dataset_traces d JOIN traces t ON t.id = d.trace_id"
 
 def counts(db: Database, name: str, column: str) -> dict[str, int]:
     """Count rows by model, synthesis, verdict, decision or measured_by, the most frequent first; NULL counts as ''."""
-    rows = db.execute(
-        f"SELECT {_COLUMNS[column]}, count(*) FROM {_ROWS} WHERE d.name = ? GROUP BY 1 ORDER BY 2 DESC, 1", [name]
-    )
-    return {str(value): int(number) for value, number in rows}
+    sql = f"SELECT {_COLUMNS[column]}, count(*) FROM {_ROWS} WHERE d.name = ? GROUP BY 1 ORDER BY 2 DESC, 1"
+    return dict(db.execute(sql, [name]))
 
 
 def makers(db: Database, name: str) -> list[tuple[str, str, str, str | None, int]]:
     """Return (model, synthesis, source, licence, number of rows) of the responses."""
-    rows = db.execute(
+    return db.execute(
         f"SELECT t.model, t.synthesis, t.source, t.licence, count(*) FROM {_ROWS} WHERE d.name = ? "
         "GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4",
         [name],
-    )
-    return [tuple(row) for row in rows]
+    ).fetchall()
 
 
 def problem_sources(db: Database, name: str) -> list[tuple[str, str | None, int]]:
     """Return (source, licence, number of rows) of the problems; one with several sources counts for each."""
-    rows = db.execute(
+    return db.execute(
         f"SELECT s.source, s.licence, count(DISTINCT d.position) FROM {_ROWS} "
         "JOIN problem_sources s ON s.problem_id = t.problem_id WHERE d.name = ? GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
         [name],
-    )
-    return [tuple(row) for row in rows]
+    ).fetchall()
 
 
 def licences(db: Database, name: str) -> dict[str, int]:
     """Count rows by licence, of the problem or of the response; 'unknown' where none is given."""
-    rows = db.execute(
-        f"""SELECT licence, count(DISTINCT position) FROM (
-                SELECT d.position AS position, coalesce(t.licence, 'unknown') AS licence
-                FROM {_ROWS} WHERE d.name = :name
-                UNION
-                SELECT d.position, coalesce(s.licence, 'unknown') FROM {_ROWS}
-                JOIN problem_sources s ON s.problem_id = t.problem_id WHERE d.name = :name
-            ) GROUP BY licence ORDER BY 2 DESC, 1""",
-        {"name": name},
-    )
-    return {str(licence): int(number) for licence, number in rows}
+    sql = f"""SELECT licence, count(DISTINCT position) FROM (
+                  SELECT d.position AS position, coalesce(t.licence, 'unknown') AS licence
+                  FROM {_ROWS} WHERE d.name = :name
+                  UNION
+                  SELECT d.position, coalesce(s.licence, 'unknown') FROM {_ROWS}
+                  JOIN problem_sources s ON s.problem_id = t.problem_id WHERE d.name = :name
+              ) GROUP BY licence ORDER BY 2 DESC, 1"""
+    return dict(db.execute(sql, {"name": name}))
 
 
 def licences_of_source(db: Database, source: str) -> list[str | None]:
     """Return the licences of the problems and traces of a source, None where none is given."""
-    rows = db.execute(
+    return db.column(
         "SELECT licence FROM traces WHERE source = ?1 UNION SELECT licence FROM problem_sources WHERE source = ?1",
         [source],
     )
-    return [row[0] for row in rows]
 
 
 def with_ancestors(db: Database, name: str) -> list[str]:
     """Return the traces of the rows and those that they were made from, which come first."""
-    rows = db.execute(
+    return db.column(
         f"{_MADE_FROM} SELECT t.id FROM traces t WHERE t.id IN (SELECT id FROM made_from) ORDER BY t.seq",
         {"name": name},
     )
-    return [str(row[0]) for row in rows]
 
 
 def runs(db: Database, name: str) -> dict[str, int]:
     """Count rows by the teacher run that made them or one of their ancestors."""
-    rows = db.execute(
-        f"{_MADE_FROM} SELECT r.run_id, count(DISTINCT m.position) FROM made_from m "
-        "JOIN responses r ON r.trace_id = m.id GROUP BY 1 ORDER BY 2 DESC, 1",
-        {"name": name},
-    )
-    return {str(run): int(number) for run, number in rows}
+    sql = f"""{_MADE_FROM} SELECT r.run_id, count(DISTINCT m.position) FROM made_from m
+              JOIN responses r ON r.trace_id = m.id GROUP BY 1 ORDER BY 2 DESC, 1"""
+    return dict(db.execute(sql, {"name": name}))
 
 
 def without_run(db: Database, name: str) -> int:
-    """Count rows whose trace, or one of its ancestors, no teacher run made."""
-    row = db.execute(
-        f"{_MADE_FROM} SELECT count(DISTINCT m.position) FROM made_from m "
-        "WHERE NOT EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = m.id)",
-        {"name": name},
-    )
-    return int(row.fetchone()[0])
+    """Count rows whose trace, or one of its ancestors, was not made by a teacher run."""
+    sql = f"""{_MADE_FROM} SELECT count(DISTINCT m.position) FROM made_from m
+              WHERE NOT EXISTS (SELECT 1 FROM responses r WHERE r.trace_id = m.id)"""
+    return int(db.value(sql, {"name": name}))
 
 
 def parents(db: Database, name: str) -> dict[str, int]:
     """Count rows that were edited or translated from another trace, by the model of that trace."""
-    rows = db.execute(
-        f"SELECT p.model, count(*) FROM {_ROWS} JOIN traces p ON p.id = t.parent_id WHERE d.name = ? "
-        "GROUP BY 1 ORDER BY 2 DESC, 1",
-        [name],
-    )
-    return {str(model): int(number) for model, number in rows}
+    sql = f"""SELECT p.model, count(*) FROM {_ROWS} JOIN traces p ON p.id = t.parent_id WHERE d.name = ?
+              GROUP BY 1 ORDER BY 2 DESC, 1"""
+    return dict(db.execute(sql, [name]))
 
 
 def excluded(db: Database, name: str) -> dict[str, int]:
     """Count rows whose problem, or that of an ancestor, is now excluded from the pool, by rule."""
-    rows = db.execute(
-        f"""SELECT rule, count(*) FROM (
-                SELECT ({ORIGINS} SELECT q.excluded_by FROM origins JOIN traces o ON o.id = origins.id
-                        JOIN problems q ON q.id = o.problem_id WHERE q.excluded_by IS NOT NULL LIMIT 1) AS rule
-                FROM {_ROWS} WHERE d.name = ?)
-            WHERE rule IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1""",
-        [name],
-    )
-    return {str(rule): int(number) for rule, number in rows}
+    sql = f"""SELECT rule, count(*) FROM (
+                  SELECT ({ORIGINS} SELECT q.excluded_by FROM origins JOIN traces o ON o.id = origins.id
+                          JOIN problems q ON q.id = o.problem_id WHERE q.excluded_by IS NOT NULL LIMIT 1) AS rule
+                  FROM {_ROWS} WHERE d.name = ?)
+              WHERE rule IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"""
+    return dict(db.execute(sql, [name]))
 
 
 def of_sources(db: Database, name: str, sources: Sequence[str]) -> dict[str, int]:
     """Count rows whose problem, or that of an ancestor, is from one of these sources."""
-    rows = db.execute(
-        f"""SELECT source, count(*) FROM (
-                SELECT DISTINCT d.position, s.source AS source FROM {_ROWS}
-                JOIN problem_sources s ON s.source IN (SELECT value FROM json_each(?)) AND s.problem_id IN (
-                    {ORIGINS} SELECT o.problem_id FROM origins JOIN traces o ON o.id = origins.id)
-                WHERE d.name = ?)
-            GROUP BY 1 ORDER BY 2 DESC, 1""",
-        [json.dumps(list(sources)), name],
-    )
-    return {str(source): int(number) for source, number in rows}
+    sql = f"""SELECT source, count(*) FROM (
+                  SELECT DISTINCT d.position, s.source AS source FROM {_ROWS}
+                  JOIN problem_sources s ON s.source IN (SELECT value FROM json_each(?)) AND s.problem_id IN (
+                      {ORIGINS} SELECT o.problem_id FROM origins JOIN traces o ON o.id = origins.id)
+                  WHERE d.name = ?)
+              GROUP BY 1 ORDER BY 2 DESC, 1"""
+    return dict(db.execute(sql, [json.dumps(list(sources)), name]))
 
 
 def rulings(db: Database) -> dict[str, int]:
     """Count problems of the pool by a person's latest ruling: keep, exclude."""
-    rows = db.execute(
-        "SELECT ruling, count(*) FROM rulings r WHERE ruling != 'none' "
-        "AND seq = (SELECT max(seq) FROM rulings l WHERE l.problem_id = r.problem_id) GROUP BY 1 ORDER BY 1"
+    return dict(
+        db.execute(
+            "SELECT ruling, count(*) FROM rulings r WHERE ruling != 'none' "
+            "AND seq = (SELECT max(seq) FROM rulings l WHERE l.problem_id = r.problem_id) GROUP BY 1 ORDER BY 1"
+        )
     )
-    return {str(ruling): int(number) for ruling, number in rows}
 
 
 def twins(db: Database, rule: str) -> dict[str, int]:
     """Count the findings of ``rule`` in the pool by the source of the problem that each resembles."""
-    rows = db.execute(
-        "SELECT s.source, count(DISTINCT e.problem_id) FROM exclusions e "
-        "JOIN problem_sources s ON s.problem_id = e.twin WHERE e.rule = ? GROUP BY 1 ORDER BY 2 DESC, 1",
-        [rule],
-    )
-    return {str(source): int(number) for source, number in rows}
+    sql = """SELECT s.source, count(DISTINCT e.problem_id) FROM exclusions e
+             JOIN problem_sources s ON s.problem_id = e.twin WHERE e.rule = ? GROUP BY 1 ORDER BY 2 DESC, 1"""
+    return dict(db.execute(sql, [rule]))
 
 
 def hits(db: Database, name: str, rule: str) -> int:
     """Count rows whose problem, or that of an ancestor, has a finding of ``rule``, overruled or not."""
-    row = db.execute(
-        f"""SELECT count(*) FROM {_ROWS} WHERE d.name = ? AND EXISTS (
-                SELECT 1 FROM exclusions e WHERE e.rule = ? AND e.problem_id IN (
-                    {ORIGINS} SELECT o.problem_id FROM origins JOIN traces o ON o.id = origins.id))""",
-        [name, rule],
-    )
-    return int(row.fetchone()[0])
+    sql = f"""SELECT count(*) FROM {_ROWS} WHERE d.name = ? AND EXISTS (
+                  SELECT 1 FROM exclusions e WHERE e.rule = ? AND e.problem_id IN (
+                      {ORIGINS} SELECT o.problem_id FROM origins JOIN traces o ON o.id = origins.id))"""
+    return int(db.value(sql, [name, rule]))

@@ -9,22 +9,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from store import decisions, traces
-from store.errors import InvalidNameError, MissingError, NameTakenError, NothingChosenError, WrongKindError
+from store.errors import MissingError, NameTakenError, NothingChosenError, WrongKindError
 from store.filters import TraceQuery
 from store.naming import candidates
 from store.records import (
-    LONGEST_NAME,
-    NAME_RULE,
     Context,
     Dataset,
     DatasetKind,
     context_of,
     decode,
-    is_name,
     now,
+    require_name,
     spans_of,
     visible_text,
 )
+from store.rows import columns, insert, read
 from store.selecting import EVALUATED
 from store.sqlite import Database
 from store.writers import WRITERS, Writer, inside, writers_of
@@ -35,7 +34,6 @@ NO_SOLUTION = "no solution"
 EVALUATION = "an answer to an evaluation"
 """Why a trace is dropped by default: it would leak evaluation answers into training."""
 _SHORTEST_HASH = 4
-_COLUMNS = "name, hash, phase, query, rows, tokens, created_at, selection, decided, kind"
 _KINDS = {"sft": "single answers", "pairs": "pairs of a better and a worse answer"}
 _MAKE = {"sft": "`o1lab dataset create` makes one.", "pairs": "`o1lab dataset pairs` makes one."}
 
@@ -129,8 +127,7 @@ def snapshot(
     """
     if phase not in PHASES:
         raise ValueError(phase)
-    if not is_name(name):
-        raise InvalidNameError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
+    require_name(name)
     with db.atomic():
         without = _without_solution(db, trace_ids) if phase == 1 else set()
         chosen = [trace_id for trace_id in trace_ids if trace_id not in without]
@@ -149,13 +146,20 @@ def keep(db: Database, made: Dataset, chosen: Sequence[tuple[str, str | None]], 
     Raises:
         NameTakenError: A dataset of this name has other content.
     """
-    existing = db.execute("SELECT hash FROM datasets WHERE name = ?", [made.name]).fetchone()
-    if existing and existing[0] != made.hash:
+    existing = db.value("SELECT hash FROM datasets WHERE name = ?", [made.name])
+    if existing not in (None, made.hash):
         raise NameTakenError(
             f"A dataset '{made.name}' exists with other content.", "Choose another name: datasets never change."
         )
-    if not existing:
-        _insert(db, made, chosen, left_out)
+    if existing is None:
+        insert(db, "datasets", [made])
+        rows = (
+            {"name": made.name, "position": position, "trace_id": trace_id, "rejected_id": rejected_id}
+            for position, (trace_id, rejected_id) in enumerate(chosen)
+        )
+        insert(db, "dataset_rows", rows)
+        drops = ({"name": made.name, "trace_id": one, "reason": reason} for one, reason in left_out.items())
+        insert(db, "dataset_drops", drops)
 
 
 def get(db: Database, name_or_hash: str, *, kind: DatasetKind | None = None) -> Dataset:
@@ -166,10 +170,9 @@ def get(db: Database, name_or_hash: str, *, kind: DatasetKind | None = None) -> 
         WrongKindError: It is not of the ``kind`` that is needed.
     """
     hint = "`o1lab dataset ls` lists them."
-    rows = db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE name = ?", [name_or_hash]).fetchall()
-    if not rows and len(name_or_hash) >= _SHORTEST_HASH and name_or_hash.isalnum():
-        rows = db.execute(f"SELECT {_COLUMNS} FROM datasets WHERE hash GLOB ?", [name_or_hash + "*"]).fetchall()
-    found = [_dataset(row) for row in rows]
+    found = _datasets(db, "WHERE name = ?", [name_or_hash])
+    if not found and len(name_or_hash) >= _SHORTEST_HASH and name_or_hash.isalnum():
+        found = _datasets(db, "WHERE hash GLOB ?", [name_or_hash + "*"])
     if len({one.hash for one in found}) > 1:
         listed = candidates(f"{one.name} ({one.hash})" for one in found)
         raise MissingError(f"Several hashes of datasets begin with '{name_or_hash}'.", f"{listed} {hint}")
@@ -187,19 +190,23 @@ def get(db: Database, name_or_hash: str, *, kind: DatasetKind | None = None) -> 
 
 def all_datasets(db: Database) -> list[Dataset]:
     """Return every dataset, the newest first."""
-    return [_dataset(row) for row in db.execute(f"SELECT {_COLUMNS} FROM datasets ORDER BY created_at DESC")]
+    return _datasets(db, "ORDER BY created_at DESC")
+
+
+def _datasets(db: Database, clause: str, parameters: Sequence[str] = ()) -> list[Dataset]:
+    rows = db.execute(f"SELECT {columns(Dataset)} FROM datasets {clause}", parameters)
+    return [read(Dataset, row) for row in rows]
 
 
 def trace_ids(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[str]:
     """Return the ids of the dataset's traces in order; ``name`` is not a hash. -1: no limit."""
-    rows = db.execute(
+    return db.column(
         "SELECT trace_id FROM dataset_rows WHERE name = ? ORDER BY position LIMIT ? OFFSET ?", [name, limit, offset]
     )
-    return [row[0] for row in rows]
 
 
 def rows(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> Iterator[DatasetRow]:
-    """Yield the dataset's rows in order; a ``limit`` of -1 means all. Of pairs, the better answers.
+    """Yield the dataset's rows in order, for pairs the better answers; a ``limit`` of -1 means all.
 
     Raises:
         MissingError: There is no such dataset.
@@ -210,19 +217,19 @@ def rows(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> Iterat
 
 def drop_counts(db: Database, name: str) -> dict[str, int]:
     """Count the dropped traces by reason, the most frequent first."""
-    found = db.execute(
-        "SELECT reason, count(*) FROM dataset_drops WHERE name = ? GROUP BY reason ORDER BY 2 DESC, 1", [name]
+    return dict(
+        db.execute(
+            "SELECT reason, count(*) FROM dataset_drops WHERE name = ? GROUP BY reason ORDER BY 2 DESC, 1", [name]
+        )
     )
-    return {str(reason): int(number) for reason, number in found}
 
 
 def drops(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[tuple[str, str]]:
     """Return (trace id, reason) of the dropped traces, by reason; a ``limit`` of -1 means all."""
-    found = db.execute(
+    return db.execute(
         "SELECT trace_id, reason FROM dataset_drops WHERE name = ? ORDER BY reason, trace_id LIMIT ? OFFSET ?",
         [name, limit, offset],
-    )
-    return [(str(trace_id), str(reason)) for trace_id, reason in found]
+    ).fetchall()
 
 
 def _nothing(left_out: Mapping[str, str]) -> NothingChosenError:
@@ -236,20 +243,20 @@ def _nothing(left_out: Mapping[str, str]) -> NothingChosenError:
 
 
 def _without_solution(db: Database, chosen: Sequence[str]) -> set[str]:
-    found = db.execute(
+    found = db.column(
         "SELECT t.id FROM traces t JOIN trace_texts x ON x.seq = t.seq "
         "WHERE x.solution_start >= x.solution_end AND t.id IN (SELECT value FROM json_each(?))",
         [json.dumps(list(chosen))],
     )
-    return {str(row[0]) for row in found}
+    return set(found)
 
 
 def _evaluated(db: Database, chosen: Sequence[str]) -> set[str]:
-    found = db.execute(
+    found = db.column(
         f"SELECT t.id FROM traces t WHERE t.id IN (SELECT value FROM json_each(?)) AND {EVALUATED}",
         [json.dumps(list(chosen))],
     )
-    return {str(row[0]) for row in found}
+    return set(found)
 
 
 def _hash(db: Database, chosen: Sequence[str], phase: int) -> str:
@@ -270,33 +277,9 @@ def tokens(db: Database, chosen: Sequence[str]) -> int | None:
 
 
 def decided(db: Database) -> dict[str, Any]:
-    """Return whose decisions count."""
+    """Return whose decisions count, as in :class:`Dataset`."""
     view = decisions.view_of(db)
     return {"policy": view.policy, "annotators": len(decisions.annotators(db)), "annotator": view.me}
-
-
-def _insert(db: Database, made: Dataset, chosen: Sequence[tuple[str, str | None]], left_out: Mapping[str, str]) -> None:
-    db.conn.execute(
-        f"INSERT INTO datasets({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            made.name, made.hash, made.phase, made.query, made.rows, made.tokens, made.created_at,
-            json.dumps(dict(made.selection)), json.dumps(dict(made.decided)), made.kind,
-        ),
-    )  # fmt: skip
-    db.conn.executemany(
-        "INSERT INTO dataset_rows(name, position, trace_id, rejected_id) VALUES (?, ?, ?, ?)",
-        ((made.name, position, *row) for position, row in enumerate(chosen)),
-    )
-    db.conn.executemany(
-        "INSERT INTO dataset_drops(name, trace_id, reason) VALUES (?, ?, ?)",
-        ((made.name, trace_id, reason) for trace_id, reason in left_out.items()),
-    )
-
-
-def _dataset(row: Sequence[Any]) -> Dataset:
-    name, digest, phase, query, number, counted, created_at, selection, view, kind = row
-    chosen = json.loads(selection), json.loads(view or "{}")
-    return Dataset(name, digest, phase, query, number, counted, created_at, *chosen, kind)
 
 
 def rows_of(db: Database, chosen: Sequence[str], phase: int) -> Iterator[DatasetRow]:

@@ -1,7 +1,7 @@
-"""Decisions and ratings of each annotator, adjudicated decisions, and what they come to under the lab's policy.
+"""Decisions and ratings of each annotator, adjudicated decisions, the decision under the lab's policy, and assignments.
 
-An annotator's latest decision and rating count; nobody's replaces another's. An adjudication names the adjudications
-that it replaces. Those of two labs, which do not name each other, settle a trace only if they agree.
+An annotator's latest decision and rating count, and never replace those of another. An adjudication names the
+adjudications that it replaces. Those of two labs, which do not name each other, settle a trace only if they agree.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from statistics import fmean
 
 from store.policy import DEFAULT, DIFFERING, DISPUTED, POLICIES, SETTLED, standing
 from store.records import Annotation
+from store.rows import insert, values
 from store.sqlite import Database
 
 DECISIONS = ("accept", "reject", "skip")
 ADJUDICATION = "adjudication"
 """The kind of annotation that decides a trace whatever its annotators decided."""
+ASSIGNMENTS = ("assign", "unassign")
+"""The kinds of annotations that assign a trace to a person and withdraw that; the value is the person's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What one annotator decided on a trace."""
+    """The decision and rating of one annotator on a trace."""
 
     annotator: str
     decision: str | None
@@ -31,7 +34,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Who asks, and under which policy."""
+    """The current user (``me``) and the policy of the lab."""
 
     policy: str = DEFAULT
     me: str = ""
@@ -46,17 +49,17 @@ class View:
 
 
 def view_of(db: Database) -> View:
-    """Return who asks, and under which policy."""
-    return View(policy_of(db), str(db.execute("SELECT me()").fetchone()[0]))
+    """Return the current user and the policy of the lab."""
+    return View(policy_of(db), db.value("SELECT me()"))
 
 
 def policy_of(db: Database) -> str:
     """Return the policy that the database applies."""
-    return str(db.execute("SELECT policy FROM decision_policy").fetchone()[0])
+    return str(db.value("SELECT policy FROM decision_policy"))
 
 
 def use_policy(db: Database, policy: str) -> None:
-    """Apply a policy: decide again on the traces for which it matters.
+    """Apply a policy, and update the decisions on the traces for which it matters.
 
     Raises:
         ValueError: There is no such policy.
@@ -72,7 +75,7 @@ def use_policy(db: Database, policy: str) -> None:
 
 
 def votes_in(records: Iterable[Annotation]) -> list[Vote]:
-    """Return what each annotator decided, from the records of one trace that are not undone, the latest last."""
+    """Return each annotator's vote, from the records of one trace that are not undone, the latest last."""
     decided: dict[str, str] = {}
     rated: dict[str, int] = {}
     for record in records:
@@ -86,7 +89,7 @@ def votes_in(records: Iterable[Annotation]) -> list[Vote]:
 
 
 def adjudications_in(records: Iterable[Annotation]) -> list[Annotation]:
-    """Return the adjudications of one trace that no other of its ``records`` replaces."""
+    """Return the adjudications in the ``records`` of one trace that no other adjudication replaces."""
     found = [record for record in records if record.kind == ADJUDICATION]
     replaced = {identity for record in found for identity in (record.target or "").split()}
     return [record for record in found if record.id not in replaced]
@@ -111,20 +114,17 @@ def made_at(db: Database, records: Sequence[Annotation]) -> str:
 
 
 def derive(db: Database, seq: int, records: Sequence[Annotation]) -> None:
-    """Store each annotator's decision on a trace and what they come to, inside the caller's transaction."""
+    """Store each annotator's vote on a trace and the decision that counts, inside the caller's transaction."""
     db.conn.execute("DELETE FROM decisions WHERE seq = ?", (seq,))
-    db.conn.executemany(
-        "INSERT INTO decisions(seq, annotator, decision, rating) VALUES (?, ?, ?, ?)",
-        [(seq, vote.annotator, vote.decision, vote.rating) for vote in votes_in(records)],
-    )
+    insert(db, "decisions", ({"seq": seq, **values(vote)} for vote in votes_in(records)))
     db.conn.execute("DELETE FROM adjudications WHERE seq = ?", (seq,))
     if adjudications_in(records):
-        db.conn.execute("INSERT INTO adjudications(seq, decision) VALUES (?, ?)", (seq, adjudicated_in(records)))
+        insert(db, "adjudications", [{"seq": seq, "decision": adjudicated_in(records)}])
     _settle(db, seq, policy_of(db))
 
 
 def _settle(db: Database, seq: int, policy: str) -> None:
-    """Store what the annotators' decisions come to: the decision by the policy, and the mean rating."""
+    """Store the decision of the trace under the policy, and the mean rating."""
     given = db.conn.execute("SELECT decision, rating FROM decisions WHERE seq = ?", (seq,)).fetchall()
     settled = db.conn.execute("SELECT decision FROM adjudications WHERE seq = ?", (seq,)).fetchone()
     decision = standing([one for one, _ in given if one is not None], settled and settled[0], policy)
@@ -134,27 +134,36 @@ def _settle(db: Database, seq: int, policy: str) -> None:
 
 
 def of_trace(db: Database, seq: int) -> list[Vote]:
-    """Return what each annotator decided on a trace."""
+    """Return each annotator's vote on a trace."""
     rows = db.execute("SELECT annotator, decision, rating FROM decisions WHERE seq = ? ORDER BY annotator", [seq])
     return [Vote(*row) for row in rows]
 
 
 def annotators(db: Database) -> dict[str, int]:
     """Return the annotators who decided, with the number of their decisions."""
-    rows = db.execute(
-        "SELECT annotator, count(*) FROM decisions WHERE decision IS NOT NULL GROUP BY annotator ORDER BY annotator"
+    return dict(
+        db.execute(
+            "SELECT annotator, count(*) FROM decisions WHERE decision IS NOT NULL GROUP BY annotator ORDER BY annotator"
+        )
     )
-    return {str(name): int(number) for name, number in rows}
+
+
+def assigned(db: Database) -> dict[str, tuple[int, int]]:
+    """Return for each person the number of assigned traces, and how many of them the person has decided on."""
+    rows = db.execute(
+        """SELECT a.annotator, count(*), count(d.decision) FROM assignments a
+           LEFT JOIN decisions d ON d.seq = a.seq AND d.annotator = a.annotator GROUP BY 1 ORDER BY 1"""
+    )
+    return {name: (number, done) for name, number, done in rows}
 
 
 def disputed(db: Database) -> list[str]:
     """Return the ids of the disputed traces, in the order in which they were added."""
-    rows = db.execute(f"SELECT t.id FROM traces t WHERE t.seq IN ({DISPUTED}) ORDER BY t.seq")
-    return [str(row[0]) for row in rows]
+    return db.column(f"SELECT t.id FROM traces t WHERE t.seq IN ({DISPUTED}) ORDER BY t.seq")
 
 
 def by_trace(db: Database) -> dict[str, list[Vote]]:
-    """Return what the annotators decided on each trace, by its id, in the order in which traces were added."""
+    """Return the votes on each trace, by its id, in the order in which traces were added."""
     found: dict[str, list[Vote]] = defaultdict(list)
     rows = db.execute(
         "SELECT t.id, d.annotator, d.decision, d.rating FROM decisions d JOIN traces t ON t.seq = d.seq "

@@ -6,28 +6,20 @@ of the scorer: ``correct``, ``incorrect``, ``unextracted`` (no answer found) or 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from store.errors import MissingError
 from store.naming import resolved
-from store.records import now, scrubbed
+from store.records import now
+from store.rows import columns, insert, insertion, parameters, read, values
 from store.sqlite import Database
 
 State = Literal["complete", "incomplete", "failed"]
 ScoreOutcome = Literal["correct", "incorrect", "unextracted", "unscored"]
 OUTCOMES = ("correct", "incorrect", "incomplete", "unextracted", "unscored", "failed")
 
-_COLUMNS = (
-    "id, dir, suite, suite_version, items_hash, family, model, role, revision, sampling, settings, items, samples, "
-    "scorer, created_at, metric"
-)
-_SAMPLE = (
-    "evaluation_id", "item", "sample", "state", "reason", "input_tokens", "output_tokens", "thought_tokens",
-    "dropped_tokens", "estimated", "cost_usd", "seconds", "cached", "cache_key", "created_at",
-)  # fmt: skip
 _ITEMS = "SELECT item, question, gold, grp, variant, meta FROM evaluation_items WHERE evaluation_id = ?"
 # Fragments of queries: the outcome of a sample, and samples joined with the scores of one scorer.
 OUTCOME = "CASE s.state WHEN 'complete' THEN coalesce(c.outcome, 'unscored') ELSE s.state END"
@@ -157,7 +149,7 @@ class Tally:
         answered: Number of samples that did not fail.
         thought_known: Number of those with known thought tokens; ``output_where_thought_known``: their output tokens.
         values: Sum of the values of graded samples; ``valued`` is their number.
-        cost_usd: Of all samples. The same for ``cached`` and ``estimated``, which are numbers of samples.
+        cost_usd: Sum over all samples. ``cached`` and ``estimated`` are numbers of samples, out of all.
     """
 
     outcomes: dict[str, int]
@@ -180,27 +172,16 @@ class Tally:
 
 def add(db: Database, evaluation: Evaluation, items: Sequence[ItemRow]) -> None:
     """Register an evaluation with its items; an existing one is left unchanged."""
-    one = evaluation
     with db.atomic():
-        cursor = db.conn.execute(
-            f"INSERT OR IGNORE INTO evaluations({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                one.id, one.dir, one.suite, one.suite_version, one.items_hash, one.family, one.model, one.role,
-                one.revision, json.dumps(one.sampling), json.dumps(one.settings), one.items, one.samples, one.scorer,
-                one.created_at, one.metric,
-            ),
-        )  # fmt: skip
-        if cursor.rowcount:
-            db.conn.executemany(
-                "INSERT INTO evaluation_items VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (
-                        one.id, scrubbed(row.item), position, scrubbed(row.question), json.dumps(list(row.gold)),
-                        row.group, row.variant, json.dumps(dict(row.meta)),
-                    )
-                    for position, row in enumerate(items)
-                ),
+        if insert(db, "evaluations", [evaluation], on_conflict="IGNORE"):
+            rows = (
+                {
+                    "evaluation_id": evaluation.id, "item": row.item, "position": position, "question": row.question,
+                    "gold": row.gold, "grp": row.group, "variant": row.variant, "meta": row.meta,
+                }
+                for position, row in enumerate(items)
             )  # fmt: skip
+            insert(db, "evaluation_items", rows)
 
 
 def get(db: Database, identity: str) -> Evaluation:
@@ -209,17 +190,18 @@ def get(db: Database, identity: str) -> Evaluation:
     Raises:
         MissingError: No evaluation, or several evaluations, have such an id.
     """
-    rows = db.execute(f"SELECT {_COLUMNS} FROM evaluations WHERE substr(id, 1, ?) = ?", [len(identity), identity])
-    return resolved([*map(_evaluation, rows)], identity, "evaluation", "`o1lab eval ls` lists them.")
+    found = _evaluations(db, "WHERE substr(id, 1, ?) = ?", [len(identity), identity])
+    return resolved(found, identity, "evaluation", "`o1lab eval ls` lists them.")
 
 
 def all_evaluations(db: Database, *, suite: str | None = None) -> list[Evaluation]:
     """Return every evaluation, or those of one suite, the newest first."""
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM evaluations WHERE ? IS NULL OR suite = ? ORDER BY created_at DESC, rowid DESC",
-        [suite, suite],
-    )
-    return [_evaluation(row) for row in rows]
+    return _evaluations(db, "WHERE ? IS NULL OR suite = ? ORDER BY created_at DESC, rowid DESC", [suite, suite])
+
+
+def _evaluations(db: Database, clause: str, parameters: Sequence[Any]) -> list[Evaluation]:
+    rows = db.execute(f"SELECT {columns(Evaluation)} FROM evaluations {clause}", parameters)
+    return [read(Evaluation, row) for row in rows]
 
 
 def remove(db: Database, evaluation_id: str) -> None:
@@ -241,7 +223,7 @@ def update(db: Database, identity: str, **values: str) -> None:
 
 def items(db: Database, evaluation_id: str) -> list[ItemRow]:
     """Return the items in order."""
-    return [_item(row) for row in db.execute(f"{_ITEMS} ORDER BY position", [evaluation_id])]
+    return [read(ItemRow, row) for row in db.execute(f"{_ITEMS} ORDER BY position", [evaluation_id])]
 
 
 def item(db: Database, evaluation_id: str, wanted: str) -> ItemRow:
@@ -253,7 +235,7 @@ def item(db: Database, evaluation_id: str, wanted: str) -> ItemRow:
     row = db.execute(f"{_ITEMS} AND item = ?", [evaluation_id, wanted]).fetchone()
     if row is None:
         raise MissingError(f"Evaluation {evaluation_id} has no item '{wanted}'.", "`o1lab eval samples` lists them.")
-    return _item(row)
+    return read(ItemRow, row)
 
 
 def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) -> list[int]:
@@ -262,24 +244,12 @@ def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) 
     An existing sample is replaced and its scores and moves are deleted: only failed samples are asked again.
     """
     created_at, seqs = now(), []
-    updates = ", ".join(f"{column} = excluded.{column}" for column in _SAMPLE[3:])
-    insert = (
-        f"INSERT INTO samples({', '.join(_SAMPLE)}) VALUES ({', '.join('?' * len(_SAMPLE))}) "
-        f"ON CONFLICT(evaluation_id, item, sample) DO UPDATE SET {updates} RETURNING seq"
-    )
     for one in samples:
-        seq = db.conn.execute(
-            insert,
-            (
-                evaluation_id, one.item, one.sample, one.state, scrubbed(one.reason), one.input_tokens,
-                one.output_tokens, one.thought_tokens, one.dropped_tokens, one.estimated, one.cost_usd, one.seconds,
-                one.cached, one.cache_key, created_at,
-            ),
-        ).fetchone()[0]  # fmt: skip
-        turns = [{"user": turn.user, "thought": turn.thought, "answer": turn.answer} for turn in one.turns]
-        db.conn.execute(
-            "INSERT OR REPLACE INTO sample_texts VALUES (?, ?, ?)", (seq, json.dumps(turns), json.dumps(dict(one.meta)))
-        )
+        row = {"evaluation_id": evaluation_id, **values(one), "created_at": created_at}
+        turns, meta = [asdict(turn) for turn in row.pop("turns")], row.pop("meta")
+        statement = insertion("samples", tuple(row), "UPDATE")
+        [seq] = db.conn.execute(f"{statement} RETURNING seq", parameters(row)).fetchone()
+        insert(db, "sample_texts", [{"seq": seq, "turns": turns, "meta": meta}], on_conflict="REPLACE")
         for table in ("scores", "sample_moves"):
             db.conn.execute(f"DELETE FROM {table} WHERE seq = ?", (seq,))
         seqs.append(int(seq))
@@ -289,16 +259,8 @@ def add_samples(db: Database, evaluation_id: str, samples: Iterable[NewSample]) 
 def add_scores(db: Database, scores: Iterable[NewScore]) -> None:
     """Save scores inside the caller's transaction; a score replaces one of the same scorer and sample."""
     created_at = now()
-    db.conn.executemany(
-        "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            (
-                one.seq, one.scorer, one.outcome, one.value,
-                None if one.answer is None else scrubbed(one.answer), scrubbed(one.reason), created_at,
-            )
-            for one in scores
-        ),
-    )  # fmt: skip
+    rows = ({**values(one), "created_at": created_at} for one in scores)
+    insert(db, "scores", rows, on_conflict="REPLACE")
 
 
 def sample(db: Database, seq: int) -> tuple[str, NewSample]:
@@ -307,18 +269,19 @@ def sample(db: Database, seq: int) -> tuple[str, NewSample]:
     Raises:
         MissingError: There is no such sample.
     """
-    row = db.execute(
-        "SELECT s.evaluation_id, s.item, s.sample, s.state, t.turns, s.cache_key, s.reason, s.input_tokens, "
-        "s.output_tokens, s.thought_tokens, s.dropped_tokens, s.estimated, s.cost_usd, s.seconds, s.cached, t.meta "
-        "FROM samples s JOIN sample_texts t ON t.seq = s.seq WHERE s.seq = ?",
+    require_sample(db, seq)
+    evaluation_id, *row = db.execute(
+        f"SELECT s.evaluation_id, {columns(NewSample)} FROM samples s JOIN sample_texts t ON t.seq = s.seq "
+        "WHERE s.seq = ?",
         [seq],
     ).fetchone()
-    if row is None:
+    return evaluation_id, read(NewSample, row)
+
+
+def require_sample(db: Database, seq: int) -> None:
+    """Raise ``MissingError`` if there is no such sample."""
+    if db.value("SELECT 1 FROM samples WHERE seq = ?", [seq]) is None:
         raise MissingError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
-    values = dict(zip((field.name for field in fields(NewSample)), row[1:], strict=True))
-    turns = tuple(Turn(turn["user"], turn["thought"], turn["answer"]) for turn in json.loads(values["turns"]))
-    flags = {name: bool(values[name]) for name in ("estimated", "cached")}
-    return row[0], NewSample(**values | flags | {"turns": turns, "meta": json.loads(values["meta"])})
 
 
 def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) -> int:
@@ -327,29 +290,29 @@ def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) 
     Raises:
         MissingError: There is no such sample.
     """
-    row = db.execute(
+    seq = db.value(
         "SELECT seq FROM samples WHERE evaluation_id = ? AND item = ? AND sample = ?", [evaluation_id, wanted, number]
-    ).fetchone()
-    if row is None:
+    )
+    if seq is None:
         raise MissingError(f"{evaluation_id} has no sample {number} of '{wanted}'.", "`o1lab eval samples` lists them.")
-    return int(row[0])
+    return int(seq)
 
 
 def scores_of(db: Database, seq: int) -> list[NewScore]:
     """Return all scores of a sample, the latest last."""
-    columns = "seq, scorer, outcome, value, answer, reason"
-    rows = db.execute(f"SELECT {columns} FROM scores WHERE seq = ? ORDER BY created_at, scorer", [seq])
+    rows = db.execute(f"SELECT {columns(NewScore)} FROM scores WHERE seq = ? ORDER BY created_at, scorer", [seq])
     return [NewScore(*row) for row in rows]
 
 
 def scorers(db: Database, evaluation_id: str) -> dict[str, int]:
     """Return the number of samples scored by each scorer of an evaluation, by label, the latest last."""
-    rows = db.execute(
-        "SELECT c.scorer, count(*) FROM scores c JOIN samples s ON s.seq = c.seq WHERE s.evaluation_id = ? "
-        "GROUP BY c.scorer ORDER BY max(c.created_at), c.scorer",
-        [evaluation_id],
+    return dict(
+        db.execute(
+            "SELECT c.scorer, count(*) FROM scores c JOIN samples s ON s.seq = c.seq WHERE s.evaluation_id = ? "
+            "GROUP BY c.scorer ORDER BY max(c.created_at), c.scorer",
+            [evaluation_id],
+        )
     )
-    return {str(label): int(number) for label, number in rows}
 
 
 def tally(db: Database, evaluation_id: str, scorer: str) -> Tally:
@@ -382,15 +345,4 @@ def results(db: Database, evaluation_id: str, scorer: str) -> Iterator[Result]:
         "WHERE s.evaluation_id = ? ORDER BY i.position, s.sample",
         [scorer, evaluation_id],
     ):
-        yield Result(*(*row[:-1], bool(row[-1])))
-
-
-def _evaluation(row: Sequence[Any]) -> Evaluation:
-    *head, sampling, settings, count, samples, scorer, created_at, metric = row
-    values = [*head, json.loads(sampling), json.loads(settings), count, samples, scorer, created_at, metric]
-    return Evaluation(*values)
-
-
-def _item(row: Sequence[Any]) -> ItemRow:
-    name, question, gold, group, variant, meta = row
-    return ItemRow(name, question, tuple(json.loads(gold)), group, variant, json.loads(meta))
+        yield read(Result, row)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from store.errors import MissingError
 from store.records import new_id, now, scrubbed
+from store.rows import columns, insert, values
 from store.sqlite import Database
 
 Ruled = Literal["keep", "exclude", "none"]
@@ -40,7 +41,7 @@ class Ruling(NamedTuple):
 
 
 class RuleRun(NamedTuple):
-    """A rule's last run: the number of problems it checked (``looked``) and of those with findings (``excluded``)."""
+    """A rule's last run: the number of problems it checked (``looked``), and of those it excludes (``excluded``)."""
 
     rule: str
     version: int
@@ -59,35 +60,25 @@ class Standing(NamedTuple):
 def record(db: Database, looked: Sequence[str], rules: Iterable[str], found: Iterable[Exclusion]) -> None:
     """Replace the findings of these rules on the problems they checked, and update ``excluded_by``."""
     created_at = now()
-    ids, names = json.dumps(list(looked)), json.dumps(list(rules))
     with db.atomic():
         db.conn.execute(
             "DELETE FROM exclusions WHERE problem_id IN (SELECT value FROM json_each(?)) "
             "AND rule IN (SELECT value FROM json_each(?))",
-            (ids, names),
+            (json.dumps(list(looked)), json.dumps(list(rules))),
         )
-        db.conn.executemany(
-            "INSERT INTO exclusions(problem_id, rule, version, reason, twin, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            [(one.problem_id, one.rule, one.version, scrubbed(one.reason), one.twin, created_at) for one in found],
-        )
+        insert(db, "exclusions", ({**values(one), "created_at": created_at} for one in found))
         derive(db, looked)
 
 
 def record_runs(db: Database, runs: Iterable[RuleRun]) -> None:
     """Record the last run of each of these rules."""
     with db.atomic():
-        db.conn.executemany(
-            "INSERT INTO rule_runs(rule, version, looked, excluded, ran_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO "
-            "UPDATE SET version = excluded.version, looked = excluded.looked, excluded = excluded.excluded, "
-            "ran_at = excluded.ran_at",
-            [tuple(run) for run in runs],
-        )
+        insert(db, "rule_runs", runs, on_conflict="REPLACE")
 
 
 def runs(db: Database) -> dict[str, RuleRun]:
     """Return the last run of each rule, by name."""
-    rows = db.execute("SELECT rule, version, looked, excluded, ran_at FROM rule_runs ORDER BY rule")
-    return {row[0]: RuleRun(*row) for row in rows}
+    return {row[0]: RuleRun(*row) for row in db.execute(f"SELECT {columns(RuleRun)} FROM rule_runs ORDER BY rule")}
 
 
 def counts(db: Database) -> dict[str, int]:
@@ -97,11 +88,8 @@ def counts(db: Database) -> dict[str, int]:
 
 def of_problem(db: Database, problem_id: str) -> list[Exclusion]:
     """Return the findings on a problem, by rule."""
-    rows = db.execute(
-        "SELECT problem_id, rule, version, reason, twin FROM exclusions WHERE problem_id = ? ORDER BY rule",
-        [problem_id],
-    )
-    return [Exclusion(*row) for row in rows]
+    query = f"SELECT {columns(Exclusion)} FROM exclusions WHERE problem_id = ? ORDER BY rule"
+    return [Exclusion(*row) for row in db.execute(query, [problem_id])]
 
 
 def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotator: str, note: str = "") -> list[Ruling]:
@@ -119,30 +107,23 @@ def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotato
         for one in made:
             if db.execute("SELECT 1 FROM problems WHERE id = ?", [one.problem_id]).fetchone() is None:
                 raise MissingError(f"There is no problem '{one.problem_id}'.", "`o1lab problems ls` lists them.")
-        db.conn.executemany(
-            "INSERT INTO rulings(id, problem_id, ruling, note, annotator, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            [tuple(one) for one in made],
-        )
+        insert(db, "rulings", made)
         derive(db, [one.problem_id for one in made])
     return made
 
 
 def rulings(db: Database, problem_id: str) -> list[Ruling]:
     """Return the rulings on a problem in order; the last one applies."""
-    rows = db.execute(
-        "SELECT id, problem_id, ruling, note, annotator, created_at FROM rulings WHERE problem_id = ? ORDER BY seq",
-        [problem_id],
-    )
-    return [Ruling(*row) for row in rows]
+    query = f"SELECT {columns(Ruling)} FROM rulings WHERE problem_id = ? ORDER BY seq"
+    return [Ruling(*row) for row in db.execute(query, [problem_id])]
 
 
 def standing_rulings(db: Database) -> list[tuple[str, str]]:
     """Return (problem, keep or exclude) for each problem whose latest ruling is one of the two."""
-    rows = db.execute(
+    return db.execute(
         "SELECT problem_id, ruling FROM rulings r WHERE ruling != 'none' "
         "AND seq = (SELECT max(seq) FROM rulings l WHERE l.problem_id = r.problem_id) ORDER BY seq"
-    )
-    return [(str(problem), str(ruling)) for problem, ruling in rows]
+    ).fetchall()
 
 
 def standing(db: Database, problem_ids: Iterable[str], *, apart_from: Iterable[str]) -> Mapping[str, Standing]:

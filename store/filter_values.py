@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store import annotations as annotation_log
-from store import assignments, datasets, labels, suitability, traces
+from store import datasets, decisions, labels, suitability, traces
 from store.filters import TraceQuery
 from store.sqlite import Database
 
@@ -15,7 +15,7 @@ def of_traces(db: Database) -> dict[str, list[str]]:
         "tag": [tag for tag, _ in annotation_log.tags(db)],
         "label": [*labels.known(db), *(earlier for earlier, _ in labels.earlier_names(db))],
         "by": annotation_log.annotators(db),
-        "assigned": ["me", "any", "none", *assignments.by_annotator(db)],
+        "assigned": ["me", "any", "none", *decisions.assigned(db)],
         "dataset": [dataset.name for dataset in datasets.all_datasets(db)],
     }
 

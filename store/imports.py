@@ -1,13 +1,13 @@
-"""Files that were imported: what they were, how they were read, and how many rows they brought."""
+"""Imported files: where they were, how they were read, and how many rows they had."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from store.records import now, scrubbed
+from store.records import now
+from store.rows import columns, insert, read
 from store.sqlite import Database
 
 
@@ -34,19 +34,10 @@ class ImportedFile:
 def add(db: Database, one: ImportedFile) -> None:
     """Record a file, inside the caller's transaction if there is one."""
     with db.atomic():
-        db.conn.execute(
-            "INSERT INTO imports(path, sha256, bytes, options, counts, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                scrubbed(one.path), one.sha256, one.bytes, json.dumps(dict(one.options)), json.dumps(dict(one.counts)),
-                one.created_at,
-            ),
-        )  # fmt: skip
+        insert(db, "imports", [one])
 
 
 def everything(db: Database) -> list[ImportedFile]:
     """Return all files in the order in which they were imported."""
-    rows = db.execute("SELECT path, sha256, bytes, options, counts, created_at FROM imports ORDER BY id")
-    return [
-        ImportedFile(path, sha256, size, json.loads(options), json.loads(counts), created_at)
-        for path, sha256, size, options, counts, created_at in rows
-    ]
+    rows = db.execute(f"SELECT {columns(ImportedFile)} FROM imports ORDER BY id")
+    return [read(ImportedFile, row) for row in rows]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from store import corrections
@@ -15,7 +14,7 @@ Span = tuple[int, int]
 
 
 class Unlabelled(NamedTuple):
-    """A chain that a classifier has not looked at.
+    """A chain that a classifier has not labelled.
 
     Attributes:
         raw: The encoded text of the response.
@@ -48,13 +47,13 @@ _PENDING = """trace_segments s JOIN traces t ON t.seq = s.seq
 def unlabelled(
     db: Database, labeller: str, segmenter: int, *, after: int = 0, limit: int = 50, trace_id: str | None = None
 ) -> list[Unlabelled]:
-    """Return measured chains that a classifier has not looked at, in the order they were added.
+    """Return measured chains that a classifier has not labelled, in the order they were added.
 
     Args:
         db: The database.
         labeller: The name of the classifier.
         segmenter: The version of the segmenter that measured them.
-        after: Only traces behind this seq.
+        after: Only traces with a greater seq.
         limit: Maximum number.
         trace_id: Only this trace.
     """
@@ -74,17 +73,16 @@ def unlabelled(
 
 
 def count_unlabelled(db: Database, labeller: str, segmenter: int) -> int:
-    return int(db.execute(f"SELECT count(*) FROM {_PENDING}", [labeller, segmenter]).fetchone()[0])
+    return int(db.value(f"SELECT count(*) FROM {_PENDING}", [labeller, segmenter]))
 
 
 def count_never_labelled(db: Database) -> int:
     """Count chains that no classifier has labelled yet, measured or not. An index answers the query."""
-    query = "SELECT count(*) FROM trace_segments WHERE kinds_by = 'rules' AND labeller IS NULL"
-    return int(db.execute(query).fetchone()[0])
+    return int(db.value("SELECT count(*) FROM trace_segments WHERE kinds_by = 'rules' AND labeller IS NULL"))
 
 
 def set_labelled(db: Database, labeller: str, found: Sequence[Relabelled]) -> None:
-    """Save the moves of chains in one transaction, and keep those of the rules."""
+    """Save the moves of chains in one transaction; the moves of the rules are kept."""
     columns = ", ".join(f"{kind} = ?" for kind in MOVE_KINDS)
     with db.atomic():
         db.conn.executemany(
@@ -99,24 +97,7 @@ def set_labelled(db: Database, labeller: str, found: Sequence[Relabelled]) -> No
         corrections.derive(db, [one.trace_id for one in found])
 
 
-def by_whom(db: Database, ids: Iterable[str] | None = None) -> dict[str, int]:
-    """Count chains by who gave the kinds of their moves: model, rules, writer, and pending.
-
-    Args:
-        db: The database.
-        ids: Only these traces; None counts all.
-    """
-    only, values = (
-        ("", [])
-        if ids is None
-        else (
-            "WHERE s.seq IN (SELECT seq FROM traces WHERE id IN (SELECT value FROM json_each(?)))",
-            [json.dumps([*ids])],
-        )
-    )
-    rows = db.execute(
-        "SELECT CASE WHEN s.labeller IS NULL THEN 'pending' ELSE s.kinds_by END, count(*) "
-        f"FROM trace_segments s {only} GROUP BY 1",
-        values,
-    )
-    return dict.fromkeys(("model", "rules", "writer", "pending"), 0) | dict(rows.fetchall())
+def by_whom(db: Database) -> dict[str, int]:
+    """Count chains by what gave the kinds of their moves: model, rules, writer, and pending."""
+    rows = db.execute("SELECT iif(labeller IS NULL, 'pending', kinds_by), count(*) FROM trace_segments GROUP BY 1")
+    return dict.fromkeys(("model", "rules", "writer", "pending"), 0) | dict(rows)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from store.annotation_sql import ALIVE, PRESENT_LABEL
 from store.errors import InvalidNameError, MissingError, NameTakenError
+from store.rows import insert
 from store.sqlite import Database
 
 COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta", "white")
@@ -23,7 +24,7 @@ NAME_RULE = f"A label has up to {LONGEST} printable characters, no quotation mar
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label of the lab; without a digit, no key gives it."""
+    """A label of the lab; without a digit, it has no key."""
 
     name: str
     colour: str
@@ -60,8 +61,7 @@ def get(db: Database, name: str) -> Label:
 
 def present(db: Database, name: str) -> str:
     """Return the name that a label has now, given this or an earlier one."""
-    row = db.execute("SELECT name FROM label_names WHERE earlier = ?", [name]).fetchone()
-    return name if row is None else str(row[0])
+    return db.value("SELECT name FROM label_names WHERE earlier = ?", [name]) or name
 
 
 def known(db: Database) -> list[str]:
@@ -72,7 +72,7 @@ def known(db: Database) -> list[str]:
 
 
 def uses(db: Database) -> dict[str, Use]:
-    """Return how often each label in use is used, by its present name."""
+    """Return the uses of each label that has any, by its present name."""
     rows = db.execute(
         f"SELECT {PRESENT_LABEL}, count(*), count(DISTINCT a.trace_id) FROM annotations a "
         f"WHERE a.kind = 'span' AND {ALIVE} GROUP BY 1"
@@ -85,7 +85,7 @@ def add(db: Database, name: str, *, colour: str | None = None, digit: int | None
 
     Args:
         db: The lab's database.
-        name: Its name; spans that have it already are its spans.
+        name: Its name. Spans that already have this label count as its spans.
         colour: Its colour; None for the least used one.
         digit: Its digit; None for the first free one, none if all are taken.
 
@@ -104,7 +104,7 @@ def add(db: Database, name: str, *, colour: str | None = None, digit: int | None
         chosen = min(COLOURS, key=used.count) if colour is None else _valid_colour(colour)
         free = next((one for one in DIGITS if one not in taken), None) if digit is None else digit
         made = Label(name, chosen, free)
-        db.execute("INSERT INTO labels(name, colour, digit) VALUES (?, ?, ?)", [made.name, made.colour, made.digit])
+        insert(db, "labels", [made])
     return made
 
 
@@ -122,7 +122,7 @@ def recolour(db: Database, name: str, colour: str) -> Label:
 
 
 def set_digit(db: Database, name: str, digit: int | None) -> tuple[Label, Label | None]:
-    """Give a label another digit, or none. A label that had it gets the digit that this one had.
+    """Give a label another digit, or none. A label that has this digit gets the previous digit of the other.
 
     Returns:
         The label, and the other one if there was one.
@@ -196,8 +196,7 @@ def restore(db: Database, before: Snapshot, after: Snapshot) -> bool:
             return False
         db.conn.execute("DELETE FROM labels")
         db.conn.execute("DELETE FROM label_names")
-        rows = [(one.name, one.colour, one.digit) for one in before.labels]
-        db.conn.executemany("INSERT INTO labels(name, colour, digit) VALUES (?, ?, ?)", rows)
+        insert(db, "labels", before.labels)
         db.conn.executemany("INSERT INTO label_names(earlier, name) VALUES (?, ?)", before.earlier)
     return True
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import zlib
 
-from store.chain_schemas import DROPPED_TOKENS, FORCED, ROLLOUTS
-from store.conversation_schemas import BRANCHES, VOTES
 from store.early_schemas import DISTILLATION, EVALUATION, LIST_INDEXES
 from store.first_schema import FIRST
+from store.later_schemas import BRANCHES, DROPPED_TOKENS, FORCED, ROLLOUTS, VOTES
 from store.sqlite import Database, Migrations
 from store.suitability import mean_loss, rank_surprisal_ratio
 

@@ -11,6 +11,7 @@ from store.corrections import KIND_OF_LETTER
 from store.evaluations import Turn
 from store.migrations import MOVE_KINDS
 from store.records import decode, now
+from store.rows import insert
 from store.sqlite import Database
 
 Read = Literal["thought", "answer", "both"]
@@ -51,7 +52,7 @@ class ChainMoves:
         problem: The id of its problem.
         verdict: correct, incorrect or unverifiable; None if it was not verified.
         tokens: Of the whole response; None if not known.
-        thought: Characters of the thought; ``solution``: of the solution.
+        thought: Length of the thought in code points; ``solution``: of the solution.
         text: The thought, or the solution if there is no thought, where ``tokens`` is not known; else None.
         counts: Number of moves of each kind of the thought, with people's corrections, or of the solution if there is
             no thought. Where a classifier labelled the moves, those of the rules count, which count samples as well,
@@ -70,13 +71,13 @@ class ChainMoves:
 
 def add(db: Database, segmenter: int, found: Iterable[SampleMoves]) -> None:
     """Store the moves of samples in one transaction; they replace those of another version of the segmenter."""
-    columns = ("seq", "segmenter", "read", "tokens", *MOVE_KINDS, "created_at")
-    created_at = now()
+    same = {"segmenter": segmenter, "created_at": now()}
+    rows = (
+        {"seq": one.seq, "read": one.read, "tokens": one.tokens} | dict(zip(MOVE_KINDS, one.counts, strict=True)) | same
+        for one in found
+    )
     with db.atomic():
-        db.conn.executemany(
-            f"INSERT OR REPLACE INTO sample_moves ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
-            [(one.seq, segmenter, one.read, one.tokens, *one.counts, created_at) for one in found],
-        )
+        insert(db, "sample_moves", rows, on_conflict="REPLACE")
 
 
 def uncounted(
@@ -111,7 +112,7 @@ def of_evaluation(db: Database, evaluation_id: str, segmenter: int) -> dict[tupl
         [evaluation_id, segmenter],
     )
     return {
-        (str(item), int(sample)): SampleMoves(seq, read, tokens, tuple(counts))
+        (item, sample): SampleMoves(seq, read, tokens, tuple(counts))
         for item, sample, seq, read, tokens, *counts in rows
     }
 
@@ -119,7 +120,7 @@ def of_evaluation(db: Database, evaluation_id: str, segmenter: int) -> dict[tupl
 def places(db: Database, evaluation_id: str) -> dict[int, tuple[str, int]]:
     """Return (item, sample) of each sample of an evaluation by its seq."""
     rows = db.execute("SELECT seq, item, sample FROM samples WHERE evaluation_id = ?", [evaluation_id])
-    return {int(seq): (str(item), int(number)) for seq, item, number in rows}
+    return {seq: (item, number) for seq, item, number in rows}
 
 
 def teachers(db: Database, models: Sequence[str] = (), dataset: str | None = None) -> Mapping[str, int]:
@@ -130,11 +131,9 @@ def teachers(db: Database, models: Sequence[str] = (), dataset: str | None = Non
         models: Only these models, with all their chains of the lab.
         dataset: Only chains of this dataset.
     """
-    rows = db.execute(
-        f"SELECT t.model, count(*) FROM traces t WHERE {_chosen(models, dataset)} GROUP BY t.model ORDER BY 2 DESC, 1",
-        _values(models, dataset),
-    )
-    return {str(model): int(number) for model, number in rows}
+    condition, values = _chosen(models, dataset)
+    sql = f"SELECT t.model, count(*) FROM traces t WHERE {condition} GROUP BY t.model ORDER BY 2 DESC, 1"
+    return dict(db.execute(sql, values))
 
 
 def of_teacher(
@@ -149,15 +148,15 @@ def of_teacher(
         dataset: Only chains of this dataset.
         everything: All chains of the model, not only those in datasets.
     """
-    models = [model] if everything else []
+    condition, values = _chosen([model] if everything else [], dataset)
     rows = db.execute(
         "SELECT t.problem_id, t.verdict, t.complete, t.tokens, x.thought_start, x.thought_end, x.solution_start, "
         "x.solution_end, CASE WHEN t.tokens IS NULL THEN x.raw END, s.segmenter, s.moves, "
         "CASE s.kinds_by WHEN 'model' THEN s.rule_moves END, "
         f"{', '.join(f't.{kind}' for kind in MOVE_KINDS)} "
         "FROM traces t JOIN trace_texts x ON x.seq = t.seq LEFT JOIN trace_segments s ON s.seq = t.seq "
-        f"WHERE t.model = ? AND {_chosen(models, dataset)} ORDER BY t.seq",
-        [model, *_values(models, dataset)],
+        f"WHERE t.model = ? AND {condition} ORDER BY t.seq",
+        [model, *values],
     )
     for problem, verdict, complete, tokens, start, end, solved, to, raw, version, packed, by_rules, *counts in rows:
         thought, solution = end - start, to - solved
@@ -179,13 +178,13 @@ def _counted(packed: str) -> tuple[int, ...]:
     return tuple(kinds.count(kind) for kind in MOVE_KINDS)
 
 
-def _chosen(models: Sequence[str], dataset: str | None) -> str:
+def _chosen(models: Sequence[str], dataset: str | None) -> tuple[str, list[str]]:
+    """Return the condition of chains in ``dataset`` (or in any) by ``models`` (or by any), and its parameters."""
     if dataset is not None:
-        found = "t.id IN (SELECT trace_id FROM dataset_traces WHERE name = ?)"
+        condition, values = "t.id IN (SELECT trace_id FROM dataset_traces WHERE name = ?)", [dataset]
     else:
-        found = "1" if models else "t.id IN (SELECT trace_id FROM dataset_traces)"
-    return f"{found} AND t.model IN (SELECT value FROM json_each(?))" if models else found
-
-
-def _values(models: Sequence[str], dataset: str | None) -> list[str]:
-    return [*([] if dataset is None else [dataset]), *([json.dumps(list(models))] if models else [])]
+        condition, values = "1" if models else "t.id IN (SELECT trace_id FROM dataset_traces)", []
+    if models:
+        condition += " AND t.model IN (SELECT value FROM json_each(?))"
+        values.append(json.dumps(list(models)))
+    return condition, values

@@ -1,7 +1,7 @@
-"""What people call the rows of a lab: ids, the beginnings of ids, the keys of problems; and names for completion.
+"""Finding the rows of a lab by what a user typed: ids, the beginnings of ids, the keys of problems; and completion.
 
-An id or key in full always means its row. A beginning means a row if no other begins so; otherwise the candidates are
-named, and nothing is chosen.
+A whole id or key always names its row. A beginning names a row if it is the only one with this beginning; otherwise the
+error lists the candidates.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def resolved(rows: Sequence[Identified], prefix: str, noun: str, hint: str) -> I
 
 
 def without_model(key: str, model: str) -> str:
-    """Return what a trace's key says besides the model's name, with which the keys of many files begin."""
+    """Return a trace's key without the model's name, with which the keys of many files begin."""
     return key.removeprefix(model).lstrip("_-:/ ") or key
 
 
@@ -70,25 +70,12 @@ def candidates(names: Iterable[str]) -> str:
 
 
 def problems_called(db: Database, key: str) -> list[str]:
-    """Return the ids of the problems with this key in some source; ``SOURCE:KEY`` names the source, too."""
-    found = {one for (one,) in db.execute("SELECT problem_id FROM problem_sources WHERE key = ?", [key])} if key else ()
-    named = set(found)
+    """Return the ids of the problems with this key in any source, or, for ``SOURCE:KEY``, in that source."""
+    query = "SELECT problem_id FROM problem_sources WHERE key = ?"
+    named = set(db.column(query, [key])) if key else set()
     for at in (at for at, character in enumerate(key) if character == ":"):
-        rows = db.execute(
-            "SELECT problem_id FROM problem_sources WHERE source = ? AND key = ?", [key[:at], key[at + 1 :]]
-        )
-        named.update(one for (one,) in rows)
+        named.update(db.column(f"{query} AND source = ?", [key[at + 1 :], key[:at]]))
     return sorted(named)
-
-
-def of_key(db: Database, table: str, columns: str, key: str) -> list[tuple[Any, ...]]:
-    """Return the rows of a table that belong to the problems with a key, at most ``ENOUGH``."""
-    named = problems_called(db, key)
-    if not named:
-        return []
-    chosen = "problem_id IN (SELECT value FROM json_each(?))"
-    found = db.execute(f"SELECT {columns} FROM {table} WHERE {chosen} ORDER BY id LIMIT {ENOUGH}", [json.dumps(named)])
-    return list(found.fetchall())
 
 
 def called(
@@ -114,16 +101,18 @@ def called(
         noun: What the rows are, for the message: "trace".
         hint: Where the user finds the ids.
         others: Returns at most ``ENOUGH`` rows that match the name in another way; called only if no row matches by id.
-        about: Describes a row that may be meant, with its id; each then has a line of the message.
+        about: Describes a candidate, with its id; the message then has a line for each candidate.
 
     Raises:
-        MissingError: No row, or several rows, have such a name; those are named. A key never gives way to an id that
-            only begins like it.
+        MissingError: No row, or several rows, match; those are listed. A row with this key is preferred to one whose
+            id only begins with it.
     """
     begun = [make(row) for row in db.execute(f"SELECT {columns} FROM {table} WHERE {BEGINNING}", bounds(name))]
     if any(row.id == name for row in begun):
         return resolved(begun, name, noun, hint)
-    keyed = [make(row) for row in of_key(db, table, columns, name)]
+    of_problems = f"problem_id IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT {ENOUGH}"
+    problems = [json.dumps(problems_called(db, name))]
+    keyed = [make(row) for row in db.execute(f"SELECT {columns} FROM {table} WHERE {of_problems}", problems)]
     if name and not (keyed or begun):
         keyed = list(others(name))
     both = {row.id: row for row in (*keyed, *begun)}
@@ -143,14 +132,14 @@ def item_called(db: Database, evaluation_id: str, typed: str) -> str:
     Raises:
         MissingError: No item, or several items, have such an id; those are named.
     """
-    rows = db.execute(
+    rows = db.column(
         "SELECT item FROM evaluation_items WHERE evaluation_id = ? AND substr(item, 1, ?) = ? "
         "ORDER BY item <> ?, item LIMIT ?",
         [evaluation_id, len(typed), typed, typed, ENOUGH],
     )
-    found = [str(one) for (one,) in rows] if typed else []
+    found = rows if typed else []
     if len(found) == 1 or typed in found:
-        return found[0]
+        return str(found[0])
     hint = f"`o1lab eval samples {evaluation_id}` lists them."
     if found:
         raise MissingError(f"Several items begin with '{typed}'.", f"{candidates(found)} {hint}")

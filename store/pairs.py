@@ -10,8 +10,8 @@ from typing import Any
 
 from store import datasets
 from store.datasets import DatasetRow
-from store.errors import InvalidNameError, NothingChosenError
-from store.records import LONGEST_NAME, NAME_RULE, Dataset, is_name, now
+from store.errors import NothingChosenError
+from store.records import Dataset, now, require_name
 from store.sqlite import Database
 
 _PHASE = 2
@@ -51,8 +51,7 @@ def snapshot(
         NameTakenError: A dataset of this name has other content.
         NothingChosenError: There is no pair.
     """
-    if not is_name(name):
-        raise InvalidNameError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
+    require_name(name)
     with db.atomic():
         if not pairs:
             raise NothingChosenError("There is no pair.", "Vote on more answers, or choose other traces.")
@@ -71,11 +70,10 @@ def snapshot(
 
 def ids(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[tuple[str, str]]:
     """Return (better trace, worse trace) of each row in order; ``name`` is not a hash. -1: no limit."""
-    found = db.execute(
+    return db.execute(
         "SELECT trace_id, rejected_id FROM dataset_rows WHERE name = ? ORDER BY position LIMIT ? OFFSET ?",
         [name, limit, offset],
-    )
-    return [(str(chosen), str(rejected)) for chosen, rejected in found]
+    ).fetchall()
 
 
 def rows(db: Database, name: str) -> Iterator[PairRow]:

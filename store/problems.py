@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from store.errors import MissingError
 from store.filters import ProblemQuery
 from store.filters.language import Sql
 from store.naming import BEGINNING, bounds, candidates, problems_called, resolved
-from store.records import NewProblem, Problem, now, packed, scrubbed
+from store.records import NewProblem, Problem, now, scrubbed
+from store.rows import columns, insert, read, values
 from store.sqlite import Database
 
 _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
@@ -27,7 +28,7 @@ class Origin(NamedTuple):
     source: str
     key: str
     licence: str | None
-    meta: dict[str, Any]
+    meta: Mapping[str, Any]
 
 
 def add(db: Database, problems: Iterable[NewProblem]) -> list[str]:
@@ -39,41 +40,32 @@ def add(db: Database, problems: Iterable[NewProblem]) -> list[str]:
     added: list[str] = []
     done: set[tuple[str | None, ...]] = set()
     for problem in problems:
-        origin = (problem.id, problem.source, problem.key, problem.answer, problem.solution)
-        if origin in done:  # each response in a file repeats its problem
+        same = (problem.id, problem.source, problem.key, problem.answer, problem.solution)
+        if same in done:  # each response in a file repeats its problem
             continue
-        done.add(origin)
-        new = db.conn.execute(
-            "INSERT OR IGNORE INTO problems(id, statement, answer, solution, created_at) VALUES (?, ?, ?, ?, ?)",
-            (problem.id, scrubbed(problem.statement), _text(problem.answer), _text(problem.solution), created_at),
-        ).rowcount
-        if new:
+        done.add(same)
+        row = {
+            "id": problem.id, "statement": problem.statement, "answer": problem.answer, "solution": problem.solution,
+            "created_at": created_at,
+        }  # fmt: skip
+        if insert(db, "problems", [row], on_conflict="IGNORE"):
             added.append(problem.id)
         else:
             _complete(db, problem)
-        db.conn.execute(
-            "INSERT OR IGNORE INTO problem_sources(problem_id, source, key, licence, meta) VALUES (?, ?, ?, ?, ?)",
-            (
-                problem.id, scrubbed(problem.source), scrubbed(problem.key), _text(problem.licence),
-                packed(problem.meta),
-            ),
-        )  # fmt: skip
+        origin = Origin(problem.source, problem.key, problem.licence, problem.meta)
+        insert(db, "problem_sources", [{"problem_id": problem.id, **values(origin)}], on_conflict="IGNORE")
     return added
 
 
 def _complete(db: Database, problem: NewProblem) -> None:
     """Fill in the answer and solution of an existing problem. A new answer makes its traces unmeasured again."""
-    identity = problem.id
-    if problem.solution is not None:
-        db.conn.execute(
-            "UPDATE problems SET solution = ? WHERE id = ? AND solution IS NULL", (_text(problem.solution), identity)
-        )
-    if problem.answer is not None and (
-        db.conn.execute(
-            "UPDATE problems SET answer = ? WHERE id = ? AND answer IS NULL", (_text(problem.answer), identity)
-        ).rowcount
-    ):
-        db.conn.execute("UPDATE traces SET measured_by = NULL WHERE problem_id = ?", (identity,))
+    changed = {}
+    for column, text in (("solution", problem.solution), ("answer", problem.answer)):
+        if text is not None:
+            query = f"UPDATE problems SET {column} = ? WHERE id = ? AND {column} IS NULL"
+            changed[column] = db.conn.execute(query, (scrubbed(text), problem.id)).rowcount
+    if changed.get("answer"):
+        db.conn.execute("UPDATE traces SET measured_by = NULL WHERE problem_id = ?", (problem.id,))
 
 
 def get(db: Database, identity: str) -> Problem | None:
@@ -158,7 +150,7 @@ def page(
 def count(db: Database, query: ProblemQuery = EVERYTHING, *, source: str | None = None) -> int:
     """Count the problems of a filter, or only those of one source."""
     condition, parameters = _where(query, source)
-    return int(db.execute(f"SELECT count(*) FROM problems p WHERE {condition}", parameters).fetchone()[0])
+    return int(db.value(f"SELECT count(*) FROM problems p WHERE {condition}", parameters))
 
 
 def select(db: Database, query: ProblemQuery, *, limit: int | None = None, batch: int = 500) -> Iterator[Problem]:
@@ -183,26 +175,24 @@ def select(db: Database, query: ProblemQuery, *, limit: int | None = None, batch
 
 def of_sources(db: Database, names: Iterable[str]) -> list[tuple[str, str, str]]:
     """Return (problem id, source, key) once for each problem of these sources; case does not matter."""
-    rows = db.execute(
+    return db.execute(
         "SELECT s.problem_id, min(s.source), s.key FROM problem_sources s JOIN problems p ON p.id = s.problem_id "
         "WHERE lower(s.source) IN (SELECT lower(value) FROM json_each(?)) GROUP BY s.problem_id ORDER BY p.rowid",
         [json.dumps(list(names))],
-    )
-    return [(str(identity), str(source), str(key)) for identity, source, key in rows]
+    ).fetchall()
 
 
 def origins(db: Database, identity: str) -> list[Origin]:
     """Return each row of each source that a problem was imported from."""
-    rows = db.execute(
-        "SELECT source, key, licence, meta FROM problem_sources WHERE problem_id = ? ORDER BY source, key", [identity]
-    )
-    return [Origin(source, key, licence, json.loads(meta)) for source, key, licence, meta in rows]
+    query = f"SELECT {columns(Origin)} FROM problem_sources WHERE problem_id = ? ORDER BY source, key"
+    return [read(Origin, row) for row in db.execute(query, [identity])]
 
 
 def sources(db: Database) -> list[tuple[str, int]]:
     """Return (source, number of problems), by name."""
-    rows = db.execute("SELECT source, count(DISTINCT problem_id) FROM problem_sources GROUP BY source ORDER BY source")
-    return [(str(source), int(count)) for source, count in rows]
+    return db.execute(
+        "SELECT source, count(DISTINCT problem_id) FROM problem_sources GROUP BY source ORDER BY source"
+    ).fetchall()
 
 
 def _where(query: ProblemQuery, source: str | None) -> Sql:
@@ -211,7 +201,3 @@ def _where(query: ProblemQuery, source: str | None) -> Sql:
         condition += " AND p.id IN (SELECT problem_id FROM problem_sources WHERE source = ?)"
         parameters.append(source)
     return condition, parameters
-
-
-def _text(value: str | None) -> str | None:
-    return None if value is None else scrubbed(value)

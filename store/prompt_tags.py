@@ -1,21 +1,21 @@
-"""Tags of prompts: those that a person gave, the prompt sets that have a prompt, and the sources of a problem."""
+"""Tags of prompts: given by people, and derived from the prompt sets and sources that contain the prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from store.conversations import prompt_sets
-from store.records import problem_id, scrubbed
+from store.records import problem_id
+from store.rows import insert
 from store.sqlite import Database
 
 RESERVED = ":"
-"""What a given tag cannot have: ``set:NAME`` and ``source:NAME`` are tags that nobody gives."""
+"""A character that given tags cannot contain: ``set:NAME`` and ``source:NAME`` are derived tags."""
 
 
 def given(db: Database, prompt: str) -> list[str]:
-    """Return the tags that persons gave a prompt."""
-    rows = db.execute("SELECT tag FROM prompt_tags WHERE prompt = ? ORDER BY tag", [problem_id(prompt)])
-    return [str(tag) for (tag,) in rows]
+    """Return the tags that people gave a prompt."""
+    return db.column("SELECT tag FROM prompt_tags WHERE prompt = ? ORDER BY tag", [problem_id(prompt)])
 
 
 def give(db: Database, prompt: str, tags: Iterable[str]) -> None:
@@ -23,15 +23,12 @@ def give(db: Database, prompt: str, tags: Iterable[str]) -> None:
     identity = problem_id(prompt)
     with db.atomic():
         db.conn.execute("DELETE FROM prompt_tags WHERE prompt = ?", [identity])
-        db.conn.executemany(
-            "INSERT INTO prompt_tags(prompt, tag) VALUES (?, ?)",
-            [(identity, scrubbed(tag)) for tag in dict.fromkeys(tags)],
-        )
+        insert(db, "prompt_tags", ({"prompt": identity, "tag": tag} for tag in dict.fromkeys(tags)))
 
 
 def known(db: Database) -> list[str]:
-    """Return all tags that persons gave."""
-    return [str(tag) for (tag,) in db.execute("SELECT DISTINCT tag FROM prompt_tags ORDER BY tag")]
+    """Return all tags that people gave."""
+    return db.column("SELECT DISTINCT tag FROM prompt_tags ORDER BY tag")
 
 
 def of_prompts(db: Database, prompts: Iterable[str]) -> dict[str, list[str]]:
@@ -43,8 +40,8 @@ def of_prompts(db: Database, prompts: Iterable[str]) -> dict[str, list[str]]:
     found = {}
     for prompt in dict.fromkeys(prompts):
         identity = problem_id(prompt)
-        sources = db.execute(
-            "SELECT DISTINCT source FROM problem_sources WHERE problem_id = ? ORDER BY source", [identity]
+        sources = db.column(
+            "SELECT DISTINCT 'source:' || source FROM problem_sources WHERE problem_id = ? ORDER BY source", [identity]
         )
-        found[prompt] = [*given(db, prompt), *sets.get(identity, ()), *(f"source:{source}" for (source,) in sources)]
+        found[prompt] = [*given(db, prompt), *sets.get(identity, ()), *sources]
     return found

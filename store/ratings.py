@@ -1,4 +1,4 @@
-"""Ratings: the marks from 0 to 100 that persons give to samples of evaluations, and the traces of labelled samples."""
+"""Ratings: marks from 0 to 100 that people give to samples of evaluations, and the traces of labelled samples."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from store.errors import MissingError
+from store.evaluations import require_sample
 from store.records import now, scrubbed
+from store.rows import insert
 from store.sqlite import Database
 
 _STANDING = (
@@ -57,22 +58,22 @@ def standing(db: Database, evaluation_ids: Sequence[str], annotator: str) -> dic
 
 def last_marked(db: Database, evaluation_ids: Sequence[str], annotator: str) -> int | None:
     """Return the seq of the sample with the annotator's latest current mark."""
-    row = db.execute(
+    seq: int | None = db.value(
         "SELECT r.seq FROM ratings r JOIN samples s ON s.seq = r.seq "
         f"WHERE {_OF} AND r.annotator = ? AND {_STANDING} ORDER BY r.id DESC LIMIT 1",
         [json.dumps(list(evaluation_ids)), scrubbed(annotator)],
-    ).fetchone()
-    return None if row is None else int(row[0])
+    )
+    return seq
 
 
 def graded(db: Database, evaluation_ids: Sequence[str], scorer: str) -> set[int]:
     """Return the seqs of samples of these evaluations to which a scorer gave a value."""
-    rows = db.execute(
+    found = db.column(
         "SELECT c.seq FROM scores c JOIN samples s ON s.seq = c.seq "
         f"WHERE {_OF} AND c.scorer = ? AND c.value IS NOT NULL",
         [json.dumps(list(evaluation_ids)), scorer],
     )
-    return {int(seq) for (seq,) in rows}
+    return set(found)
 
 
 def rate(db: Database, seq: int, value: float | None, *, annotator: str, note: str = "") -> None:
@@ -85,28 +86,24 @@ def rate(db: Database, seq: int, value: float | None, *, annotator: str, note: s
     if value is not None and not 0 <= value <= 100:
         raise ValueError(value)
     with db.atomic():
-        if db.execute("SELECT 1 FROM samples WHERE seq = ?", [seq]).fetchone() is None:
-            raise MissingError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
-        db.conn.execute(
-            "INSERT INTO ratings(seq, annotator, value, note, created_at) VALUES (?, ?, ?, ?, ?)",
-            (seq, scrubbed(annotator), value, scrubbed(note), now()),
-        )
+        require_sample(db, seq)
+        row = {"seq": seq, "annotator": annotator, "value": value, "note": note, "created_at": now()}
+        insert(db, "ratings", [row])
 
 
 def marks(db: Database, evaluation_ids: Sequence[str]) -> list[tuple[int, str, float]]:
     """Return (seq, annotator, mark) of the current marks on samples of these evaluations."""
-    rows = db.execute(
+    return db.execute(
         "SELECT r.seq, r.annotator, r.value FROM ratings r JOIN samples s ON s.seq = r.seq "
         f"WHERE {_OF} AND {_STANDING} ORDER BY r.seq, r.annotator",
         [json.dumps(list(evaluation_ids))],
-    )
-    return [(int(seq), str(annotator), float(value)) for seq, annotator, value in rows]
+    ).fetchall()
 
 
 def trace_of(db: Database, seq: int) -> str | None:
     """Return the id of the trace that was made of a sample when a person labelled it; None before."""
-    row = db.execute("SELECT trace_id FROM samples WHERE seq = ?", [seq]).fetchone()
-    return None if row is None or row[0] is None else str(row[0])
+    trace_id: str | None = db.value("SELECT trace_id FROM samples WHERE seq = ?", [seq])
+    return trace_id
 
 
 def set_trace(db: Database, seq: int, trace_id: str) -> None:

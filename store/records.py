@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
+from store.errors import InvalidNameError
+
 Context = tuple[Mapping[str, str], ...]
 Spans = tuple[tuple[int, int], ...]
 
@@ -76,7 +78,7 @@ class NewTrace:
 
     @property
     def answer(self) -> str:
-        """The text that a reader of the response sees: everything except the thought and the marks."""
+        """The visible text of the response: everything except the thought and the marks."""
         return visible_text(self.raw, self.solution, self.outside)
 
 
@@ -85,7 +87,7 @@ OWN_MOVES = "written_moves"
 
 
 class Unmeasured(NamedTuple):
-    """What is measured of a stored trace, in a form that is cheap to send to another process."""
+    """The parts of a stored trace that are measured, in a form that is cheap to send to another process."""
 
     seq: int
     trace_id: str
@@ -310,11 +312,6 @@ def new_id() -> str:
     return secrets.token_hex(10)
 
 
-def packed(meta: Mapping[str, Any]) -> str:
-    """Return the JSON of ``meta`` for its column."""
-    return scrubbed(json.dumps(dict(meta))) if meta else "{}"
-
-
 LONGEST_NAME = 80
 NAME_RULE = f"A name has up to {LONGEST_NAME} printable characters, no slash, and no dot, hyphen or space at its start."
 
@@ -328,6 +325,12 @@ def is_name(text: str) -> bool:
         and text[0] not in ".-~"
         and not any(char in text for char in "/\\")
     )
+
+
+def require_name(text: str) -> None:
+    """Raise ``InvalidNameError`` unless ``text`` is a name."""
+    if not is_name(text):
+        raise InvalidNameError(f"'{text[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
 
 
 def scrubbed(text: str) -> str:

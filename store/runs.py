@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from store.records import RunRecord
+from store.rows import columns, insert
 from store.sqlite import Database
-
-_COLUMNS = "id, dir, base, dataset, dataset_hash, init_from, created_at"
 
 
 def add(db: Database, run: RunRecord) -> None:
     """Register a run."""
     with db.atomic():
-        db.conn.execute(
-            f"INSERT INTO runs({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (run.id, run.dir, run.base, run.dataset, run.dataset_hash, run.init_from, run.created_at),
-        )
+        insert(db, "runs", [run])
 
 
 def all_runs(db: Database) -> list[RunRecord]:
     """Return every run, the newest first."""
-    return [RunRecord(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM runs ORDER BY created_at DESC")]
+    rows = db.execute(f"SELECT {columns(RunRecord)} FROM runs ORDER BY created_at DESC")
+    return [RunRecord(*row) for row in rows]
 
 
 def remove(db: Database, run_id: str) -> None:

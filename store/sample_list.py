@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from store.evaluations import JOINED, OUTCOME, Turn
 from store.filters import SampleQuery
+from store.rows import read
 from store.sqlite import Database
 
 EVERYTHING = SampleQuery()
-_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +77,10 @@ def page(
         score = "LEFT JOIN scores c ON c.seq = s.seq AND c.scorer = ?"
         joined, counted = f"{joined} {score}", f"{counted} {score}"
         values = [scorer, *values]
-    total = db.execute(f"SELECT count(*) FROM {counted} WHERE {of} AND {condition}", values).fetchone()[0]
+    total = int(db.value(f"SELECT count(*) FROM {counted} WHERE {of} AND {condition}", values))
     limit = min(limit, total - offset)  # so that the search ends at the last match
     if limit <= 0:
-        return [], int(total)
+        return [], total
     found, order = f"FROM {joined} WHERE {where} AND {condition}", query.order
     # The inner query finds the page in indexes; only its rows are then read.
     rows = db.execute(
@@ -92,13 +91,14 @@ def page(
         f"WHERE s.seq IN (SELECT s.seq {found} ORDER BY {order} LIMIT ? OFFSET ?) ORDER BY {order}",
         [scorer, *values, limit, offset],
     )
-    return [_sample_row(row) for row in rows], int(total)
+    return [read(SampleRow, row) for row in rows], total
 
 
 def ended(db: Database, evaluation_id: str) -> set[tuple[str, int]]:
     """Return the (item, sample) pairs with a sample that did not fail."""
-    rows = db.execute("SELECT item, sample FROM samples WHERE evaluation_id = ? AND state != 'failed'", [evaluation_id])
-    return {(str(name), int(number)) for name, number in rows}
+    return set(
+        db.execute("SELECT item, sample FROM samples WHERE evaluation_id = ? AND state != 'failed'", [evaluation_id])
+    )
 
 
 def cached(db: Database, keys: Sequence[str]) -> dict[str, int]:
@@ -109,35 +109,31 @@ def cached(db: Database, keys: Sequence[str]) -> dict[str, int]:
     Returns:
         The seq of a sample for each of these cache keys that has one.
     """
-    found: dict[str, int] = {}
-    for start in range(0, len(keys), _CHUNK):
-        rows = db.execute(
+    return dict(
+        db.execute(
             "SELECT cache_key, min(seq) FROM samples WHERE (state = 'complete' "
             "OR state = 'incomplete' AND reason IN ('length', 'max_tokens', 'model_length')) "
             "AND cache_key IN (SELECT value FROM json_each(?)) GROUP BY cache_key",
-            [json.dumps(list(keys[start : start + _CHUNK]))],
+            [json.dumps(list(keys))],
         )
-        found.update((str(key), int(seq)) for key, seq in rows)
-    return found
+    )
 
 
 def to_score(db: Database, evaluation_id: str, scorer: str) -> list[int]:
     """Return the seqs of complete samples without a score of this scorer."""
-    rows = db.execute(
+    return db.column(
         f"SELECT s.seq FROM {JOINED} WHERE s.evaluation_id = ? AND s.state = 'complete' AND c.seq IS NULL "
         "ORDER BY s.seq",
         [scorer, evaluation_id],
     )
-    return [int(seq) for (seq,) in rows]
 
 
 def places(db: Database, evaluation_id: str, scorer: str, outcome: str) -> list[tuple[int, str, int]]:
     """Return (seq, item, sample) of every sample with this outcome under one scorer."""
-    rows = db.execute(
+    return db.execute(
         f"SELECT s.seq, s.item, s.sample FROM {JOINED} WHERE s.evaluation_id = ? AND {OUTCOME} = ? ORDER BY s.seq",
         [scorer, evaluation_id, outcome],
-    )
-    return [(int(seq), str(name), int(number)) for seq, name, number in rows]
+    ).fetchall()
 
 
 def texts(db: Database, evaluation_id: str) -> Iterator[tuple[str, list[Turn]]]:
@@ -151,26 +147,19 @@ def texts(db: Database, evaluation_id: str) -> Iterator[tuple[str, list[Turn]]]:
         yield str(name), [Turn(**turn) for turn in json.loads(turns)]
 
 
-def _sample_row(row: Sequence[Any]) -> SampleRow:
-    *head, gold, variant, read, wrote, thought, cached, trace_id = row
-    values = [*head, tuple(json.loads(gold)), variant, read, wrote, thought, bool(cached), trace_id]
-    return SampleRow(*values)
-
-
 def count_cut_at(db: Database, evaluation_id: str, tokens: int) -> int:
-    """Return how many stored samples would differ with a limit of ``tokens``: the longer ones and those cut off."""
+    """Count the stored samples that would differ with a limit of ``tokens``: the longer ones and those cut off."""
     query = (
         "SELECT count(*) FROM samples WHERE evaluation_id = ? AND state != 'failed' AND (state = 'incomplete' OR "
         "output_tokens > ?)"
     )
-    return int(db.execute(query, [evaluation_id, tokens]).fetchone()[0])
+    return int(db.value(query, [evaluation_id, tokens]))
 
 
 def seqs(db: Database, evaluation_id: str) -> list[int]:
     """Return the seqs of all samples, in order of items and samples."""
-    rows = db.execute(
+    return db.column(
         "SELECT s.seq FROM samples s JOIN evaluation_items i ON i.evaluation_id = s.evaluation_id AND i.item = s.item "
         "WHERE s.evaluation_id = ? ORDER BY i.position, s.sample",
         [evaluation_id],
     )
-    return [row[0] for row in rows]

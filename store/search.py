@@ -126,7 +126,7 @@ def hits(db: Database, query: str, *, limit: int = 50, offset: int = 0) -> tuple
     expression = match_expression(query)
     if expression is None:
         raise QueryError("A search needs at least one word without a minus.", "`o1lab traces ls` accepts -words alone.")
-    total = db.execute("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?", [expression]).fetchone()[0]
+    total = int(db.value("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH ?", [expression]))
     rows = db.execute(
         """SELECT t.id, p.statement, x.raw, x.thought_start, x.thought_end, x.solution_start, x.solution_end, x.outside
            FROM (SELECT rowid, rank FROM traces_fts WHERE traces_fts MATCH ? ORDER BY rank LIMIT ? OFFSET ?) f

@@ -9,6 +9,7 @@ from store import annotations as annotation_log
 from store import decisions
 from store.filters import TraceQuery
 from store.records import decode, spans_of, visible_text
+from store.rows import read
 from store.sqlite import Database
 
 ORIGINS = """WITH RECURSIVE origins(id) AS (SELECT t.id UNION
@@ -66,14 +67,7 @@ def candidates(db: Database, query: TraceQuery) -> Iterator[Candidate]:
         parameters,
     )
     for row in rows:
-        (
-            seq, trace_id, problem, decision, complete, looping, verdict, reflective, thought, solution, excluded, run,
-            evaluated,
-        ) = row  # fmt: skip
-        yield Candidate(
-            seq, trace_id, problem, decision, bool(complete), None if looping is None else bool(looping), verdict,
-            reflective, thought, solution, excluded, bool(run), bool(evaluated),
-        )  # fmt: skip
+        yield read(Candidate, row)
 
 
 def texts(db: Database, candidate: Candidate) -> tuple[str, str, str]:

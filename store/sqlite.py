@@ -39,6 +39,15 @@ class Database:
             return self.conn.execute(sql, parameters)
         return self.utils.execute(sql, parameters)  # type: ignore[arg-type]  # any mapping works
 
+    def column(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        """Return the first column of the rows of a query."""
+        return [row[0] for row in self.execute(sql, parameters)]
+
+    def value(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
+        """Return the first column of the first row of a query; None if it has no row."""
+        row = self.execute(sql, parameters).fetchone()
+        return None if row is None else row[0]
+
     @contextmanager
     def atomic(self) -> Iterator[None]:
         """A transaction, or a savepoint within one.

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.records import scrubbed
+from store.rows import insert
 from store.sqlite import Database
 
 RANK_LIMIT = 100
@@ -120,9 +120,7 @@ def rank_surprisal_ratio(tokens: Mapping[str, Sequence[Any]]) -> float | None:
 def choose(db: Database, model: str, name: str) -> None:
     """Choose the student whose figures lists and filters show."""
     with db.atomic():
-        db.conn.execute(
-            "INSERT OR REPLACE INTO chosen_student (one, model, name) VALUES (1, ?, ?)", (model, scrubbed(name))
-        )
+        insert(db, "chosen_student", [{"one": 1, "model": model, "name": name}], on_conflict="REPLACE")
 
 
 def chosen(db: Database) -> Student | None:
@@ -142,12 +140,11 @@ def students(db: Database) -> list[Student]:
 
 def without_local(db: Database, trace_ids: Sequence[str], model: str) -> list[str]:
     """Return those of some traces that a model has scored, but not sentence by sentence, in the same order."""
-    rows = db.execute(
+    return db.column(
         "SELECT t.id FROM json_each(?) j JOIN traces t ON t.id = j.value JOIN token_scores s ON s.seq = t.seq "
         "WHERE s.model = ? AND s.local_nll IS NULL ORDER BY j.key",
         [json.dumps(list(trace_ids)), model],
     )
-    return [row[0] for row in rows]
 
 
 def set_local(db: Database, trace_id: str, model: str, value: float) -> None:
@@ -163,14 +160,15 @@ def set_pass_rates(db: Database, model: str, rates: Mapping[str, tuple[int, int]
     """Replace the pass rates of a model: (right answers, all answers) by problem."""
     with db.atomic():
         db.conn.execute("DELETE FROM pass_rates WHERE model = ?", (model,))
-        db.conn.executemany(
-            "INSERT INTO pass_rates (model, problem_id, correct, samples) VALUES (?, ?, ?, ?)",
-            ((model, problem, *rate) for problem, rate in rates.items()),
+        rows = (
+            {"model": model, "problem_id": problem, "correct": correct, "samples": samples}
+            for problem, (correct, samples) in rates.items()
         )
+        insert(db, "pass_rates", rows)
 
 
 def of_traces(db: Database, trace_ids: Sequence[str], model: str) -> dict[str, Suitability]:
-    """Return what is known of traces for a student, by trace."""
+    """Return the figures of traces for a student, by trace, of those that have any."""
     rows = db.execute(
         "SELECT t.id, s.nll, s.local_nll, s.rsr, coalesce(p.correct, 0), coalesce(p.samples, 0), s.losses "
         "FROM traces t LEFT JOIN token_scores s ON s.seq = t.seq AND s.model = ?1 "
@@ -186,7 +184,7 @@ def of_traces(db: Database, trace_ids: Sequence[str], model: str) -> dict[str, S
 
 
 def of_chosen(db: Database, trace_ids: Sequence[str]) -> dict[str, Suitability]:
-    """Return what is known of traces for the chosen student, by trace; empty before one was chosen."""
+    """Return the figures of traces for the chosen student, by trace; empty before one was chosen."""
     student = chosen(db)
     return {} if student is None else of_traces(db, trace_ids, student.model)
 

@@ -1,4 +1,4 @@
-"""Teacher runs and the outcome of each of their responses. What was paid for is in the journals of the runs."""
+"""Teacher runs and the outcome of each of their responses. The responses themselves are in the journals of the runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from store.naming import resolved
-from store.records import now, scrubbed
+from store.records import now
+from store.rows import columns, insert, read, values
 from store.sqlite import Database
-
-_COLUMNS = "id, dir, method, endpoint, model, prompt, settings, created_at"
 
 _CODE = "substr(reason, 1, instr(reason || ': ', ': ') - 1)"
 
@@ -70,13 +69,7 @@ class Tally:
 def add(db: Database, run: TeacherRun) -> None:
     """Register a run; an existing one is left unchanged."""
     with db.atomic():
-        db.conn.execute(
-            f"INSERT OR IGNORE INTO teacher_runs({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                run.id, run.dir, run.method, run.endpoint, run.model, run.prompt,
-                json.dumps(run.settings), run.created_at,
-            ),
-        )  # fmt: skip
+        insert(db, "teacher_runs", [run], on_conflict="IGNORE")
 
 
 def get(db: Database, identity: str) -> TeacherRun:
@@ -91,21 +84,17 @@ def get(db: Database, identity: str) -> TeacherRun:
 
 def all_runs(db: Database) -> list[TeacherRun]:
     """Return every run, the newest first."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM teacher_runs ORDER BY created_at DESC")
-    return [
-        TeacherRun(id, folder, method, endpoint, model, prompt, json.loads(settings), created_at)
-        for id, folder, method, endpoint, model, prompt, settings, created_at in rows
-    ]
+    rows = db.execute(f"SELECT {columns(TeacherRun)} FROM teacher_runs ORDER BY created_at DESC")
+    return [read(TeacherRun, row) for row in rows]
 
 
 def has_traces(db: Database, run_id: str) -> bool:
     """Whether traces of the lab came from this run."""
-    row = db.execute("SELECT 1 FROM responses WHERE run_id = ? AND trace_id IS NOT NULL LIMIT 1", [run_id]).fetchone()
-    return row is not None
+    return db.value("SELECT 1 FROM responses WHERE run_id = ? AND trace_id IS NOT NULL LIMIT 1", [run_id]) is not None
 
 
 def remove(db: Database, run_id: str) -> None:
-    """Delete a run and how its samples ended; traces are not deleted."""
+    """Delete a run and the outcomes of its samples; traces are not deleted."""
     with db.atomic():
         db.conn.execute("DELETE FROM responses WHERE run_id = ?", [run_id])
         db.conn.execute("DELETE FROM teacher_runs WHERE id = ?", [run_id])
@@ -113,21 +102,8 @@ def remove(db: Database, run_id: str) -> None:
 
 def add_outcomes(db: Database, run_id: str, outcomes: Iterable[Outcome]) -> None:
     """Record outcomes inside the caller's transaction; a later outcome of a sample replaces a failed one."""
-    created_at = now()
-    db.conn.executemany(
-        "INSERT INTO responses(run_id, item, sample, state, reason, trace_id, input_tokens, output_tokens, cost_usd, "
-        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET state = excluded.state, reason = excluded.reason, trace_id = excluded.trace_id, "
-        "input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd, "
-        "created_at = excluded.created_at",
-        [
-            (
-                run_id, one.item, one.sample, one.state, scrubbed(one.reason), one.trace_id,
-                one.input_tokens, one.output_tokens, one.cost_usd, created_at,
-            )
-            for one in outcomes
-        ],
-    )  # fmt: skip
+    same = {"run_id": run_id, "created_at": now()}
+    insert(db, "responses", ({**same, **values(one)} for one in outcomes), on_conflict="REPLACE")
 
 
 def ended(db: Database, run_id: str, items: Iterable[str]) -> set[tuple[str, int]]:
@@ -137,13 +113,12 @@ def ended(db: Database, run_id: str, items: Iterable[str]) -> set[tuple[str, int
         "AND item IN (SELECT value FROM json_each(?))",
         [run_id, json.dumps(list(items))],
     )
-    return {(str(item), int(sample)) for item, sample in rows}
+    return set(rows)
 
 
 def failed(db: Database, run_id: str) -> set[tuple[str, int]]:
     """Return the (item, sample) pairs of a run that failed."""
-    rows = db.execute("SELECT item, sample FROM responses WHERE run_id = ? AND state = 'failed'", [run_id])
-    return {(str(item), int(sample)) for item, sample in rows}
+    return set(db.execute("SELECT item, sample FROM responses WHERE run_id = ? AND state = 'failed'", [run_id]))
 
 
 def tally(db: Database, run_id: str) -> Tally:
@@ -168,21 +143,16 @@ def reasons(db: Database, run_id: str) -> Mapping[str, int]:
 
     A reason is counted without its details, the part after the colon; :func:`details` has examples of them.
     """
-    rows = db.execute(
-        f"SELECT {_CODE}, count(*) FROM responses WHERE run_id = ? AND state != 'kept' GROUP BY 1 ORDER BY 2 DESC, 1",
-        [run_id],
-    )
-    return {str(reason): int(number) for reason, number in rows}
+    sql = f"""SELECT {_CODE}, count(*) FROM responses WHERE run_id = ? AND state != 'kept'
+              GROUP BY 1 ORDER BY 2 DESC, 1"""
+    return dict(db.execute(sql, [run_id]))
 
 
 def details(db: Database, run_id: str) -> Mapping[str, str]:
     """Return an example with details for each of :func:`reasons` that has any."""
-    rows = db.execute(
-        f"SELECT {_CODE}, min(reason) FROM responses "
-        f"WHERE run_id = ? AND state != 'kept' AND reason != {_CODE} GROUP BY 1",
-        [run_id],
-    )
-    return {str(code): str(reason) for code, reason in rows}
+    sql = f"""SELECT {_CODE}, min(reason) FROM responses
+              WHERE run_id = ? AND state != 'kept' AND reason != {_CODE} GROUP BY 1"""
+    return dict(db.execute(sql, [run_id]))
 
 
 def usual_output(db: Database, endpoint: str, prompt: str) -> tuple[int, float | None]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.errors import MissingError
-from store.records import now, scrubbed
+from store.records import now
+from store.rows import insert
 from store.sqlite import Database
 from store.suitability import mean_loss, rank_surprisal_ratio
-
-_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +39,13 @@ class TokenScores:
 
 def missing(db: Database, trace_ids: Sequence[str], model: str) -> list[str]:
     """Return those of some traces that a model has not scored, in the same order."""
-    found: set[str] = set()
-    for start in range(0, len(trace_ids), _AT_ONCE):
-        rows = db.execute(
-            "SELECT t.id FROM token_scores s JOIN traces t ON t.seq = s.seq "
-            "WHERE s.model = ? AND t.id IN (SELECT value FROM json_each(?))",
-            [model, json.dumps(trace_ids[start : start + _AT_ONCE])],
-        )
-        found.update(row[0] for row in rows)
-    return [one for one in trace_ids if one not in found]
+    found = db.column(
+        "SELECT t.id FROM token_scores s JOIN traces t ON t.seq = s.seq "
+        "WHERE s.model = ? AND t.id IN (SELECT value FROM json_each(?))",
+        [model, json.dumps(list(trace_ids))],
+    )
+    scored = set(found)
+    return [one for one in trace_ids if one not in scored]
 
 
 def add(db: Database, scores: Iterable[TokenScores]) -> None:
@@ -59,20 +56,15 @@ def add(db: Database, scores: Iterable[TokenScores]) -> None:
     """
     with db.atomic():
         for one in scores:
-            row = db.execute("SELECT seq FROM traces WHERE id = ?", [one.trace_id]).fetchone()
-            if row is None:
+            seq = db.value("SELECT seq FROM traces WHERE id = ?", [one.trace_id])
+            if seq is None:
                 raise MissingError(f"There is no trace '{one.trace_id}'.", "`o1lab traces ls` lists them.")
-            packed = zlib.compress(json.dumps(one.tokens).encode())
-            db.conn.execute(
-                "INSERT INTO token_scores (seq, model, name, losses, tokens, created_at, nll, rsr) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (seq, model) DO UPDATE SET name = excluded.name, "
-                "losses = excluded.losses, tokens = excluded.tokens, created_at = excluded.created_at, "
-                "nll = excluded.nll, rsr = excluded.rsr",
-                (
-                    row[0], one.model, scrubbed(one.name), json.dumps(one.losses), packed, now(),
-                    mean_loss(one.losses), rank_surprisal_ratio(one.tokens),
-                ),
-            )  # fmt: skip
+            row = {
+                "seq": seq, "model": one.model, "name": one.name, "losses": one.losses,
+                "tokens": zlib.compress(json.dumps(one.tokens).encode()), "created_at": now(),
+                "nll": mean_loss(one.losses), "rsr": rank_surprisal_ratio(one.tokens),
+            }  # fmt: skip
+            insert(db, "token_scores", [row], on_conflict="UPDATE")
 
 
 def of_trace(db: Database, trace_id: str, models: Sequence[str] = ()) -> list[TokenScores]:

@@ -26,10 +26,10 @@ from store.records import (
     decode,
     encode,
     now,
-    packed,
     scrubbed,
     spans_of,
 )
+from store.rows import insert, insertion, parameters
 from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")
@@ -57,36 +57,30 @@ def add(
     added: list[str] = []
     plain: list[int] = []
     other: list[tuple[int, str, str, str]] = []
-    connection = db.conn
     for trace, statement in traces:
-        cursor = connection.execute(
-            "INSERT OR IGNORE INTO traces(id, problem_id, model, source, key, licence, synthesis, format, parent_id, "
-            "complete, chars, tokens, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                trace.id, trace.problem_id, scrubbed(trace.model), scrubbed(trace.source), scrubbed(trace.key),
-                None if trace.licence is None else scrubbed(trace.licence), trace.synthesis, trace.format,
-                trace.parent_id,
-                trace.complete, len(trace.raw), trace.tokens, created_at,
-            ),
-        )  # fmt: skip
+        row = {
+            "id": trace.id, "problem_id": trace.problem_id, "model": trace.model, "source": trace.source,
+            "key": trace.key, "licence": trace.licence, "synthesis": trace.synthesis, "format": trace.format,
+            "parent_id": trace.parent_id, "complete": trace.complete, "chars": len(trace.raw), "tokens": trace.tokens,
+            "created_at": created_at,
+        }  # fmt: skip
+        cursor = db.conn.execute(insertion("traces", tuple(row), "IGNORE"), parameters(row))
         if not cursor.rowcount:
             continue
         added.append(trace.id)
         seq = cast(int, cursor.lastrowid)  # None only before any insert
-        context = scrubbed(json.dumps(list(map(dict, trace.context)))) if trace.context else None
-        outside = json.dumps(trace.outside) if trace.outside else None
-        raw = encode(trace.raw)
-        connection.execute(
-            "INSERT INTO trace_texts(seq, thought_start, thought_end, solution_start, solution_end, meta, raw, "
-            "context, outside) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (seq, *trace.thought, *trace.solution, packed(trace.meta), raw, context, outside),
-        )
+        (start, end), (solved, to), raw = trace.thought, trace.solution, encode(trace.raw)
+        texts = {
+            "seq": seq, "thought_start": start, "thought_end": end, "solution_start": solved, "solution_end": to,
+            "meta": trace.meta, "raw": raw, "context": trace.context or None, "outside": trace.outside or None,
+        }  # fmt: skip
+        insert(db, "trace_texts", [texts])
         if trace.outside or not (search.is_plain(raw) and search.is_plain(encode(statement))):
             other.append((seq, statement, trace.raw[slice(*trace.thought)], trace.answer))
         else:
             plain.append(seq)
     indexing()
-    search.index(connection, plain, other)
+    search.index(db.conn, plain, other)
     return added
 
 
@@ -148,7 +142,7 @@ def _is_own(db: Database, query: TraceQuery) -> bool:
 
 def _is_many(db: Database, chosen: Selection) -> bool:
     limited = f"SELECT count(*) FROM (SELECT 1 FROM {chosen.sql} LIMIT {_MANY})"
-    return bool(db.execute(limited, chosen.parameters).fetchone()[0] == _MANY)
+    return bool(db.value(limited, chosen.parameters) == _MANY)
 
 
 def select(db: Database, query: TraceQuery, *, limit: int | None = None, batch: int = 200) -> Iterator[TraceRow]:
@@ -178,7 +172,7 @@ def count(db: Database, query: TraceQuery, *, at_most: int | None = None) -> int
     counted = f"SELECT count(*) FROM {source}"
     if at_most is not None:
         counted, parameters = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT ?)", [*parameters, at_most]
-    return int(db.execute(counted, parameters).fetchone()[0])
+    return int(db.value(counted, parameters))
 
 
 def counts(db: Database, query: TraceQuery, column: str) -> dict[str, int]:
@@ -213,18 +207,17 @@ def _walked(db: Database, column: str, condition: str, parameters: Sequence[str]
 def ids(db: Database, query: TraceQuery) -> list[str]:
     """Return the ids of all traces of the query, in its order."""
     source, parameters, _, order = selection(query, in_order=True)
-    return [row[0] for row in db.execute(f"SELECT t.id FROM {source} ORDER BY {order}", parameters)]
+    return db.column(f"SELECT t.id FROM {source} ORDER BY {order}", parameters)
 
 
 def random_ids(db: Database, query: TraceQuery, number: int) -> list[str]:
     """Return the ids of ``number`` random traces of the query."""
     source, parameters, *_ = selection(query)
-    rows = db.execute(f"SELECT t.id FROM {source} ORDER BY random() LIMIT ?", [*parameters, number])
-    return [row[0] for row in rows]
+    return db.column(f"SELECT t.id FROM {source} ORDER BY random() LIMIT ?", [*parameters, number])
 
 
 def get(db: Database, identity: str) -> TraceRow:
-    """Return the trace with this id, or the only one whose id begins with it, or the only one of the problem so called.
+    """Return the trace with this id, or the only one whose id begins with it, or the only one of a problem.
 
     Raises:
         MissingError: No trace, or several traces, have such a name; those are named.
@@ -284,8 +277,7 @@ def position(db: Database, query: TraceQuery, identity: str) -> int | None:
         return ends[1] - found[1] if query.descending else found[1] - ends[0]
     source, parameters, seq, _ = selection(query, in_order=True, only_seq=query.sort == "added")
     before, values = _beyond(query, found, seq, after=False)
-    row = db.execute(f"SELECT count(*) FROM {source} AND {before}", [*parameters, *values])
-    return int(row.fetchone()[0])
+    return int(db.value(f"SELECT count(*) FROM {source} AND {before}", [*parameters, *values]))
 
 
 OF_PERSONS = ("mine", "agreement", "assigned")
@@ -295,21 +287,19 @@ OF_PERSONS = ("mine", "agreement", "assigned")
 def next_undecided(db: Database, query: TraceQuery, identity: str, *, any_other: bool = False) -> str | None:
     """Return the id of the next trace to decide on, in the query's order; after the last, continue at the top.
 
-    The person who asks has not decided on it, whatever others decided and under every policy. With ``any_other``, every
-    trace is one to decide on.
+    The current user has not decided on it, whatever others decided and under every policy. With ``any_other``, any
+    trace of the query is next.
     """
     todo = "1" if any_other else NOT_SEEN
     key = _sort_key(db, query, identity)
     undone = selection(query, in_order=True)
     undone = _in_order(db, query, undone._replace(sql=f"{undone.sql} AND {todo}"))
     found, order, parameters = f"SELECT t.id FROM {undone.sql} AND t.id != ?", undone.order, undone.parameters
+    following: str | None = None
     if key is not None:
         beyond, values = _beyond(query, key, undone.seq, after=True)
-        row = db.execute(f"{found} AND {beyond} ORDER BY {order} LIMIT 1", [*parameters, identity, *values]).fetchone()
-        if row:
-            return str(row[0])
-    row = db.execute(f"{found} ORDER BY {order} LIMIT 1", [*parameters, identity]).fetchone()
-    return str(row[0]) if row else None
+        following = db.value(f"{found} AND {beyond} ORDER BY {order} LIMIT 1", [*parameters, identity, *values])
+    return following or db.value(f"{found} ORDER BY {order} LIMIT 1", [*parameters, identity])
 
 
 def unmeasured(db: Database, version: str, *, after: int = 0, limit: int = 200) -> list[Unmeasured]:
@@ -328,13 +318,12 @@ def unmeasured(db: Database, version: str, *, after: int = 0, limit: int = 200) 
 
 
 def count_unmeasured(db: Database, version: str) -> int:
-    row = db.execute(f"SELECT count(*) FROM traces t WHERE {_PENDING}", [version])
-    return int(row.fetchone()[0])
+    return int(db.value(f"SELECT count(*) FROM traces t WHERE {_PENDING}", [version]))
 
 
 def count_never_measured(db: Database) -> int:
     """Count traces without measures, with an index."""
-    return int(db.execute("SELECT count(*) FROM traces WHERE measured_by IS NULL").fetchone()[0])
+    return int(db.value("SELECT count(*) FROM traces WHERE measured_by IS NULL"))
 
 
 def set_measures(db: Database, measures: Sequence[Measured]) -> None:

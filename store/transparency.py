@@ -5,17 +5,16 @@ Both are append-only: the latest answer of a scorer to an item counts, the earli
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
-from store.records import now, scrubbed
+from store.records import now
+from store.rows import columns, insert, read, values
 from store.sqlite import Database
 
 AnswerWord = Literal["yes", "no", "not_used"]
 ANSWERS: tuple[AnswerWord, ...] = get_args(AnswerWord)
 WITHDRAWN = "withdrawn"
-_COLUMNS = "work, item, answer, evidence, note, scorer, created_at"
 
 
 class Answer(NamedTuple):
@@ -42,20 +41,17 @@ class SelfScore(NamedTuple):
 def add(
     db: Database, framework: str, work: str, item: str, answer: str, *, scorer: str, evidence: str = "", note: str = ""
 ) -> Answer:
-    """Record an answer. When this returns, it is on disk."""
+    """Record an answer; it is durable when this returns."""
     made = Answer(work, item, answer, evidence, note, scorer, now())
     with db.atomic():
-        db.conn.execute(
-            f"INSERT INTO transparency_answers(framework, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [scrubbed(value) for value in (framework, *made)],
-        )
+        insert(db, "transparency_answers", [{"framework": framework, **values(made)}])
     return made
 
 
 def history(db: Database, framework: str, work: str | None = None) -> list[Answer]:
-    """Return every answer, of one work or of all, in the order in which they were given."""
+    """Return every answer, of one work or of all, the earliest first."""
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM transparency_answers WHERE framework = :framework "
+        f"SELECT {columns(Answer)} FROM transparency_answers WHERE framework = :framework "
         "AND (:work IS NULL OR work = :work) ORDER BY id",
         {"framework": framework, "work": work},
     )
@@ -71,17 +67,14 @@ def current(db: Database, framework: str, work: str | None = None) -> list[Answe
 def add_self_score(db: Database, framework: str, score: SelfScore) -> None:
     """Record a score of the lab."""
     with db.atomic():
-        db.conn.execute(
-            "INSERT INTO transparency_scores(framework, run_id, total, items, created_at) VALUES (?, ?, ?, ?, ?)",
-            [framework, score.run_id, score.total, scrubbed(json.dumps(list(score.items))), score.created_at],
-        )
+        insert(db, "transparency_scores", [{"framework": framework, **values(score)}])
 
 
 def self_scores(db: Database, framework: str, run_id: str | None = None, *, limit: int = -1) -> list[SelfScore]:
     """Return the scores of the lab, the latest first."""
     rows = db.execute(
-        "SELECT run_id, total, items, created_at FROM transparency_scores WHERE framework = :framework "
+        f"SELECT {columns(SelfScore)} FROM transparency_scores WHERE framework = :framework "
         "AND (:run IS NULL OR run_id = :run) ORDER BY id DESC LIMIT :limit",
         {"framework": framework, "run": run_id, "limit": limit},
     )
-    return [SelfScore(run, total, json.loads(items), created_at) for run, total, items, created_at in rows]
+    return [read(SelfScore, row) for row in rows]

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from store.filters import ProblemQuery
 from store.naming import called
-from store.records import now, scrubbed
+from store.records import now
+from store.rows import insert, read, values
 from store.selecting import ORIGINS
 from store.sqlite import Database
 
@@ -26,7 +27,7 @@ class NewTree:
     Attributes:
         problem_id: The problem that was searched.
         nodes: The nodes as JSON values, see ``o1lab.chains.tree``.
-        model: The model or program that searched.
+        model: The model or program that made the search.
         source: Name of the source.
         key: Its id in the source.
         leaves: Number of leaves.
@@ -92,37 +93,21 @@ class NewWalk(NamedTuple):
 def add(db: Database, trees: Iterable[NewTree]) -> list[str]:
     """Add trees inside the caller's transaction and return the ids of the new ones. Their problems must exist."""
     created_at = now()
-    return [
-        tree.id
-        for tree in trees
-        if db.conn.execute(
-            "INSERT OR IGNORE INTO trees VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                tree.id, tree.problem_id, scrubbed(tree.model), scrubbed(tree.source), scrubbed(tree.key),
-                None if tree.licence is None else scrubbed(tree.licence), len(tree.nodes), tree.leaves,
-                tree.correct_leaves, tree.depth, tree.packed, created_at,
-            ),
-        ).rowcount
-    ]  # fmt: skip
+    added = []
+    for tree in trees:
+        row = values(tree) | {"id": tree.id, "nodes": len(tree.nodes), "tree": tree.packed, "created_at": created_at}
+        if insert(db, "trees", [row], on_conflict="IGNORE"):
+            added.append(tree.id)
+    return added
 
 
 def add_walks(db: Database, walks: Iterable[tuple[str, NewWalk]]) -> None:
     """Record the walks of traces by their ids, inside the caller's transaction; the first walk of a trace is kept."""
-    db.conn.executemany(
-        "INSERT OR IGNORE INTO tree_walks VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (
-                trace_id, walk.tree_id, json.dumps(dict(walk.rules)), json.dumps(list(walk.visited)),
-                json.dumps([list(span) for span in walk.reflections]),
-                None if walk.written_by is None else scrubbed(walk.written_by),
-            )
-            for trace_id, walk in walks
-        ],
-    )  # fmt: skip
+    insert(db, "tree_walks", ({"trace_id": one, **values(walk)} for one, walk in walks), on_conflict="IGNORE")
 
 
 def get(db: Database, identity: str) -> Tree:
-    """Return the tree with this id, or the only one whose id begins with it, or the only one of the problem so called.
+    """Return the tree with this id, or the only one whose id begins with it, or the only one of a problem.
 
     Raises:
         MissingError: No tree, or several trees, have such a name; those are named.
@@ -133,8 +118,7 @@ def get(db: Database, identity: str) -> Tree:
 
 def text(db: Database, tree_id: str) -> str:
     """Return the nodes of a tree as JSON text; an empty list if there is no such tree."""
-    row = db.execute("SELECT tree FROM trees WHERE id = ?", [tree_id]).fetchone()
-    return str(row[0]) if row else "[]"
+    return db.value("SELECT tree FROM trees WHERE id = ?", [tree_id]) or "[]"
 
 
 def page(db: Database, query: ProblemQuery, *, limit: int = -1, offset: int = 0) -> list[Tree]:
@@ -152,14 +136,14 @@ def count(db: Database, query: ProblemQuery) -> int:
     """Count the trees of the problems of a filter."""
     condition, parameters = query.where()
     sql = f"SELECT count(*) FROM trees k JOIN problems p ON p.id = k.problem_id WHERE {condition}"
-    return int(db.execute(sql, parameters).fetchone()[0])
+    return int(db.value(sql, parameters))
 
 
 class DatasetWalks(NamedTuple):
     """Rows of a dataset that were made from search trees in the same way.
 
     Attributes:
-        searcher: What searched the trees.
+        searcher: The model or program that made the searches.
         rules: The rules of the walks, by name.
         written_by: The model that wrote the reflections; None if they are a plain sentence.
         trees: Number of trees.
@@ -183,17 +167,14 @@ def of_dataset(db: Database, name: str) -> list[DatasetWalks]:
            WHERE d.name = ? GROUP BY 1, 2, 3 ORDER BY 5 DESC, 1, 2, 3""",
         [name],
     )
-    return [DatasetWalks(model, json.loads(rules), *rest) for model, rules, *rest in rows]
+    return [read(DatasetWalks, row) for row in rows]
 
 
 def without_tree(db: Database, name: str, synthesis: str) -> int:
     """Count the rows of a dataset with this synthesis for which no tree is recorded."""
-    row = db.execute(
-        "SELECT count(*) FROM dataset_traces d JOIN traces t ON t.id = d.trace_id WHERE d.name = ? AND t.synthesis = ? "
-        "AND NOT EXISTS (SELECT 1 FROM tree_walks w WHERE w.trace_id = t.id)",
-        [name, synthesis],
-    )
-    return int(row.fetchone()[0])
+    sql = """SELECT count(*) FROM dataset_traces d JOIN traces t ON t.id = d.trace_id
+             WHERE d.name = ? AND t.synthesis = ? AND NOT EXISTS (SELECT 1 FROM tree_walks w WHERE w.trace_id = t.id)"""
+    return int(db.value(sql, [name, synthesis]))
 
 
 def written_shares(db: Database, name: str) -> dict[str, float]:
@@ -207,7 +188,7 @@ def written_shares(db: Database, name: str) -> dict[str, float]:
 
 
 def walk_of(db: Database, trace_id: str) -> NewWalk | None:
-    """Return the walk that a trace, or the trace that it was edited or translated from, was made by; None if none."""
+    """Return the walk that a trace, or one of its ancestors, was made from; None if there is none."""
     row = db.execute(
         f"""SELECT w.tree_id, w.rules, w.visited, w.reflections, w.written_by FROM traces t JOIN tree_walks w
             ON w.trace_id IN ({ORIGINS} SELECT id FROM origins) WHERE t.id = ? ORDER BY w.trace_id = t.id DESC""",
@@ -215,6 +196,5 @@ def walk_of(db: Database, trace_id: str) -> NewWalk | None:
     ).fetchone()
     if row is None:
         return None
-    tree_id, rules, visited, reflections, written_by = row
-    spans = [(start, end) for start, end in json.loads(reflections)]
-    return NewWalk(tree_id, json.loads(rules), json.loads(visited), spans, written_by)
+    walk = read(NewWalk, row)
+    return walk._replace(reflections=[(start, end) for start, end in walk.reflections])

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from store.records import now, scrubbed
+from store.records import now
+from store.rows import insert, values
 from store.sqlite import Database
 
 Pair = tuple[str, str]
@@ -38,11 +39,10 @@ def known(db: Database, pairs: Iterable[Pair], verifier: int) -> dict[Pair, Veri
 
 def add(db: Database, verdicts: Mapping[Pair, Verification], verifier: int) -> None:
     """Store verdicts in one transaction; a pair that has one keeps it."""
+    same = {"verifier": verifier, "created_at": now()}
     with db.atomic():
-        db.conn.executemany(
-            "INSERT OR IGNORE INTO verifications (pair, verifier, status, reason, created_at) VALUES (?, ?, ?, ?, ?)",
-            [(_key(pair), verifier, one.status, scrubbed(one.reason), now()) for pair, one in verdicts.items()],
-        )
+        rows = ({"pair": _key(pair), **values(one), **same} for pair, one in verdicts.items())
+        insert(db, "verifications", rows, on_conflict="IGNORE")
 
 
 def _key(pair: Pair) -> bytes:

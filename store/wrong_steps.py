@@ -80,4 +80,4 @@ def every(db: Database) -> list[StepVerdict]:
 
 def has_run(db: Database, run_id: str) -> bool:
     """Whether a judge of this run annotated traces."""
-    return db.execute("SELECT 1 FROM annotations WHERE run_id = ? LIMIT 1", [run_id]).fetchone() is not None
+    return db.value("SELECT 1 FROM annotations WHERE run_id = ? LIMIT 1", [run_id]) is not None

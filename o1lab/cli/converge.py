@@ -75,7 +75,7 @@ def converge(
     from o1lab.lens.convergence import Manner
     from o1lab.lens.forcing import force_answers, judged
     from o1lab.serve.registry import find_model
-    from store import evaluations, forced_answers
+    from store import continuations, evaluations
 
     if sum(map(bool, (trace, where, evaluation))) != 1:
         raise UsageError(
@@ -102,7 +102,7 @@ def converge(
         )
         done = with_servers(lab, lambda manager: force(lab, store, chains, ref, manager))
         if evaluation:
-            forced_answers.add_evaluation(store.db, of.id, done.model)
+            continuations.add_evaluation(store.db, of.id, done.model)
         hows = [Manner.of(one, opener, max_tokens).how for one in chains]
         parts = judged(store.db, chains, model=done.model, hows=hows)
     found = [(chain, some[0]) for chain, some in zip(chains, parts, strict=True) if some]

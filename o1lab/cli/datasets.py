@@ -18,7 +18,7 @@ from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
 from o1lab.cli.terms import AcceptTermsOption, with_terms
 from o1lab.errors import UsageError
-from store.records import LONGEST_NAME, NAME_RULE, is_name
+from store.records import require_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,8 +89,7 @@ def dataset_create(
     from o1lab.distill import matched
     from store import datasets
 
-    if not is_name(name):
-        raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
+    require_name(name)
     sampled = bool(keep or per_problem or no_drop)
     if mixed and (sampled or where or decision or most):
         raise UsageError(

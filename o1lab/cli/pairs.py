@@ -13,7 +13,7 @@ from o1lab.cli.filters import read_filter
 from o1lab.cli.output import current_lab, emit, opened
 from o1lab.errors import UsageError
 from o1lab.text import one_line
-from store.records import LONGEST_NAME, NAME_RULE, is_name
+from store.records import require_name
 
 if TYPE_CHECKING:
     from store import Store
@@ -60,8 +60,7 @@ def dataset_pairs(
     from store import datasets
     from store.filters import TraceQuery
 
-    if not is_name(name):
-        raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
+    require_name(name)
     sources = tuple(one for one in SOURCES if one in (source or SOURCES))
     if where and "chains" not in sources:
         raise UsageError("--where filters chains, and --from takes votes only.", "Add --from chains.")

@@ -21,7 +21,7 @@ from typing import Any
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.verify import canonical
 from o1lab.lens.convergence import Chain
-from store.rollouts import Rollout
+from store.continuations import Rollout
 
 SAME = 0.8
 """The share of common words from which two sentences count as the same."""

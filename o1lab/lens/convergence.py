@@ -18,7 +18,7 @@ from typing import Any
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.moves import Move
 from o1lab.chains.verify import canonical
-from store.forced_answers import ForcedAnswer
+from store.continuations import ForcedAnswer
 
 CLOSING = "\n</think>\n\n"
 OPENER = "The answer is \\boxed{"

@@ -22,9 +22,9 @@ from o1lab.lens.scoring import Failure, model_key
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, open_model
-from store import forced_answers, traces
+from store import continuations, traces
 from store.connection import Store
-from store.forced_answers import ForcedAnswer
+from store.continuations import ForcedAnswer
 from store.sqlite import Database
 
 
@@ -101,7 +101,7 @@ async def force_answers(
     """
     key = await asyncio.to_thread(model_key, lab, ref)
     manners = [Manner.of(one, opener, max_tokens) for one in chains]
-    kept = await asyncio.to_thread(lambda: forced_answers.of_chains(store.db, [one.key for one in chains]))
+    kept = await asyncio.to_thread(lambda: continuations.answers_of(store.db, [one.key for one in chains]))
     todo: list[tuple[Chain, Manner, list[int]]] = []
     for chain, manner in zip(chains, manners, strict=True):
         stored = {one.position for one in kept[chain.key] if (one.model, one.how) == (key, manner.how)}
@@ -143,7 +143,7 @@ async def force_answers(
 
 
 def _store(store: Store, answers: Sequence[ForcedAnswer]) -> None:
-    forced_answers.add(store.db, answers)
+    continuations.add_answers(store.db, answers)
 
 
 def judged(
@@ -160,7 +160,7 @@ def judged(
         model: what identifies the only model that is wanted.
         hows: for each chain the only manner that is wanted.
     """
-    kept = forced_answers.of_chains(db, [one.key for one in chains])
+    kept = continuations.answers_of(db, [one.key for one in chains])
     groups: list[tuple[int, Chain, list[ForcedAnswer]]] = []
     for at, chain in enumerate(chains):
         cuts = set(chain.cuts)

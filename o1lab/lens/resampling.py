@@ -17,9 +17,9 @@ from o1lab.lens.scoring import model_key
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, open_model
-from store import rollouts
+from store import continuations
 from store.connection import Store
-from store.rollouts import Rollout
+from store.continuations import Rollout
 from store.sqlite import Database
 
 
@@ -71,7 +71,7 @@ async def resample(
     key = await asyncio.to_thread(model_key, lab, ref)
     bounds = sentences(chain.thought)
     places = sorted({start for start, _ in bounds} | {end for _, end in bounds}, reverse=True)
-    kept = await asyncio.to_thread(lambda: rollouts.of_chain(store.db, chain.key, key, drawing.how))
+    kept = await asyncio.to_thread(lambda: continuations.rollouts_of(store.db, chain.key, key, drawing.how))
     stored = {(one.position, one.sample) for one in kept}
     # The longest beginning first: a server that keeps prefixes reads the chain once.
     todo = [(place, number) for place in places for number in range(samples) if (place, number) not in stored]
@@ -107,9 +107,9 @@ async def resample(
 
 def latest(db: Database, chain: Chain) -> tuple[str, tuple[Anchor, ...]]:
     """Return the model that drew the latest rollouts of a chain, and what they say; nothing if there are none."""
-    found = rollouts.latest_of_chain(db, chain.key)
+    found = continuations.latest_rollouts(db, chain.key)
     return (found[0].name, tuple(anchors(chain, found))) if found else ("", ())
 
 
 def _store(store: Store, some: Sequence[Rollout]) -> None:
-    rollouts.add(store.db, some)
+    continuations.add_rollouts(store.db, some)

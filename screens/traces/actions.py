@@ -10,7 +10,7 @@ from rich.text import Text
 from o1lab.format import counted
 from o1lab.ingest.annotation_text import what
 from screens.traces.text import NOTHING, confirmation
-from store.annotation_counts import Counts
+from store.annotations import Counts
 from store.filters import TraceQuery
 from store.records import Annotation, TraceRow
 

@@ -22,8 +22,8 @@ from screens.base.context import LabContext
 from screens.base.screen import LabScreen, task
 from screens.base.writer import Writer
 from screens.traces.actions import Action, Span, Spans, Written
-from store import annotation_counts, decisions, traces
 from store import annotations as annotation_log
+from store import decisions, traces
 from store import labels as label_set
 from store.decisions import ADJUDICATION
 from store.filters import TraceQuery
@@ -217,9 +217,10 @@ class Annotator(Static):
                 self.annotate("wrong_step", str(number), span=span, of=trace_id)
 
     def _recorded(self, action: Action) -> Written:
-        """Save an action in the writer's thread, and count what its trace has then."""
+        """Save an action in the writer's thread, and count the annotations of its trace."""
         done = self._record(action)
-        return replace(done, counts=annotation_counts.of_trace(self.context.store.db, done.row.id))
+        counts = annotation_log.counts(self.context.store.db, [done.row.id])
+        return replace(done, counts=counts.get(done.row.id, annotation_log.Counts()))
 
     def mark(self, event: ChainReader.Marked, trace_id: str | None, records: Sequence[Annotation]) -> None:
         """Give spans a label or moves another kind; a label that the annotator gave the same span is taken away.

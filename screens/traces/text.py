@@ -15,8 +15,7 @@ from o1lab.widgets.columns import Column, Row
 from o1lab.widgets.document import letter_of, style_of
 from o1lab.widgets.rendered import rendered_line
 from store import corrections
-from store.annotation_counts import Counts
-from store.annotations import Progress
+from store.annotations import Counts, Progress
 from store.decisions import View, adjudications_in, votes_in
 from store.migrations import MOVE_KINDS
 from store.naming import without_model

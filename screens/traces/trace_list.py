@@ -13,7 +13,8 @@ from o1lab.widgets.columns import Page, RowKey, called
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.paged_table import PagedTable
 from screens.traces.text import COLUMNS, NOTHING, table_row
-from store import annotation_counts, traces
+from store import annotations as annotation_log
+from store import traces
 from store.connection import Store
 from store.errors import StoreError
 from store.filters import TraceQuery
@@ -77,7 +78,7 @@ class TraceList(PagedTable):
         def fetch(offset: int, limit: int) -> Page:
             with store.explained():
                 rows = traces.page(store.db, query, limit=limit, offset=offset)
-                counts = annotation_counts.of_traces(store.db, [row.id for row in rows])
+                counts = annotation_log.counts(store.db, [row.id for row in rows])
                 number = traces.count(store.db, query, at_most=traces.AT_ONCE)
             if number == traces.AT_ONCE:
                 found.at_least = max(found.at_least, number, offset + len(rows))

@@ -12,8 +12,8 @@ from typing import ClassVar, NamedTuple
 
 from store import suitability
 from store.annotation_sql import ALIVE, PRESENT_LABEL, traces_with
-from store.assignments import KINDS as ASSIGNING
 from store.corrections import IN_FORCE
+from store.decisions import ASSIGNMENTS
 from store.filters.clauses import begins, cases, contains, like, number, prefix
 from store.filters.language import Condition, Field, Language, Query, Sql
 from store.migrations import MOVE_KINDS
@@ -47,7 +47,7 @@ _LABELLED = (
     "FROM (SELECT ? AS v) g)"
 )
 _NOTED = r"a.value LIKE ? ESCAPE '\'"
-_BY = rf"a.annotator LIKE ? ESCAPE '\' AND a.kind NOT IN {ASSIGNING!r}"
+_BY = rf"a.annotator LIKE ? ESCAPE '\' AND a.kind NOT IN {ASSIGNMENTS!r}"
 _HAS = {
     "label": f"t.id IN ({traces_with('span')})",
     "note": f"t.id IN ({traces_with('note')})",

@@ -11,7 +11,7 @@ from typing import Any
 from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa, krippendorff_alpha
 from o1lab.format import counted
 from o1lab.text import one_line
-from store import assignments, decisions, traces
+from store import decisions, traces
 from store.decisions import DECISIONS, Vote
 from store.filters import TraceQuery
 from store.policy import POLICIES, SKIP
@@ -127,7 +127,7 @@ def decision_agreement(db: Database, only: Container[str] | None = None) -> Deci
         krippendorff_alpha(dict(sorted(rated.items())), level="ordinal"),
         [trace for trace in decisions.disputed(db) if only is None or trace in only],
         sum(only is None or trace in only for trace in traces.ids(db, _ADJUDICATED)),
-        assignments.by_annotator(db),
+        decisions.assigned(db),
         decisions.policy_of(db),
     )
 

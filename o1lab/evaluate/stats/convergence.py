@@ -13,7 +13,7 @@ from o1lab.format import percent
 from o1lab.lens.convergence import Chain, Convergence
 from o1lab.lens.forcing import judged
 from o1lab.text import one_line
-from store import evaluations, forced_answers, sample_list
+from store import continuations, evaluations, sample_list
 from store.evaluations import Evaluation
 from store.sqlite import Database
 
@@ -172,7 +172,7 @@ def chains_of(db: Database, evaluation: Evaluation) -> list[Chain]:
 
 def of_evaluation(db: Database, evaluation: Evaluation) -> tuple[Spent, ...]:
     """Return the figures for each model that has answered to the cut samples of an evaluation."""
-    models = forced_answers.models_of(db, evaluation.id)
+    models = continuations.models_of(db, evaluation.id)
     chains = chains_of(db, evaluation) if models else []
     found = []
     for model in models:

@@ -11,8 +11,8 @@ import pytest
 
 from o1lab.cli.main import run
 from o1lab.paths import Lab
-from store import rollouts
-from store.rollouts import Rollout
+from store import continuations
+from store.continuations import Rollout
 from store.sqlite import Database
 from tests.functional.cli.test_serving import serving
 
@@ -37,7 +37,7 @@ def test_rollouts_are_drawn_once_and_a_stopped_command_goes_on(
     [trace] = ask("traces", "ls", "carry one")["items"]
     words = ["anchors", trace["id"], "--model", str(lab.root.parent / "tiny"), "-n", "3", "--max-tokens", "6"]
     kept: list[Rollout] = []
-    add = rollouts.add
+    add = continuations.add_rollouts
 
     def stop_after_two(db: Database, some: list[Rollout]) -> None:
         add(db, some)
@@ -45,9 +45,9 @@ def test_rollouts_are_drawn_once_and_a_stopped_command_goes_on(
         if len(kept) >= 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(rollouts, "add", stop_after_two)
+    monkeypatch.setattr(continuations, "add_rollouts", stop_after_two)
     assert run(["--lab", str(lab.root), *words]) == 130
-    monkeypatch.setattr(rollouts, "add", add)
+    monkeypatch.setattr(continuations, "add_rollouts", add)
     found = ask(*words)
     places = 4  # before each of three sentences, and after the last
     assert (found["known"], found["drawn"]) == (len(kept), 3 * places - len(kept))

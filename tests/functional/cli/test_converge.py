@@ -12,7 +12,7 @@ import pytest
 from o1lab.cli.main import run
 from o1lab.paths import Lab
 from o1lab.serve.solver import respond
-from store import forced_answers, open_store
+from store import continuations, open_store
 from store.sqlite import Database
 from tests.functional.cli.test_serving import serving
 
@@ -75,17 +75,17 @@ def test_a_pass_that_was_stopped_goes_on_where_it_was(
 ) -> None:
     words = ["converge", "--where", "chars<600 what", "--model", str(lab.root.parent / "tiny"), "--max-tokens", "4"]
     kept: list[int] = []
-    add = forced_answers.add
+    add = continuations.add_answers
 
-    def stop_after_three(db: Database, answers: list[forced_answers.ForcedAnswer]) -> None:
+    def stop_after_three(db: Database, answers: list[continuations.ForcedAnswer]) -> None:
         add(db, answers)
         kept.extend(one.position for one in answers)
         if len(kept) >= 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(forced_answers, "add", stop_after_three)
+    monkeypatch.setattr(continuations, "add_answers", stop_after_three)
     assert run(["--lab", str(lab.root), *words]) == 130
-    monkeypatch.setattr(forced_answers, "add", add)
+    monkeypatch.setattr(continuations, "add_answers", add)
     found = ask(*words)
     assert found["known"] == len(kept) and found["asked"] > 0
     assert len(found["chains"]) == len(SUMS)

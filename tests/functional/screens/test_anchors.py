@@ -18,8 +18,8 @@ from o1lab.widgets.dialogs import PickDialog
 from screens.base.context import LabContext
 from screens.traces import anchors
 from screens.traces.anchors import AnchorsScreen
-from store import rollouts
-from store.rollouts import Rollout
+from store import continuations
+from store.continuations import Rollout
 from store.sqlite import Database
 from tests.functional.screens.test_traces import NARROW, ready, typed, until, words
 from tests.support.lab_seed import all_ids, seeded_context
@@ -41,7 +41,7 @@ def add_rollouts(db: Database, chain: Chain) -> int:
         for at, place in enumerate(places)
         for sample in range(6)
     ]
-    rollouts.add(db, rows)
+    continuations.add_rollouts(db, rows)
     return bounds[2][0]
 
 

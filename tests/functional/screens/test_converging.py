@@ -17,8 +17,8 @@ from o1lab.widgets.dialogs import PickDialog
 from screens.base.context import LabContext
 from screens.traces import converging
 from screens.traces.converging import AnswersLine
-from store import forced_answers
-from store.forced_answers import ForcedAnswer
+from store import continuations
+from store.continuations import ForcedAnswer
 from store.sqlite import Database
 from tests.functional.screens.test_traces import NARROW, ready, typed, until
 from tests.support.lab_seed import all_ids, seeded_context
@@ -36,7 +36,7 @@ def add_answers(db: Database, trace_id: str) -> int:
     chain = chain_of(db, trace_id)
     right = ["0"] * 2 + [chain.golds[0]] * (len(chain.cuts) - 2)
     right[3] = "0"
-    forced_answers.add(
+    continuations.add_answers(
         db,
         [
             ForcedAnswer(chain.key, "m", Manner.of(chain).how, cut, "student\x1b[31m", 20 + cut, text, text)

@@ -19,7 +19,7 @@ from o1lab.lens.anchors import (
     similarity,
 )
 from o1lab.lens.convergence import Chain
-from store.rollouts import Rollout
+from store.continuations import Rollout
 
 THOUGHT = "We carry one. So it is 12.\n\nThat is all"
 CHAIN = Chain("t", ({"role": "user", "content": "7 + 5?"},), THOUGHT, "\\boxed{12}", (), ("12",))

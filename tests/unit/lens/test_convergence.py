@@ -10,8 +10,8 @@ from o1lab.chains.moves import Move, MoveKind
 from o1lab.lens.convergence import CLOSING, OPENER, Chain, Convergence, Manner, Point, converged, opener_of, sentences
 from o1lab.lens.forcing import chain_of
 from store import open_store, traces
+from store.continuations import ForcedAnswer
 from store.filters import TraceQuery
-from store.forced_answers import ForcedAnswer
 from tests.support.lab_seed import make_lab
 
 THOUGHT = "Add them. It is 11. Wait, 12."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from store import Store, annotations, assignments, decisions, open_store, selecting, traces
+from store import Store, annotations, decisions, open_store, selecting, traces
 from store.annotation_sql import traces_with
 from store.filters import TraceQuery
 from store.migrations import migrations
@@ -257,7 +257,7 @@ def test_assignments_come_and_go_and_an_undo_of_work_passes_over_them(anna: Stor
     assert found(anna, "assigned:none") == [ids[2]]
     assert found(anna, "assigned:any") == ids[:2]
     decide(anna, "anna", ids[0], "accept")
-    assert assignments.by_annotator(anna.db) == {"anna": (2, 1), "ben": (1, 0)}
+    assert decisions.assigned(anna.db) == {"anna": (2, 1), "ben": (1, 0)}
     annotations.undo(anna.db, annotator="anna")
     assert annotations.undo(anna.db, annotator="anna") is None
     annotations.add_batch(anna.db, "unassign", [(ids[1], "anna")], annotator="anna")

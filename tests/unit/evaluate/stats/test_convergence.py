@@ -10,9 +10,9 @@ from o1lab.evaluate.stats.convergence import chains_of, median, of_evaluation, s
 from o1lab.evaluate.stats.figures import figures
 from o1lab.lens.convergence import Chain, Convergence, Manner, Point
 from o1lab.lens.forcing import judged
-from store import Store, evaluations, forced_answers, open_store
+from store import Store, continuations, evaluations, open_store
+from store.continuations import ForcedAnswer
 from store.evaluations import Evaluation, ItemRow, NewSample, Turn
-from store.forced_answers import ForcedAnswer
 from tests.support.figures_lab import put
 
 THOUGHT = "I add them.\n\nIt is 11.\n\nWait, let me check that again: it is 12."
@@ -58,11 +58,11 @@ def test_figures_show_convergence_once_all_places_have_an_answer(store: Store) -
     assert figures(store.db, one).as_json()["convergence"] == []
     texts = ["twelve", *["11"] * (len(chain.cuts) - 2), "12"]
     every = [answer(chain, cut, text) for cut, text in zip(chain.cuts, texts, strict=True)]
-    forced_answers.add(store.db, every[:-1])
-    forced_answers.add_evaluation(store.db, one.id, "m")
+    continuations.add_answers(store.db, every[:-1])
+    continuations.add_evaluation(store.db, one.id, "m")
     assert figures(store.db, one).convergence == ()
-    forced_answers.add(store.db, every[-1:])
-    forced_answers.add(store.db, [answer(chain, 0, "12", "other")])
+    continuations.add_answers(store.db, every[-1:])
+    continuations.add_answers(store.db, [answer(chain, 0, "12", "other")])
     [found] = figures(store.db, one).convergence
     assert (found.model, found.chains, found.incomplete) == ("base", 1, 0)
     assert (found.right.correct, found.overwritten.correct, found.lost.correct) == (1, 1, 0)
@@ -73,16 +73,16 @@ def test_figures_show_convergence_once_all_places_have_an_answer(store: Store) -
 def test_an_answer_that_cannot_be_verified_is_neither_right_nor_wrong(store: Store) -> None:
     [chain] = chains_of(store.db, evaluation(store))
     texts = ["12", "1" * 5000, *["11"] * (len(chain.cuts) - 2)]
-    forced_answers.add(store.db, [answer(chain, cut, text) for cut, text in zip(chain.cuts, texts, strict=True)])
+    continuations.add_answers(store.db, [answer(chain, cut, text) for cut, text in zip(chain.cuts, texts, strict=True)])
     [[found]] = judged(store.db, [chain])
     assert [one.right for one in found.points][:3] == [True, None, False] and found.overwritten == 1
 
 
 def test_an_evaluation_with_forced_answers_can_be_deleted(store: Store) -> None:
     one = evaluation(store)
-    forced_answers.add_evaluation(store.db, one.id, "m")
+    continuations.add_evaluation(store.db, one.id, "m")
     evaluations.remove(store.db, one.id)
-    assert forced_answers.models_of(store.db, one.id) == []
+    assert continuations.models_of(store.db, one.id) == []
 
 
 def test_variants_of_a_question_are_drawn_together(store: Store) -> None:
@@ -99,8 +99,8 @@ def test_variants_of_a_question_are_drawn_together(store: Store) -> None:
         )
     chains = chains_of(store.db, one)
     assert len(chains) == 4
-    forced_answers.add(store.db, [answer(chain, cut, "12") for chain in chains for cut in chain.cuts])
-    forced_answers.add_evaluation(store.db, one.id, "m")
+    continuations.add_answers(store.db, [answer(chain, cut, "12") for chain in chains for cut in chain.cuts])
+    continuations.add_evaluation(store.db, one.id, "m")
     [found] = of_evaluation(store.db, one)
     for interval in (found.after.interval, found.right.interval):
         assert interval is not None and "over 2 clusters" in interval.method
