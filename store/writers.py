@@ -20,12 +20,9 @@ class Writer(NamedTuple):
     start: int
     end: int
 
-    def as_item(self) -> dict[str, Any]:
-        return self._asdict()
-
 
 CHANGE = "»"
-"""The sign of the place where another model goes on."""
+"""The sign of a place where another model continues."""
 
 
 def changes(writers: Sequence[Writer], text: str) -> Iterator[tuple[int, str]]:
@@ -36,7 +33,7 @@ def changes(writers: Sequence[Writer], text: str) -> Iterator[tuple[int, str]]:
 
 
 def takes_over(model: str) -> str:
-    """Return what stands beside the sign."""
+    """Return the text next to the sign."""
     return f"{model} writes from here"
 
 
@@ -53,10 +50,15 @@ def written_by(parts: Sequence[tuple[str, str]]) -> tuple[str, tuple[Writer, ...
     return "".join(text for _, text in parts), tuple(spans)
 
 
+def as_meta(writers: Sequence[Writer]) -> dict[str, list[dict[str, Any]]]:
+    """Return the entry for the ``meta`` of a trace; empty unless several models wrote it."""
+    return {WRITERS: [one._asdict() for one in writers]} if len(writers) > 1 else {}
+
+
 def writers_of(meta: Mapping[str, Any], length: int) -> tuple[Writer, ...]:
     """Return who wrote what in a raw text of ``length`` code points; empty if one model wrote it, or nothing is known.
 
-    What is stored may come from a file that somebody else wrote: spans that do not cover the text are not believed.
+    The stored value may come from an imported file, so spans that do not cover the text are ignored.
     """
     stored = meta.get(WRITERS)
     if not isinstance(stored, list) or len(stored) < 2:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from o1lab.chains.answers import stated_at
+from o1lab.chains.answers import Answer, extract_answer, stated_at
 from o1lab.chains.marks import PLAIN, UNMARKED, Marks, at_start, first_of, folded, table
 
 Span = tuple[int, int]
@@ -21,7 +22,7 @@ _HEADING = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]*]*\s+|(?<=[.!?])(?=[A-Z][a-z])|(?<=[。！？])\s*|\n+")
 _LONGEST_SENTENCE = 1000
 _LONGEST_REST = 600
-"""Characters after the sentence with the answer; after more, the text goes on thinking."""
+"""Maximum number of characters after the sentence with the answer; before a longer rest, it is not a conclusion."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,18 @@ class ParsedResponse:
     def solution_of(self, raw: str) -> str:
         """Return the text of the solution, empty without one."""
         return raw[slice(*self.solution)] if self.solution else ""
+
+    def answer_of(self, raw: str) -> Answer | None:
+        """Return the final answer; None if the response has none."""
+        return extract_answer(self.solution_of(raw), self.thought_of(raw))
+
+    def fields(self, raw: str) -> dict[str, Any]:
+        """Return the fields of a trace with this text, by their names in ``store.records.NewTrace``."""
+        end = (len(raw), len(raw))
+        return {
+            "raw": raw, "thought": self.thought or (0, 0), "solution": self.solution or end,
+            "complete": self.complete, "format": self.format, "outside": self.outside,
+        }  # fmt: skip
 
 
 def parse(raw: str) -> ParsedResponse:

@@ -15,7 +15,7 @@ from o1lab.serve.registry import ModelRef
 from o1lab.text import visible
 from store import Store, branches, conversations, problems, traces
 from store.records import NewProblem, NewTrace
-from store.writers import WRITERS, Writer
+from store.writers import Writer, as_meta
 
 Synthesis = Literal["solver", "distilled", "unknown"]
 SOURCE = "chat"
@@ -60,24 +60,18 @@ def add_to_traces(
         "before": before,
     }
     writer = whole.spans[0].name if len(whole.spans) == 1 else ref.id
-    if len(whole.spans) > 1:
-        meta[WRITERS] = [Writer(span.name, span.start, span.end).as_item() for span in whole.spans]
+    meta |= as_meta([Writer(span.name, span.start, span.end) for span in whole.spans])
     problem = NewProblem(question, SOURCE, key=record.id)
     trace = NewTrace(
         problem.id,
         writer,
-        raw,
-        parsed.thought or (0, 0),
-        parsed.solution or (len(raw), len(raw)),
-        parsed.complete and is_complete(message),
-        parsed.format,
-        SOURCE,
+        source=SOURCE,
         key=message.id,
         synthesis=_synthesis(ref) if whole.writers <= {ref.id} else "unknown",
         tokens=None if message.settings.get("prefix") else message.output_tokens,  # those of the continuation alone
         meta=meta,
         context=tuple(asked) if len(asked) > 1 else (),
-        outside=parsed.outside,
+        **parsed.fields(raw) | {"complete": parsed.complete and is_complete(message)},
     )
     with store.explained(), store.db.atomic():
         if problems.find(store.db, question) is None:

@@ -195,20 +195,14 @@ def _key(one: Sum) -> str:
 
 def _chain(one: Sum, source: str, model: str, raw: str) -> tuple[NewTrace, str]:
     """Return a chain for a problem, as a teacher endpoint would return it, and the statement."""
-    parsed = parse.parse(raw)
     trace = NewTrace(
         problem_id=_problem(one, source).id,
         model=model,
-        raw=raw,
-        thought=parsed.thought or (0, 0),
-        solution=parsed.solution or (0, 0),
-        complete=parsed.complete,
-        format=parsed.format,
         source=source,
         key=_key(one),
         licence=LICENCE,
         synthesis="solver",
-        tokens=None,
+        **parse.parse(raw).fields(raw),
     )
     return trace, one.statement
 

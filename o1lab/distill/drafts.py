@@ -15,7 +15,6 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple
 
-from o1lab.chains.measures import measure
 from o1lab.chains.moves import MOVE_OF_LETTER, Move, MoveKind, segment
 from o1lab.chains.parse import join, parse
 from o1lab.errors import LabError, UsageError
@@ -67,8 +66,8 @@ class Draft:
     @property
     def answer(self) -> str | None:
         """The final answer, as a trace of this text would have it."""
-        parsed = parse(self.raw)
-        return measure(self.raw, parsed.thought or (0, 0), parsed.solution or (0, 0), complete=True).answer
+        found = parse(self.raw).answer_of(self.raw)
+        return found.text if found else None
 
     def moves(self) -> list[Move]:
         """Return a move for each line of the thought that is not empty, without gaps.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
+from o1lab.chains.measures import count_tokens
 from o1lab.config import load_config
 from o1lab.distill.items import count_unanswered, items
 from o1lab.distill.methods import make_method
-from o1lab.distill.runs import Checked, check
+from o1lab.distill.runs import check
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError
-from o1lab.inference.calls import Role
-from o1lab.inference.limits import RULE, Price, most_tokens, rough_tokens
+from o1lab.inference.limits import RULE, most_tokens, rough_tokens
 from o1lab.inference.models import price_of
 from o1lab.paths import Lab
 from store import Store, teacher_runs
@@ -67,7 +68,7 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
     checked = check(lab, settings, store)
     method = make_method(settings, checked.prompts)
     count, rule = _counter(lab)
-    prices = _prices(settings, checked)
+    prices = {role: price_of(model, settings.engine) for role, model in checked.models.items()}
     exact = counted = rough = calls = 0
     most_calls, most_input = dict.fromkeys(prices, 0), dict.fromkeys(prices, 0)
     with store.explained():
@@ -118,11 +119,6 @@ def estimate(lab: Lab, store: Store, settings: TeacherRunSettings) -> Estimate:
     )
 
 
-def _prices(settings: TeacherRunSettings, checked: Checked) -> dict[Role, Price]:
-    """Return the price of each role."""
-    return {role: price_of(model, settings.engine) for role, model in checked.models.items()}
-
-
 def _counter(lab: Lab) -> tuple[Callable[[str], int], str]:
     """Return a function that counts tokens, and its description: the tokenizer of the lab's base if available."""
     from o1lab.models import resolve_base, tokenizer_file
@@ -132,7 +128,4 @@ def _counter(lab: Lab) -> tuple[Callable[[str], int], str]:
         path = tokenizer_file(resolve_base(base, fetch=False))
     except O1LabError:
         return rough_tokens, RULE
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(path))
-    return lambda text: len(tokenizer.encode(text).ids), f"the tokenizer of {base}"
+    return partial(count_tokens, tokenizer_path=path), f"the tokenizer of {base}"

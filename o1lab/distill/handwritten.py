@@ -165,23 +165,11 @@ def record(
 
 def _trace(problem: Problem, raw: str, annotator: str, licence: str | None, draft: Draft | None) -> NewTrace:
     parsed = parse(raw)
-    thought = parsed.thought or (0, 0)
-    meta: dict[str, Any] = {"written_by": annotator}
-    if draft is not None and (packed := _own_moves(draft, raw[slice(*thought)])):
+    meta = {"written_by": annotator}
+    if draft is not None and (packed := _own_moves(draft, parsed.thought_of(raw))):
         meta[OWN_MOVES] = packed
     return NewTrace(
-        problem.id,
-        annotator,
-        raw,
-        thought,
-        parsed.solution or (len(raw), len(raw)),
-        parsed.complete,
-        parsed.format,
-        SOURCE,
-        licence=licence,
-        synthesis=SYNTHESIS,
-        meta=meta,
-        outside=parsed.outside,
+        problem.id, annotator, source=SOURCE, licence=licence, synthesis=SYNTHESIS, meta=meta, **parsed.fields(raw)
     )
 
 

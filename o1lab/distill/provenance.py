@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from o1lab.config import Config, load_config
 from o1lab.distill.markdown import inline
@@ -31,7 +32,7 @@ class AskedModel:
         url: the URL of an endpoint, without credentials.
         terms: the terms of use of an endpoint.
         licence: the licence of an endpoint's outputs.
-        publication: whether the terms allow publication, "allowed" or "forbidden"; None if nobody has said so.
+        publication: whether the terms allow publication, "allowed" or "forbidden"; None if it is not known.
         base: the base model of a checkpoint.
     """
 
@@ -94,7 +95,7 @@ def require_accepted_terms(
         unrecorded: also refuse what models without recorded terms wrote.
 
     Raises:
-        RefusedError: terms forbid publication, or nobody has said whether they do (code ``terms``).
+        RefusedError: terms forbid publication, or it is not known whether they do (code ``terms``).
     """
     if accepted:
         return
@@ -118,23 +119,20 @@ def _models_of_datasets(lab: Lab, store: Store, config: Config, names: Iterable[
 
 
 def _is_bound(config: Config, one: AskedModel | str, *, unrecorded: bool) -> bool:
-    """Return whether terms of use stand in the way of publishing what a model wrote."""
+    """Return whether terms of use forbid, or may forbid, publishing what a model wrote."""
     if isinstance(one, str):
         return unrecorded
     if one.source != "endpoint":
         return False
-    said = _publication(config, one)
-    return said == "forbidden" or (said is None and (unrecorded or bool(_terms(config, one))))
+    publication = _fact(config, one, "publication")
+    return publication == "forbidden" or (
+        publication is None and (unrecorded or _fact(config, one, "terms") is not None)
+    )
 
 
-def _publication(config: Config, one: AskedModel) -> str | None:
-    today = _today(config, one.name)
-    return one.publication or (today.publication if today is not None else None)
-
-
-def _terms(config: Config, one: AskedModel) -> str | None:
-    today = _today(config, one.name)
-    return one.terms or (today.terms if today is not None else None)
+def _fact(config: Config, one: AskedModel, name: Literal["publication", "terms"]) -> str | None:
+    """Return what was recorded when the run started, else what o1lab.toml says today."""
+    return getattr(one, name) or getattr(_today(config, one.name), name, None) or None
 
 
 def _models_of(lab: Lab, config: Config, run: TeacherRun) -> list[AskedModel | str]:
@@ -170,6 +168,6 @@ def _sentence(config: Config, one: AskedModel | str) -> str:
         terms = f"not recorded when the run started; o1lab.toml has today: {inline(today.terms)}"
     terms += {
         "allowed": ". They allow publication", "forbidden": ". They forbid publication",
-    }.get(_publication(config, one) or "", "")  # fmt: skip
+    }.get(_fact(config, one, "publication") or "", "")  # fmt: skip
     licence = f" Its outputs are under {inline(one.licence)}." if one.licence else ""
     return f"- {model} at {inline(one.url or 'an unknown URL')}: terms of use: {terms}.{licence}\n"

@@ -27,7 +27,7 @@ from store.connection import Store
 from store.records import Measured, NewTrace
 from store.teacher_runs import Outcome
 from store.trees import NewWalk
-from store.writers import WRITERS, written_by
+from store.writers import as_meta, written_by
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class TraceOrigin:
-    """What all traces of a run have in common."""
+    """The facts that all traces of a run share."""
 
     run_id: str
     method: Method
@@ -160,7 +160,7 @@ class ResultWriter:
         return [(outcome, measures[outcome.trace_id].verdict if outcome.trace_id else None) for outcome in outcomes]
 
     def _annotate(self, one: Conversation) -> None:
-        """Store what a judge says of a trace, as an annotation by the judge."""
+        """Store a judge's finding on a trace, as an annotation by the judge."""
         finding = one.draft.finding if one.draft else None
         if finding is not None and one.item.trace_id is not None:
             kind, value, span = finding
@@ -181,19 +181,14 @@ class ResultWriter:
         return NewTrace(
             draft.problem.id if draft.problem else one.item.problem_id,
             run.teacher.model,
-            draft.raw,
-            parsed.thought or (0, 0),
-            parsed.solution or (len(draft.raw), len(draft.raw)),
-            parsed.complete and draft.complete,
-            parsed.format,
-            run.source,
+            source=run.source,
             key=f"{one.item.id}/{one.sample}",
             licence=one.item.trace_licence or run.licence or one.item.licence,
             synthesis=run.synthesis,
             parent_id=draft.parent_id,
             tokens=_written(one) if run.method.counted else None,
             meta={**self._meta(one), **draft.meta, **self._writers(one.item, draft)},
-            outside=parsed.outside,
+            **parsed.fields(draft.raw) | {"complete": parsed.complete and draft.complete},
         )
 
     def _meta(self, one: Conversation) -> dict[str, Any]:
@@ -244,7 +239,7 @@ class ResultWriter:
         """Return who wrote what of a text that several models wrote."""
         begun_by = {"student": item.model} if item.model else {}
         _, writers = written_by([(begun_by.get(role) or self._origin.name(role), text) for role, text in draft.parts])
-        return {WRITERS: [writer.as_item() for writer in writers]} if len(writers) > 1 else {}
+        return as_meta(writers)
 
     def _outcome(self, one: Conversation, measured: Measured | None) -> Outcome:
         trace_id = measured.trace_id if measured else None

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from o1lab.chains.tree_walk import TreeRules
 from o1lab.distill.engines import ENGINES
 from o1lab.distill.method import METHODS, Method
+from o1lab.inference.calls import Role
 from o1lab.inference.settings import Engine, RequestSettings, StreamMode
 from o1lab.settings import Display
 
@@ -19,37 +20,33 @@ def method_names() -> tuple[str, ...]:
     return METHODS.names()
 
 
-def _known_method(name: str) -> str:
-    if name not in (names := method_names()):
-        raise ValueError(f"there is no method '{name}'; there are {', '.join(names)}")
-    return name
-
-
 def engine_names() -> tuple[str, ...]:
     """Return the names that ``engine`` accepts, plugins included."""
     return ENGINES.names()
 
 
-def _known_engine(name: str) -> str:
-    if name not in (names := engine_names()):
-        raise ValueError(f"there is no engine '{name}'; there are {', '.join(names)}")
-    return name
+def _known(noun: str, names: Callable[[], tuple[str, ...]]) -> AfterValidator:
+    """Return a validator that accepts registered names only."""
+
+    def check(name: str) -> str:
+        if name not in names():
+            raise ValueError(f"there is no {noun} '{name}'; there are {', '.join(names())}")
+        return name
+
+    return AfterValidator(check)
 
 
-MethodName = Annotated[str, AfterValidator(_known_method)]
-EngineName = Annotated[Engine, AfterValidator(_known_engine)]
+MethodName = Annotated[str, _known("method", method_names)]
+EngineName = Annotated[Engine, _known("engine", engine_names)]
 
 
 def _method(values: Mapping[str, object]) -> type[Method] | None:
     return METHODS.find(str(values.get("method")))
 
 
-def _has_critic(values: Mapping[str, object]) -> bool:
-    return (method := _method(values)) is not None and "critic" in method.roles
-
-
-def _has_student(values: Mapping[str, object]) -> bool:
-    return (method := _method(values)) is not None and "student" in method.roles
+def _calls(role: Role) -> Callable[[Mapping[str, object]], bool]:
+    """Return a function that says whether the method calls a model of this role."""
+    return lambda values: (method := _method(values)) is not None and role in method.roles
 
 
 def _asks_traces(values: Mapping[str, object]) -> bool:
@@ -79,10 +76,11 @@ class TeacherRunSettings(RequestSettings, TreeRules):
         description="Teacher: an endpoint of o1lab.toml, solver (no key, sums only) or a checkpoint RUN/STEP."
     )
     student: Annotated[
-        str | None, Display(empty="none", metavar="RUN", when=_has_student, names=("checkpoint", "base", "endpoint"))
+        str | None,
+        Display(empty="none", metavar="RUN", when=_calls("student"), names=("checkpoint", "base", "endpoint")),
     ] = Field(default=None, description="Student to rescue: a run (its last checkpoint), RUN/STEP or another model.")
-    critic: Annotated[str | None, Display(empty="the teacher itself", when=_has_critic, names=("endpoint",))] = Field(
-        default=None, description="Model that criticises in a debate."
+    critic: Annotated[str | None, Display(empty="the teacher itself", when=_calls("critic"), names=("endpoint",))] = (
+        Field(default=None, description="Model that criticises in a debate.")
     )
     rounds: Annotated[int, Display(when=_uses("rounds"))] = Field(
         default=6, ge=1, description="Maximum number of steps in a debate."

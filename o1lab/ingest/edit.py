@@ -59,11 +59,9 @@ def _edited(parent: TraceRow, raw: str, annotator: str, context: Context) -> New
     parsed = parse(raw)
     if parent.format == UNMARKED and parsed.format == PLAIN:
         parsed = split_unmarked(raw)
-    end = (len(raw), len(raw))
     return NewTrace(
-        parent.problem_id, parent.model, raw, parsed.thought or (0, 0), parsed.solution or end,
-        parsed.complete, parsed.format, parent.source, parent.key, parent.licence, SYNTHESIS, parent.id,
-        meta={"edited_by": annotator}, context=context, outside=parsed.outside,
+        parent.problem_id, parent.model, source=parent.source, key=parent.key, licence=parent.licence,
+        synthesis=SYNTHESIS, parent_id=parent.id, meta={"edited_by": annotator}, context=context, **parsed.fields(raw),
     )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def _provenance(row: DatasetRow) -> dict[str, Any]:
 
 def _writers(row: DatasetRow) -> dict[str, Any]:
     """Return who wrote what of a response that several models wrote."""
-    parts = {part: [one.as_item() for one in found] for part, found in row.writers.items()}
+    parts = {part: [one._asdict() for one in found] for part, found in row.writers.items()}
     return {"writers": parts} if parts else {}
 
 

@@ -187,22 +187,16 @@ class _Row:
         synthesis = synthesis or self.provenance.synthesis or response.synthesis
         if synthesis is None:
             synthesis = "distilled" if model != UNKNOWN else UNKNOWN
-        nothing = (len(response.raw), len(response.raw))
         return NewTrace(
             problem_id=problem_id,
             model=model,
-            raw=response.raw,
-            thought=parsed.thought or (0, 0),
-            solution=parsed.solution or nothing,
-            complete=parsed.complete and not response.cut_off,
-            format=parsed.format,
             source=self.provenance.source,
             key=self.key,
             licence=self.licence,
             synthesis=synthesis,
             meta={**meta, "turns": response.turns} if response.turns > 1 else meta,
             context=response.context,
-            outside=parsed.outside,
+            **parsed.fields(response.raw) | {"complete": parsed.complete and not response.cut_off},
         )
 
     def _first(self, role: str, choices: Sequence[str] = ()) -> str | None:

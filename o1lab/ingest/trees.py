@@ -21,7 +21,7 @@ from o1lab.chains.tree_walk import (
 )
 from o1lab.errors import LabError, NotFoundError
 from store import Store, problems, traces, trees
-from store.records import NewTrace, Problem
+from store.records import NewTrace
 from store.trees import NewTree, NewWalk, Tree
 
 _BATCH = 200
@@ -49,7 +49,7 @@ def walk_record(tree_id: str, walk: Walk, chain: TreeChain, written_by: str | No
 
 
 def tree_of(text: str) -> SearchTree:
-    """Return the tree whose nodes the lab keeps as this text.
+    """Return the tree whose nodes are stored as this text.
 
     Raises:
         ValueError: it is not JSON, or not a tree.
@@ -70,7 +70,7 @@ def load_tree(store: Store, tree_id: str) -> SearchTree:
 
 
 def walk_of_trace(store: Store, trace_id: str) -> tuple[Tree, Walk]:
-    """Return the tree and the walk that a trace, or the trace that it was edited or translated from, was made from.
+    """Return the tree and the walk that a trace, or one of its ancestors, was made from.
 
     Raises:
         NotFoundError: it was not made from a tree.
@@ -130,13 +130,8 @@ def _walked(
     problem = problems.resolve(store.db, one.problem_id)
     walk = walk_tree(load_tree(store, one.id), rules)
     chain = as_chain(walk, plain_reflections(walk, problem.statement))
-    return _trace(one, problem, chain, count(one, chain.raw)), problem.statement, walk_record(one.id, walk, chain)
-
-
-def _trace(tree: Tree, problem: Problem, chain: TreeChain, tokens: int | None) -> NewTrace:
-    parsed = parse(chain.raw)
-    return NewTrace(
-        problem.id, tree.model, chain.raw, parsed.thought or (0, 0),
-        parsed.solution or (len(chain.raw), len(chain.raw)), parsed.complete, parsed.format, tree.source, tree.key,
-        tree.licence, SYNTHESIS, tokens=tokens, outside=parsed.outside,
+    trace = NewTrace(
+        problem.id, one.model, source=one.source, key=one.key, licence=one.licence, synthesis=SYNTHESIS,
+        tokens=count(one, chain.raw), **parse(chain.raw).fields(chain.raw),
     )  # fmt: skip
+    return trace, problem.statement, walk_record(one.id, walk, chain)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from o1lab.chains.marks import pattern
-from o1lab.distill.method import Ask
+from o1lab.distill.method import Ask, Draft, Method, SourceItem
 from o1lab.inference.calls import Message, Role
 from o1lab.inference.thoughts import split
 
@@ -48,6 +49,24 @@ class Conversation:
         if not (answer := split(response)[1].strip()):
             raise GivenUp(f"a call returned an empty answer: call {turn}")
         return answer
+
+
+class ConversationMethod(Method):
+    """A method whose conversation has several calls and may be given up."""
+
+    @abstractmethod
+    async def converse(self, item: SourceItem, talk: Conversation) -> Draft:
+        """Run the conversation about ``item``.
+
+        Raises:
+            GivenUp: it ends without a trace.
+        """
+
+    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
+        try:
+            return await self.converse(item, Conversation(ask))
+        except GivenUp as end:
+            return Draft("", complete=False, rejected=end.reason)
 
 
 def has_marks(text: str) -> bool:

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Literal
 from o1lab.chains.language import language_of
 from o1lab.chains.parse import join
 from o1lab.chains.tree_walk import PLAIN_DOUBT
-from o1lab.distill.method import Ask, Draft, Method, Need, Plan, Planned, Prompts, SourceItem, method
-from o1lab.distill.methods.conversation import Conversation, GivenUp, last_object, without_marks
+from o1lab.distill.method import Draft, Need, Plan, Planned, Prompts, SourceItem, method
+from o1lab.distill.methods.conversation import Conversation, ConversationMethod, GivenUp, last_object, without_marks
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
 
@@ -52,7 +52,7 @@ class Verdict:
 
 
 @method("debate", order=40)
-class Debate(Method):
+class Debate(ConversationMethod):
     """Policy and critic alternate for at most ``settings.rounds`` steps, then the policy writes the solution."""
 
     synthesis = "multi-agent"
@@ -78,23 +78,19 @@ class Debate(Method):
         # In round i the policy sees 2i steps and doubts, the critic one step more; the solution sees all 2 * rounds.
         return Plan(calls, {"teacher": rounds * rounds + rounds, "critic": rounds * rounds})
 
-    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
-        talk, chain, verdicts = Conversation(ask), "", list[dict[str, Any]]()
-        try:
-            chain, agreed = await self._explore(item, talk, verdicts)
-            if not agreed:
-                reason = f"the critic did not believe the last of {self._rounds} steps"
-                return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, verdicts))
-            solution = without_marks(await talk.say(self._messages("solution", item, chain)))
-        except GivenUp as end:
-            return Draft("", complete=False, rejected=end.reason)
+    async def converse(self, item: SourceItem, talk: Conversation) -> Draft:
+        chain, verdicts = await self._explore(item, talk)
+        if verdicts[-1]["decision"] == "backtrack":
+            reason = f"the critic did not believe the last of {self._rounds} steps"
+            return Draft(f"<think>\n{chain}", complete=False, rejected=reason, meta=self._meta(talk, verdicts))
+        solution = without_marks(await talk.say(self._messages("solution", item, chain)))
         return Draft(join(chain, solution), complete=True, meta=self._meta(talk, verdicts))
 
-    async def _explore(self, item: SourceItem, talk: Conversation, verdicts: list[dict[str, Any]]) -> tuple[str, bool]:
-        """Return the thought, and whether a solution may follow; append the verdict on each step to ``verdicts``."""
+    async def _explore(self, item: SourceItem, talk: Conversation) -> tuple[str, list[dict[str, Any]]]:
+        """Return the thought, and the verdict on each step."""
         language: Literal["zh", "en"] = "zh" if language_of(item.statement) == "zh" else "en"
         chain: list[str] = []
-        verdict = Verdict("go on")
+        verdicts: list[dict[str, Any]] = []
         for _ in range(self._rounds):
             step = without_marks(await talk.say(self._messages("policy", item, "\n\n".join(chain))))
             if not step:
@@ -107,7 +103,7 @@ class Debate(Method):
                 chain.append(doubt(verdict.reason, language))
             if verdict.decision == "done":
                 break
-        return "\n\n".join(chain), verdict.decision != "backtrack"
+        return "\n\n".join(chain), verdicts
 
     def _messages(self, role: str, item: SourceItem, thought: str, step: str = "") -> list[Message]:
         return self.prompts[role].fill({"statement": item.statement, "thought": thought or _NOTHING_YET, "step": step})

@@ -1,7 +1,7 @@
 """Judging steps: a model names the first wrong move of a trace, which becomes an annotation of the trace.
 
 It makes no trace, so it is not a synthesis method. As a teacher run it is journalled, resumed and limited by a budget
-like every other one. The chain was written by another model and may contain instructions to the judge: it stands
+like every other one. The chain was written by another model and may contain instructions to the judge, so it is put
 between markers with a digest of the text, which its author could not know.
 """
 
@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-from o1lab.distill.method import Ask, Draft, Finding, Method, Need, Plan, Planned, SourceItem, method
-from o1lab.distill.methods.conversation import Conversation, GivenUp, last_object
+from o1lab.distill.method import Draft, Finding, Need, Plan, Planned, SourceItem, method
+from o1lab.distill.methods.conversation import Conversation, ConversationMethod, GivenUp, last_object
 from o1lab.inference.calls import Message
 from o1lab.text import one_line, visible
 from store.wrong_steps import NONE
@@ -27,7 +27,7 @@ _AGAIN = (
 
 
 @method("judge-steps", order=90)
-class JudgeSteps(Method):
+class JudgeSteps(ConversationMethod):
     """One conversation per trace. A reply that cannot be parsed is asked for once more; no verdict is guessed."""
 
     synthesis = ""
@@ -39,22 +39,17 @@ class JudgeSteps(Method):
     def plan(self, item: SourceItem) -> Plan:
         return Plan([Planned(self._messages(item), most=2)], {"teacher": 1}) if item.moves else Plan([])
 
-    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
-        talk = Conversation(ask)
+    async def converse(self, item: SourceItem, talk: Conversation) -> Draft:
         if not item.moves:
-            return Draft("", complete=False, rejected="the trace is empty: it has no moves to judge")
+            raise GivenUp("the trace is empty: it has no moves to judge")
         messages, reply = self._messages(item), ""
-        try:
-            for _ in range(2):
-                reply = await talk.say(messages)
-                if (step := read_step(reply, len(item.moves))) is not None:
-                    return Draft("", complete=True, finding=_finding(item, step))
-                echo = visible(reply[-_READ:])
-                messages = [*messages, {"role": "assistant", "content": echo}, {"role": "user", "content": _AGAIN}]
-        except GivenUp as end:
-            return Draft("", complete=False, rejected=end.reason)
-        reason = f"the judge gave no readable verdict, twice: {one_line(reply, 80)}"
-        return Draft("", complete=False, rejected=reason)
+        for _ in range(2):
+            reply = await talk.say(messages)
+            if (step := read_step(reply, len(item.moves))) is not None:
+                return Draft("", complete=True, finding=_finding(item, step))
+            echo = visible(reply[-_READ:])
+            messages = [*messages, {"role": "assistant", "content": echo}, {"role": "user", "content": _AGAIN}]
+        raise GivenUp(f"the judge gave no readable verdict, twice: {one_line(reply, 80)}")
 
     def _messages(self, item: SourceItem) -> list[Message]:
         # Lines of a step are indented, so that no text of the chain looks like the number of a step.

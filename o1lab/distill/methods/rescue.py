@@ -1,4 +1,4 @@
-"""Rescue: a student answers; where it fails, the teacher goes on from the student's own thought until it is right.
+"""Rescue: a student answers; where it fails, the teacher continues the student's own thought until it is right.
 
 The student's thought is cut at a boundary between two moves. The teacher continues the text up to there; if its answer
 is wrong, it gets a shorter beginning. So the part of the student that is kept is the longest one, of those that are
@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
-from o1lab.chains.answers import extract_answer
 from o1lab.chains.measures import read_text
 from o1lab.chains.moves import Move, segment
 from o1lab.chains.parse import parse
@@ -25,7 +24,7 @@ SOLVED = "the student solves it"
 
 
 class Begun(NamedTuple):
-    """The text of a student: what stands before its moves, the text that has them, and the moves."""
+    """The text of a student: the mark before its moves, the text that has them, and the moves."""
 
     opened: str
     read: str
@@ -56,7 +55,7 @@ class Rescue(Method):
 
     synthesis = "rescued"
     verified = True
-    requires: ClassVar[tuple[str, ...]] = ("answer",)  # the verdicts decide who goes on
+    requires: ClassVar[tuple[str, ...]] = ("answer",)  # the verdicts decide whether the teacher continues
     roles: ClassVar[tuple[Role, ...]] = ("teacher", "student")
     continues = ("teacher",)
     counted = False
@@ -123,8 +122,7 @@ class Rescue(Method):
 
     async def _judged(self, item: SourceItem, raw: str) -> tuple[str | None, Verdict]:
         """Return the final answer of a response, and the verdict on it."""
-        parsed = parse(raw)
-        found = extract_answer(parsed.solution_of(raw), parsed.thought_of(raw))
+        found = parse(raw).answer_of(raw)
         answer = found.text if found else None
         return answer, await asyncio.wrap_future(self.verifier.ask(item.gold, answer))
 
@@ -136,7 +134,7 @@ class Rescue(Method):
 class RescueTraces(Rescue):
     """The same for wrong answers that the lab has as traces; the student is not asked.
 
-    Where persons or judges name the first wrong step, the teacher goes on from the move before it.
+    If an annotator or judge names the first wrong step, the teacher continues from the move before it.
     """
 
     source = "traces"
@@ -161,7 +159,7 @@ class RescueTraces(Rescue):
 
 
 def tries_before(item: SourceItem) -> list[int]:
-    """Return how many moves of a trace the teacher gets: first those before the first one that somebody calls wrong."""
+    """Return how many moves of a trace the teacher gets, in the order of the tries: first those before a wrong move."""
     usual = boundaries(len(item.moves))
     if item.wrong_at is None:
         return usual

@@ -14,24 +14,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
-from o1lab.chains.answers import How, extract_answer
+from o1lab.chains.answers import How
 from o1lab.chains.language import language_of, mixed_language
 from o1lab.chains.moves import segment
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
-from o1lab.distill.method import (
-    Ask,
-    Draft,
-    Method,
-    Need,
-    Plan,
-    Planned,
-    Prompts,
-    SourceItem,
-    method,
-    translation_source,
-)
-from o1lab.distill.methods.conversation import Conversation, GivenUp, has_marks
+from o1lab.distill.method import Draft, Need, Plan, Planned, Prompts, SourceItem, method, translation_source
+from o1lab.distill.methods.conversation import Conversation, ConversationMethod, GivenUp, has_marks
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.inference.calls import Message
 from o1lab.text import one_line
@@ -52,7 +41,7 @@ _KEPT_PARAGRAPHS = 2 / 3
 
 
 @method("translate", order=30)
-class Translate(Method):
+class Translate(ConversationMethod):
     """One conversation per trace; the result is a trace of a translated problem, with the original as its parent."""
 
     synthesis = "translated"
@@ -88,13 +77,7 @@ class Translate(Method):
         calls = [Planned(messages, most=2) for messages in requests]
         return Plan(calls, {"teacher": 2 * len(parts) + len(requests)})
 
-    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
-        try:
-            return await self._translate(item, Conversation(ask))
-        except GivenUp as end:
-            return Draft("", complete=False, rejected=end.reason, parent_id=item.trace_id)
-
-    async def _translate(self, item: SourceItem, talk: Conversation) -> Draft:
+    async def converse(self, item: SourceItem, talk: Conversation) -> Draft:
         if language_of(item.raw) == self._language:
             raise GivenUp(f"it is in {LANGUAGES[self._language]} already")
         statement = await self._statement(item, talk)
@@ -170,8 +153,7 @@ class Translate(Method):
         before, after = parse(item.raw), parse(raw)
         if (before.format, before.complete) != (after.format, after.complete):
             raise GivenUp("the thought marks did not survive the translation")
-        old = extract_answer(before.solution_of(item.raw), before.thought_of(item.raw))
-        new = extract_answer(after.solution_of(raw), after.thought_of(raw))
+        old, new = before.answer_of(item.raw), after.answer_of(raw)
         if old is not None and old.how is How.BOXED and (new is None or new.text != old.text):
             raise GivenUp("the boxed answer differs after the translation")
         words = "\n\n".join([statement, after.thought_of(raw), after.solution_of(raw)])

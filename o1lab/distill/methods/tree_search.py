@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from o1lab.chains.tree_walk import METHOD, SYNTHESIS, TreeRules, Walk, as_chain, thought_before, walk_tree
-from o1lab.distill.method import Ask, Draft, Method, Need, Plan, Planned, SourceItem, method
-from o1lab.distill.methods.conversation import Conversation, GivenUp, without_marks
+from o1lab.distill.method import Draft, Need, Plan, Planned, SourceItem, method
+from o1lab.distill.methods.conversation import Conversation, ConversationMethod, GivenUp, without_marks
 from o1lab.errors import LabError
 from o1lab.inference.calls import Message
 from o1lab.ingest.trees import tree_of, walk_record
 
 
 @method(METHOD, order=45)
-class TreeSearch(Method):
+class TreeSearch(ConversationMethod):
     """One call at each dead end of the walk; the answer of the tree's leaf must match the gold answer."""
 
     synthesis = SYNTHESIS
@@ -38,27 +38,20 @@ class TreeSearch(Method):
         calls = [Planned(self._messages(item, walk, number, blank)) for number in ends]
         return Plan(calls, {"teacher": sum(ends)})
 
-    async def respond(self, item: SourceItem, sample: int, ask: Ask) -> Draft:
-        talk, walk = Conversation(ask), self._walk(item)
+    async def converse(self, item: SourceItem, talk: Conversation) -> Draft:
+        walk = self._walk(item)
         if not walk.dead_ends:
-            return Draft("", complete=False, rejected="the walk has no dead end, so there is no reflection to write")
-        try:
-            reflections = await self._reflections(item, walk, talk)
-        except GivenUp as end:
-            return Draft("", complete=False, rejected=end.reason)
+            raise GivenUp("the walk has no dead end, so there is no reflection to write")
+        reflections: list[str] = []
+        for number in range(len(walk.dead_ends)):
+            text = without_marks(await talk.say(self._messages(item, walk, number, reflections)))
+            if not text:
+                raise GivenUp(f"a reflection has no text apart from think marks: call {number}")
+            reflections.append(text)
         chain = as_chain(walk, reflections)
         record = walk_record(str(item.tree_id), walk, chain, written_by="teacher")
         meta: dict[str, Any] = {"call_keys": talk.keys, "tree": item.tree_id, "turns_back": len(reflections)}
         return Draft(chain.raw, complete=True, meta=meta, walk=record)
-
-    async def _reflections(self, item: SourceItem, walk: Walk, talk: Conversation) -> list[str]:
-        found: list[str] = []
-        for number in range(len(walk.dead_ends)):
-            text = without_marks(await talk.say(self._messages(item, walk, number, found)))
-            if not text:
-                raise GivenUp(f"a reflection has no text apart from think marks: call {number}")
-            found.append(text)
-        return found
 
     def _walk(self, item: SourceItem) -> Walk:
         try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.writers import WRITERS, Writer, changes, inside, writers_of, written_by
+from store.writers import WRITERS, Writer, as_meta, changes, inside, writers_of, written_by
 
 
 def test_parts_become_spans_that_cover_the_text() -> None:
@@ -18,7 +18,7 @@ def test_parts_become_spans_that_cover_the_text() -> None:
 
 def test_the_spans_of_a_trace_are_read_again() -> None:
     _, spans = written_by([("a", "12345"), ("b", "678")])
-    assert writers_of({WRITERS: [one.as_item() for one in spans]}, 8) == spans
+    assert writers_of(as_meta(spans), 8) == spans
 
 
 @pytest.mark.parametrize(
