@@ -117,13 +117,11 @@ def extract_answer(solution: str, thought: str = "") -> Answer | None:
 
 def stated_at(text: str) -> int | None:
     """Return where a text that thinks aloud begins to state its final answer, or boxes it; None if it does not."""
-    boxes = _boxes(text)
-    while boxes and _DISCARDED.match(text, boxes[-1].end):
-        boxes.pop()
+    boxes = _boxes(text, thinking=True)
     heads = [
         head.start() + len(head.group()) - len(head.group().lstrip())
-        for head in list(_STATED.finditer(text))[-_MOST_STATED:]
-        if not _SUPPOSED.search(text[max(0, head.start() - 60) : head.start()]) and text[head.end() :].strip()
+        for head in _last_heads(text)
+        if text[head.end() :].strip()
     ]
     return max([*(box.start for box in boxes[-1:]), *heads[-1:]], default=None)
 
@@ -155,9 +153,7 @@ def _tagged(text: str) -> str | None:
 
 def _boxed(text: str, *, thinking: bool = False) -> Answer | None:
     """Return the content of the last box (of nested ones, the inner), or of several that together answer."""
-    boxes = _boxes(text)
-    while thinking and boxes and _DISCARDED.match(text, boxes[-1].end):
-        boxes.pop()
+    boxes = _boxes(text, thinking=thinking)
     if not boxes:
         return None
     together = [text[boxes[-1].inner : boxes[-1].inner_end].strip()]
@@ -170,8 +166,8 @@ def _boxed(text: str, *, thinking: bool = False) -> Answer | None:
     return Answer(", ".join(together) if len(set(together)) > 1 else together[-1], How.BOXED)
 
 
-def _boxes(text: str) -> list[_Box]:
-    """Return the closed, non-empty boxes that contain no other box, in order."""
+def _boxes(text: str, *, thinking: bool = False) -> list[_Box]:
+    """Return the closed, non-empty boxes that contain no other box, in order; if ``thinking``, none discarded last."""
     first = min((at for mark in ("\\boxed", "\\fbox") if (at := text.find(mark)) >= 0), default=-1)
     if first < 0:
         return []
@@ -193,6 +189,8 @@ def _boxes(text: str) -> list[_Box]:
                 and text[opened[1] : match.start()].strip()
             ):
                 found.append(_Box(*opened, match.start(), match.end()))
+    while thinking and found and _DISCARDED.match(text, found[-1].end):
+        found.pop()
     return found
 
 
@@ -203,6 +201,14 @@ _BEFORE_CHOICE = {
     "choice": ("correct", "right", "best"),
     "选": ("故", "应", "因此", "所以", "正确"),
 }
+
+
+def _last_heads(text: str) -> list[re.Match[str]]:
+    """Return the last matches of ``_STATED``, without those that only suppose an answer."""
+    return [
+        head for head in _heads(text)[-_MOST_STATED:]
+        if not _SUPPOSED.search(text[max(0, head.start() - 60) : head.start()])
+    ]  # fmt: skip
 
 
 def _heads(text: str) -> list[re.Match[str]]:
@@ -247,10 +253,7 @@ def _skipped(text: str, at: int, skip: Callable[[str], bool]) -> int:
 
 
 def _stated(text: str) -> Answer | None:
-    heads = _heads(text)
-    for head in reversed(heads[-_MOST_STATED:]):
-        if _SUPPOSED.search(text[max(0, head.start() - 60) : head.start()]):
-            continue
+    for head in reversed(_last_heads(text)):
         words = text[head.end() : head.end() + _LONGEST_STATED]
         if _BULLET.match(words):
             continue

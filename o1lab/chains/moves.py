@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -261,7 +262,7 @@ def sentences(thought: str) -> list[Sentence]:
     found: list[Sentence] = []
     current = MoveKind.UNDERSTAND
     for index, (start, opening) in enumerate(opened):
-        current = phrases.get(index, opening) or current  # without a cue, it goes on with the move before it
+        current = phrases.get(index, opening) or current  # without a cue, the move before continues
         cued = current in _CUED and opening is current and text[start - 1 : start] == "\n"
         found.append(Sentence(start, current, cued))
     return found
@@ -297,10 +298,17 @@ def cut(moves: Sequence[Move], spans: Iterable[tuple[int, int]]) -> list[Move]:
         inside = _within(moves, start, end)
         if start < at or not inside or inside[-1].end != end:
             continue
-        kind = max(inside, key=lambda move: sum(one.end - one.start for one in inside if one.kind is move.kind)).kind
-        found += [*_within(moves, at, start), Move(kind, start, end)]
+        found += [*_within(moves, at, start), Move(kind_within(moves, (start, end)), start, end)]
         at = end
     return [*found, *_within(moves, at, moves[-1].end)] if moves else []
+
+
+def kind_within(moves: Sequence[Move], span: tuple[int, int]) -> MoveKind:
+    """Return the kind of most characters of a span."""
+    shares: Counter[MoveKind] = Counter()
+    for move in _within(moves, *span):
+        shares[move.kind] += move.end - move.start
+    return shares.most_common(1)[0][0]
 
 
 def _within(moves: Iterable[Move], start: int, end: int) -> list[Move]:

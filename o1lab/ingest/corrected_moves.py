@@ -1,15 +1,15 @@
-"""What persons said of the kinds of moves, for measuring the schemes and for training a classifier."""
+"""Chains with corrected kinds of moves, for measuring the schemes and for training a classifier."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from o1lab.chains.measures import read_text
 from o1lab.chains.move_training import TAG_TO_MOVE, Example, example
-from o1lab.chains.moves import Move, MoveKind
+from o1lab.chains.moves import MoveKind
 from o1lab.errors import LabError, UsageError
 from o1lab.text import one_line
 from store import annotations as annotation_log
@@ -19,13 +19,13 @@ from store.sqlite import Database
 
 
 class Corrected(NamedTuple):
-    """A chain of which persons corrected or confirmed moves.
+    """A chain whose moves were corrected or confirmed by people.
 
     Attributes:
         trace_id: the trace.
         problem_id: its problem.
         text: what the spans are offsets into.
-        kinds: the kind of each span, as the latest of the persons said.
+        kinds: the kind of each span, by its latest correction.
     """
 
     trace_id: str
@@ -43,8 +43,8 @@ def every_corrected(db: Database) -> Iterator[Corrected]:
     for trace_id in corrections.corrected_traces(db):
         row, text = traces.get(db, trace_id), traces.text(db, trace_id)
         shown = read_text(text.thought, text.solution)
-        said = corrections.latest(annotation_log.of_trace(db, trace_id))
-        kinds = {span: _kind(trace_id, record.value) for span, record in said.items() if span[1] <= len(shown)}
+        latest = corrections.latest(annotation_log.of_trace(db, trace_id))
+        kinds = {span: _kind(trace_id, record.value) for span, record in latest.items() if span[1] <= len(shown)}
         if kinds:
             yield Corrected(trace_id, row.problem_id, shown, kinds)
 
@@ -54,19 +54,9 @@ def _kind(trace_id: str, name: str) -> MoveKind:
         return MoveKind(name)
     except ValueError as error:
         raise LabError(
-            f"A move of trace {trace_id} was corrected to '{one_line(name, 40)}', which is no kind of move.",
+            f"A move of trace {trace_id} was corrected to '{one_line(name, 40)}', which is not a kind of move.",
             "Correct this move again in the reader, or use the version of o1lab that wrote it.",
         ) from error
-
-
-def kind_within(moves: Sequence[Move], span: Span) -> MoveKind:
-    """Return the kind of most characters of a span."""
-    shares: dict[MoveKind, int] = {}
-    for move in moves:
-        inside = min(move.end, span[1]) - max(move.start, span[0])
-        if inside > 0:
-            shares[move.kind] = shares.get(move.kind, 0) + inside
-    return max(shares, key=lambda kind: shares[kind])
 
 
 def examples_of(db: Database) -> list[tuple[str, Example]]:
@@ -89,23 +79,19 @@ def read_tagged(path: Path) -> list[tuple[str, Example]]:
     Raises:
         UsageError: the file cannot be read or has other rows.
     """
-    found = []
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    found.append(_tagged_in(path, number, line))
+            return [_tagged_in(path, number, line) for number, line in enumerate(file, 1) if line.strip()]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", "") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8.", "Save it as UTF-8.") from error
-    return found
 
 
 def _tagged_in(path: Path, number: int, line: str) -> tuple[str, Example]:
     try:
         return _tagged(json.loads(line), number)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"Line {number} of {path} is not a tagged chain: {one_line(str(error), 80)}.",
             "A row has a thought, and sentences with text and tag, such as plan or plan_generation.",

@@ -6,7 +6,7 @@ r"""Read an answer as what it is: a number with its unit, an option, words, a li
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 
 from o1lab.chains.equality import arithmetic, regions, units, written
@@ -230,17 +230,13 @@ def parts(text: str, *, grouped: bool = True) -> list[str]:
 
 def _outside(text: str, sign: str) -> list[str]:
     """Split at a sign outside brackets."""
-    return list(_pieces(text, sign))
-
-
-def _pieces(text: str, sign: str) -> Iterator[str]:
-    depth = start = 0
+    found, depth, start = [], 0, 0
     for at, character in enumerate(text):
         depth += (character in "([{❴⟦") - (character in ")]}❵⟧")
         if character == sign and depth == 0:
-            yield text[start:at].strip()
+            found.append(text[start:at].strip())
             start = at + 1
-    yield text[start:].strip()
+    return [*found, text[start:].strip()]
 
 
 def _region(text: str, again: _Again) -> Value | None:

@@ -1,7 +1,4 @@
-"""Units after a number: find them, write them in one form, and compare them.
-
-Finding and comparing equal texts is done here; pint converts units that differ, in the verifying process only.
-"""
+"""Units after a number: find them, write them in one form, and convert them (with pint, in the verifying process)."""
 
 from __future__ import annotations
 
@@ -70,7 +67,7 @@ def split(text: str, *, loose: bool = False) -> tuple[str, str] | None:
     if (prefixed := _PREFIX.fullmatch(text)) is not None:
         value, unit = f"{prefixed['sign']}{prefixed['value']}", _CURRENCY[prefixed["symbol"]]
         more = split(value, loose=loose)
-        if more is None or _scaled(more[1])[1] not in {"", unit}:
+        if more is None or canonical(more[1])[1] not in {"", unit}:
             return (value, unit) if more is None else (more[0], unit)
         return more[0], f"{more[1]} {unit}"
     found = _TAIL.fullmatch(text) if len(text) <= _LONGEST else None
@@ -101,10 +98,6 @@ def _credible(unit: str, loose: bool) -> bool:
 @lru_cache(maxsize=2048)
 def canonical(unit: str) -> tuple[int, str]:
     """Return the number that a unit multiplies with (``million people``: 1,000,000) and the unit in one form."""
-    return _scaled(unit)
-
-
-def _scaled(unit: str) -> tuple[int, str]:
     if unit.strip("⟦⟧ .") == "in":
         return 1, "inch"
     scale, under, next_power = 1, False, 1
@@ -166,13 +159,6 @@ def _singular(word: str) -> str:
 
 def _noun(part: str) -> str:
     return part.partition("**")[0]
-
-
-def same(one: str, other: str) -> bool | None:
-    """Return whether two canonical units are the same; None if only pint can tell."""
-    if one == other or not one or not other:
-        return True
-    return None
 
 
 @lru_cache(maxsize=1)

@@ -56,25 +56,30 @@ def _plain(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Res
     return [Run("", at, argument.start), *inner, Run("", argument.stop, argument.after, "close")], argument.after
 
 
-def _operator(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
-    argument = formula.argument(after, end)
-    if argument is None:
-        return None
-    text = drawn(formula.part(argument.start, argument.stop))
-    return [Run(text, at, argument.after, "function")], argument.after
+def _with_argument(handle: Callable[[FormulaReader, str, int, Argument], list[Run]]) -> Handler:
+    """Return the handler of commands with one argument; ``handle`` returns their runs, given that argument."""
+
+    def handler(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
+        argument = formula.argument(after, end)
+        return None if argument is None else (handle(formula, name, at, argument), argument.after)
+
+    return handler
 
 
-def _text(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
-    argument = formula.argument(after, end)
-    if argument is None:
-        return None
+@_with_argument
+def _operator(formula: FormulaReader, _: str, at: int, argument: Argument) -> list[Run]:
+    return [Run(drawn(formula.part(argument.start, argument.stop)), at, argument.after, "function")]
+
+
+@_with_argument
+def _text(formula: FormulaReader, name: str, at: int, argument: Argument) -> list[Run]:
     look: Look | None = "strong" if name in known.STRONG else "emphasis" if name in known.EMPHASIS else None
     if name in known.TEXT or name in ("textbf", *known.EMPHASIS):
         inner = _words(formula, argument.start, argument.stop)
     else:
         inner = formula.sequence(argument.start, argument.stop)
     inner = [run._replace(look=run.look or look) for run in inner]
-    return [Run("", at, argument.start), *inner, Run("", argument.stop, argument.after, "close")], argument.after
+    return [Run("", at, argument.start), *inner, Run("", argument.stop, argument.after, "close")]
 
 
 def _words(formula: FormulaReader, at: int, end: int) -> list[Run]:
@@ -164,25 +169,21 @@ def _accent(formula: FormulaReader, name: str, at: int, after: int, end: int) ->
     return [Run(text, at, argument.after)], argument.after
 
 
-def _alphabet(formula: FormulaReader, name: str, at: int, after: int, end: int) -> Result:
-    argument = formula.argument(after, end)
-    if argument is None:
-        return None
+@_with_argument
+def _alphabet(formula: FormulaReader, name: str, at: int, argument: Argument) -> list[Run]:
     text = drawn(formula.part(argument.start, argument.stop))
-    return [Run("".join(known.letter_in(name, char) for char in text), at, argument.after)], argument.after
+    return [Run("".join(known.letter_in(name, char) for char in text), at, argument.after)]
 
 
 def _around(before: str, behind: str, look: Look | None = None) -> Handler:
-    def handle(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
-        argument = formula.argument(after, end)
-        if argument is None:
-            return None
+    @_with_argument
+    def handle(formula: FormulaReader, _: str, at: int, argument: Argument) -> list[Run]:
         inner = [run._replace(look=run.look or look) for run in formula.part(argument.start, argument.stop)]
         return [
             Run(before, at, argument.start, "done", look),
             *inner,
             Run(behind, argument.stop, argument.after, "done", look),
-        ], argument.after
+        ]
 
     return handle
 
@@ -215,12 +216,10 @@ def _colored(formula: FormulaReader, _: str, at: int, after: int, end: int) -> R
     return _plain(formula, "", at, color.after, end) if color else None
 
 
-def _phantom(formula: FormulaReader, _: str, at: int, after: int, end: int) -> Result:
-    argument = formula.argument(after, end)
-    if argument is None:
-        return None
+@_with_argument
+def _phantom(formula: FormulaReader, _: str, at: int, argument: Argument) -> list[Run]:
     text = " " * len(drawn(formula.part(argument.start, argument.stop)))
-    return [Run(text, at, argument.after, "grid-cell")], argument.after
+    return [Run(text, at, argument.after, "grid-cell")]
 
 
 def _line_break(formula: FormulaReader, _: str, at: int, after: int, __: int) -> Result:

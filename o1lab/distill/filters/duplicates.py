@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from o1lab.chains.verify import settle
-from o1lab.distill.filters.rule import Check, Fetch, Finding, Pool, named, pool_rule
+from o1lab.distill.filters.rule import Check, Fetch, Finding, Pool, batched, named, pool_rule
 from o1lab.distill.filters.words import jaccard, words_of
 from store.records import Problem
 
@@ -113,12 +113,9 @@ class Signatures:
 
     def _near(self, pairs: Sequence[tuple[int, int]], fetch: Fetch) -> Iterator[tuple[int, int]]:
         """Yield the candidate pairs that are near-duplicates when compared word by word."""
-        for some in _batches(pairs, 200):
-            problems = self._fetched({at for pair in some for at in pair}, fetch)
-            for first, second in some:
-                one, other = problems.get(first), problems.get(second)
-                if one and other and _shared(one, other) >= NEAR and not _contradict(one, other):
-                    yield first, second
+        for first, one, second, other in self._fetched(pairs, fetch):
+            if _shared(one, other) >= NEAR and not _contradict(one, other):
+                yield first, second
 
     def _twins_of(self, clusters: _Clusters, fetch: Fetch) -> dict[str, Twin]:
         twins: dict[str, Twin] = {}
@@ -132,17 +129,18 @@ class Signatures:
                     twins[self._id(at)] = Twin(self._id(stays), None)
                 else:
                     pairs.append((at, stays))
-        for some in _batches(pairs, 200):
-            problems = self._fetched({at for pair in some for at in pair}, fetch)
-            for at, stays in some:
-                if at in problems and stays in problems:
-                    shared = _shared(problems[at], problems[stays])
-                    twins[self._id(at)] = Twin(self._id(stays), shared)
+        for at, one, stays, other in self._fetched(pairs, fetch):
+            twins[self._id(at)] = Twin(self._id(stays), _shared(one, other))
         return twins
 
-    def _fetched(self, places: Iterable[int], fetch: Fetch) -> dict[int, Problem]:
-        wanted = {self._id(at): at for at in places}
-        return {wanted[problem.id]: problem for problem in fetch(list(wanted))}
+    def _fetched(self, pairs: Sequence[tuple[int, int]], fetch: Fetch) -> Iterator[tuple[int, Problem, int, Problem]]:
+        """Yield the pairs with their problems, those that still exist, loading some at a time."""
+        for some in batched(pairs, 200):
+            problems = {problem.id: problem for problem in fetch(list({self._id(at) for pair in some for at in pair}))}
+            for first, second in some:
+                one, other = problems.get(self._id(first)), problems.get(self._id(second))
+                if one is not None and other is not None:
+                    yield first, one, second, other
 
     def _id(self, at: int) -> str:
         return f"{self._ids[at]:016x}"
@@ -209,11 +207,6 @@ def _contradict(one: Problem, other: Problem) -> bool:
         return False
     verdict = settle(one.answer, other.answer)
     return verdict is not None and verdict.status == "incorrect"
-
-
-def _batches(items: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def _hash64(text: str) -> int:

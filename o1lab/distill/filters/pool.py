@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TypeVar
 
-from o1lab.distill.filters.rule import RULES, AnyRule, Check, Rule
+from o1lab.distill.filters.rule import RULES, AnyRule, Check, Rule, batched
 from o1lab.errors import UsageError
 from store import exclusions, problems
 from store.exclusions import Exclusion, RuleRun
@@ -94,14 +93,14 @@ def filter_pool(
     total = problems.count(db, query)
     found: Counter[str] = Counter()
     looked = left_out = 0
-    for batch in _batched(problems.select(db, query, batch=BATCH), BATCH):
+    for batch in batched(problems.select(db, query, batch=BATCH), BATCH):
         findings = [finding for problem in batch for finding in _findings(problem, checks)]
         hit = {finding.problem_id for finding in findings}
         found.update(finding.rule for finding in findings)
-        beside = exclusions.standing(db, (problem.id for problem in batch), apart_from=names)
+        standing = exclusions.standing(db, (problem.id for problem in batch), apart_from=names)
         left_out += sum(
             one.ruling == "exclude" or (one.ruling != "keep" and (one.other_rules or identity in hit))
-            for identity, one in beside.items()
+            for identity, one in standing.items()
         )
         if not dry_run:
             exclusions.record(db, [problem.id for problem in batch], names, findings)
@@ -145,7 +144,7 @@ class _Pool:
 
 def _tested(db: Database, tested: Iterable[tuple[str, str, str]]) -> Iterator[tuple[Problem, str]]:
     """Yield the benchmark problems with their source and key in the benchmark."""
-    for some in _batched(tested, BATCH):
+    for some in batched(tested, BATCH):
         origins = {identity: (source, key) for identity, source, key in some}
         for problem in problems.several(db, origins):
             source, key = origins[problem.id]
@@ -158,10 +157,3 @@ def _with_progress(items: Iterable[T], what: str, size: int, tell: Progress) -> 
         yield item
         if done % BATCH == 0 or done == size:
             tell(what, done, size)
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items in lists of at most ``size`` (itertools.batched needs Python 3.12)."""
-    source = iter(items)
-    while batch := list(islice(source, size)):
-        yield batch

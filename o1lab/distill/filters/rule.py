@@ -7,14 +7,16 @@ point group ``o1lab.rules``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
 
 from o1lab.registry import DEFAULT_ORDER, Registry
 from store.records import Problem
 
 QUOTED = 60
+T = TypeVar("T")
 
 
 class Finding(NamedTuple):
@@ -119,3 +121,10 @@ def quoted(words: str) -> str:
 def named(problem: Problem) -> str:
     """Return the name of another problem in a reason: its source and key."""
     return f"{problem.source} {problem.key}".strip() or problem.id
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of at most ``size`` (itertools.batched needs Python 3.12)."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.chains.labelling import Labeller
-from o1lab.chains.moves import segment
+from o1lab.chains.moves import kind_within, segment
 from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa
-from o1lab.ingest.corrected_moves import every_corrected, kind_within
+from o1lab.ingest.corrected_moves import every_corrected
 from store import labelling
 from store.sqlite import Database
 

@@ -12,7 +12,7 @@ from typing import Any
 from o1lab.chains.marks import PLAIN
 from o1lab.chains.parse import join, parse
 from o1lab.ingest.importers.base import Found, RowError, TraceText, importer
-from o1lab.ingest.importers.conversations import Turn, spoken_in_turn, turns_of
+from o1lab.ingest.importers.conversations import Turn, alternating_turns, turns_of
 from o1lab.ingest.importers.roles import Layout, is_long, layout, maker
 from o1lab.ingest.importers.texts import IMAGE, content_in, decoded, glued, picture, response_in, string, thought_in
 
@@ -92,7 +92,7 @@ class _Reader:
         for column in self.known.of("messages"):
             turns = turns_of(self.row[column], self._left(column))
             if turns is None and _plain_name(column) in _LIST_OF_TURNS:
-                turns = spoken_in_turn(self.row[column])
+                turns = alternating_turns(self.row[column])
             if turns:
                 self.used[column] = "messages"
                 return *self._split(column, turns), "sharegpt" if "conv" in column.lower() else "messages"
@@ -142,17 +142,17 @@ class _Reader:
                 raise RowError("the response is empty")
             return [turn for turn in turns if _whole(turn).strip() or turn.role == "user"], None
         last = answers[-1]
-        if last < len(turns) - 1 and self._answered_beside():
+        if last < len(turns) - 1 and self._answered_elsewhere():
             return turns, None
         for at, turn in enumerate(turns[last + 1 :], start=last + 1):
             left = self._left(column if asked is None or at < asked else answered)
             left += (turn.content, turn.thought)
         return turns[:last], turns[last]
 
-    def _answered_beside(self) -> bool:
-        """Return whether a column beside the conversation has its last answer."""
+    def _answered_elsewhere(self) -> bool:
+        """Return whether another column than that of the conversation has its last answer."""
         columns = [column for column in self.known.of("raw", "response") if column not in self.used]
-        return any(self._texts(column) for column in columns) or bool(self._beside()[1])
+        return any(self._texts(column) for column in columns) or bool(self._thoughts_elsewhere()[1])
 
     def _statement(self) -> str | None:
         """Return the problem: instruction, background, question and input, those that the row has."""
@@ -198,7 +198,7 @@ class _Reader:
     def _before(self, asked: list[Turn]) -> list[Turn]:
         """Return the turns with the system message and the history of columns of their own before them."""
         for column in self.known.of("history"):
-            turns = turns_of(self.row[column], self._left(column)) or spoken_in_turn(self.row[column])
+            turns = turns_of(self.row[column], self._left(column)) or alternating_turns(self.row[column])
             if turns:
                 self.used[column] = "history"
                 asked = [*turns, *asked]
@@ -217,7 +217,7 @@ class _Reader:
         form = ""
         if answer is not None:
             thought = answer.thought
-            column, thoughts = ("", []) if thought else self._beside()
+            column, thoughts = ("", []) if thought else self._thoughts_elsewhere()
             if thoughts and parse(answer.content).format == PLAIN:
                 thought, self.used[column] = glued(thoughts), "thought"
             found.append((_joined(thought, answer.content), None))
@@ -249,8 +249,8 @@ class _Reader:
                 return [(text, None) for text in texts], "alpaca"
         return [], ""
 
-    def _beside(self) -> tuple[str, list[str]]:
-        """Return the first column with thoughts beside a conversation."""
+    def _thoughts_elsewhere(self) -> tuple[str, list[str]]:
+        """Return the first column with thoughts of the last answer of a conversation, and the thoughts."""
         for column in self.known.of("thought", "chain"):
             if thoughts := self._read_thoughts(column):
                 return column, thoughts
@@ -309,23 +309,19 @@ class _Reader:
 
     def _read_thoughts(self, column: str) -> list[str]:
         """Return the thoughts in a column: one, or those of a list."""
-        value, left = decoded(self.row[column]), self._left(column)
-        parts = isinstance(value, list) and any(isinstance(one, Mapping) and "type" in one for one in value)
-        values = value if isinstance(value, list) and not parts else [value]
+        values, left = _each(decoded(self.row[column])), self._left(column)
         return [text for one in values if (text := thought_in(one, left))]
 
     def _texts(self, column: str) -> list[tuple[str, str, str | None]]:
         """Return (text, thought, model) of each response in a column."""
         value, left = decoded(self.row[column]), self._left(column)
         if isinstance(value, list) and (turns := turns_of(value, left)):
-            said = [turn for turn in turns if turn.role == "assistant" and _whole(turn).strip()]
+            answers = [turn for turn in turns if turn.role == "assistant" and _whole(turn).strip()]
             for turn in turns:
-                if not said or turn is not said[-1]:
+                if not answers or turn is not answers[-1]:
                     left += (turn.content, turn.thought)
-            return [(turn.content, turn.thought, None) for turn in said[-1:]]
-        parts = isinstance(value, list) and any(isinstance(one, Mapping) and "type" in one for one in value)
-        values = value if isinstance(value, list) and not parts else [value]
-        found = [response_in(one, left) for one in values if one is not None]
+            return [(turn.content, turn.thought, None) for turn in answers[-1:]]
+        found = [response_in(one, left) for one in _each(value) if one is not None]
         return [one for one in found if string(one[0]) or one[1]]
 
     def _cut_off(self, raws: Sequence[str]) -> set[str]:
@@ -376,6 +372,12 @@ def _form(column: str, *, whole: bool) -> str:
     return "s1" if "trajector" in name else "recorded" if name == "thought" else "reasoning"
 
 
+def _each(value: Any) -> list[Any]:
+    """Return the items of a list of values; a list of the parts of one value, which have types, is one item."""
+    parts = isinstance(value, list) and any(isinstance(one, Mapping) and "type" in one for one in value)
+    return value if isinstance(value, list) and not parts else [value]
+
+
 def _whole(turn: Turn) -> str:
     return join(turn.thought, turn.content) if turn.thought else turn.content
 
@@ -384,8 +386,8 @@ def _joined(thought: str, text: str) -> str:
     """Join a thought and a text. Marks that one of them has already are not repeated."""
     if not thought:
         return text
-    said = parse(text)
-    if said.format != PLAIN and thought.strip() in said.thought_of(text):
+    parsed = parse(text)
+    if parsed.format != PLAIN and thought.strip() in parsed.thought_of(text):
         return text
     own = parse(thought)
     if own.format != PLAIN and own.thought:

@@ -57,14 +57,14 @@ def turns_of(value: Any, left: list[str]) -> list[Turn] | None:
         return None
     if all(isinstance(one, Mapping) for one in value):
         if not _has_roles(value):
-            value = [{str(key).lower(): said for key, said in one.items()} for one in value]
+            value = [{str(key).lower(): text for key, text in one.items()} for one in value]
         if _has_roles(value):
             return _turns(value, left)
         if {"user", "assistant"} <= {_role(key) for one in value for key in one}:  # {"human": ..., "assistant": ...}
-            return _turns([{"role": key, "content": said} for one in value for key, said in one.items()], left)
+            return _turns([{"role": key, "content": text} for one in value for key, text in one.items()], left)
         return None
     if all(isinstance(one, list) and len(one) == 2 and _role(one[0]) for one in value):
-        return _turns([{"role": role, "content": said} for role, said in value], left)
+        return _turns([{"role": role, "content": text} for role, text in value], left)
     return None
 
 
@@ -80,16 +80,16 @@ def _has_roles(value: Sequence[Mapping[str, Any]]) -> bool:
     return all(any(key in one for key in _ROLE_KEYS) for one in value)
 
 
-def spoken_in_turn(value: Any) -> list[Turn] | None:
+def alternating_turns(value: Any) -> list[Turn] | None:
     """Return a list of strings, or of pairs of strings, as turns of user and assistant; None if it is none."""
     value = decoded(value)
     if not isinstance(value, list) or not value:
         return None
     if all(isinstance(one, list) and len(one) == 2 for one in value):
-        value = [said for pair in value for said in pair]
+        value = [text for pair in value for text in pair]
     if not all(isinstance(one, str) for one in value):
         return None
-    return [Turn(("user", "assistant")[at % 2], said) for at, said in enumerate(value)]
+    return [Turn(("user", "assistant")[at % 2], text) for at, text in enumerate(value)]
 
 
 def _from_columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
@@ -102,10 +102,10 @@ def _from_columns(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     return [{key: one[at] for key, one in lists.items()} for at in range(number)]
 
 
-def _turns(said: Sequence[Mapping[str, Any]], left: list[str]) -> list[Turn]:
+def _turns(given: Sequence[Mapping[str, Any]], left: list[str]) -> list[Turn]:
     turns: list[Turn] = []
     thoughts: list[str] = []
-    for one in said:
+    for one in given:
         turn = _turn(one, left)
         if turn.role == "thought":
             thoughts += (turn.thought, turn.content)

@@ -14,7 +14,7 @@ THOUGHT_KEYS = (
     *("reasoning_content", "reasoning", "thinking", "thought", "thoughts"),
     *("reasoning_details", "thinking_blocks"),
 )
-"""The names of a thought beside the content of a message, in data sets and in the replies of servers."""
+"""The names of the thought of a message, next to its content, in data sets and in the replies of servers."""
 _TEXT_KEYS = ("text", "content", "value", "response", "output", "generation", "completion", "answer", "solution")
 _THOUGHT_TYPES = ("thinking", "reasoning", "thought", "redacted_thinking")
 _THOUGHT_TEXTS = ("thinking", "reasoning", "text", "summary", "content", "thought", "step", "explanation")
@@ -132,7 +132,7 @@ def _take_part(part: Mapping[str, Any], texts: list[str], thoughts: list[str], l
     elif text := _named(part, ("text", "content", "value", "refusal"), left):
         texts.append(text)
     elif kind not in ("", "text"):
-        texts.append(f"[{kind}]")  # sound, a film, a file: the place of it
+        texts.append(f"[{kind}]")  # the place of a sound, a video or a file
 
 
 def _named(part: Mapping[str, Any], names: tuple[str, ...], left: list[str]) -> str:
@@ -178,7 +178,7 @@ def response_in(value: Any, left: list[str]) -> tuple[str, str, str | None]:
     for key, one in value.items():
         name = str(key).lower()
         if name == "message" and isinstance(one, Mapping):
-            return response_in({**one, **{other: said for other, said in value.items() if other != key}}, left)
+            return response_in({**one, **{other: more for other, more in value.items() if other != key}}, left)
         if name in THOUGHT_KEYS and not thought and (thought := thought_in(one, left)):
             continue
         if not text and name in _TEXT_KEYS and (text := content_in(one, left)[0]):
