@@ -44,7 +44,6 @@ def test_every_file_can_be_read_and_its_expressions_compiled(path: Path) -> None
 
 def test_a_list_has_the_version_of_what_uses_it() -> None:
     assert word_list("refusal").version == SCORERS.get("refusal").version
-    assert word_list("units").version == RULES.get("not-numerical").version
     assert word_list("wording").version == RULES.get("proof").version
 
 

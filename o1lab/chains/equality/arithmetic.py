@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from fractions import Fraction
 from functools import lru_cache
 
-from o1lab.chains.equality.formula import Number, UnsureError, as_float, compute, context, names
+from o1lab.chains.equality.formula import HugeError, Number, UnsureError, as_float, compute, context, names
 
 _LONGEST = 600
 _EQUAL = 1e-35
@@ -99,6 +99,19 @@ def real(text: str) -> float | None:
     with _LOCK:
         value = as_float(found[0])
         return None if getattr(value, "imag", 0) else float(value.real)
+
+
+def fault(text: str) -> str:
+    """Return why a formula without variables is not a real number; empty if it is one, even if it is too large."""
+    with _LOCK:
+        try:
+            value = compute(text, "")
+        except HugeError:
+            return ""
+        except (UnsureError, ArithmeticError, ValueError, RecursionError, TypeError) as error:
+            return str(error) if isinstance(error, UnsureError) and error.args else "cannot be read as a number"
+        real = isinstance(value, Fraction) or (context().isfinite(value) and abs(value.imag) <= _EQUAL * abs(value))
+        return "" if real else "is not real"
 
 
 def _close(left: Number, right: Number) -> bool:

@@ -46,6 +46,10 @@ class UnsureError(Exception):
     """The formula contains something that this module does not evaluate."""
 
 
+class HugeError(UnsureError):
+    """The value is too large to compute."""
+
+
 @lru_cache(maxsize=1)
 def context() -> Any:
     """Return the context of mpmath in which formulas are computed. One thread may use it at a time."""
@@ -201,7 +205,7 @@ class _Parser:
                 raise UnsureError
             if sign == "!":
                 if not isinstance(base, Fraction) or base.denominator != 1 or not 0 <= base <= 1000:
-                    raise UnsureError
+                    raise HugeError
                 base = Fraction(math.factorial(int(base)))
             elif sign == "°":
                 base = as_float(base) * context().pi / 180
@@ -217,7 +221,7 @@ class _Parser:
             return self.group("{", "}")
         base = self.atom()
         if self.peek() == "^":
-            raise UnsureError  # a^b^c
+            raise HugeError  # a^b^c
         return base
 
     def group(self, left: str, right: str) -> Number:
@@ -354,7 +358,7 @@ def _both(left: Number, right: Number, how: Callable[[Any, Any], Any]) -> Number
 
 def _divide(over: Number, under: Number) -> Number:
     if isinstance(under, Fraction) and not under:
-        raise UnsureError
+        raise UnsureError("divides by zero")
     return _both(over, under, lambda a, b: a / b)
 
 
@@ -363,8 +367,10 @@ def _power(base: Number, exponent: Number) -> Number:
     if isinstance(exponent, Fraction) and isinstance(base, Fraction):
         if exponent.denominator == 1:
             size = max(base.numerator.bit_length(), base.denominator.bit_length(), 1)
-            if (not base and exponent < 0) or abs(exponent) * size > _MOST_BITS:
-                raise UnsureError
+            if not base and exponent < 0:
+                raise UnsureError("divides by zero")
+            if abs(exponent) * size > _MOST_BITS:
+                raise HugeError
             return base ** int(exponent)
         if base < 0 and exponent.denominator % 2:
             return -_power(-base, exponent) if exponent.numerator % 2 else _power(-base, exponent)
@@ -379,7 +385,7 @@ def _power(base: Number, exponent: Number) -> Number:
 def _small(value: Any) -> Any:
     """Return ``value``; exponents and angles beyond a million take memory or lose all digits."""
     if abs(value) > _LARGEST:
-        raise UnsureError
+        raise HugeError
     return value
 
 

@@ -13,7 +13,7 @@ _SHORT_WORDS = frozenset({
 })  # fmt: skip
 _LETTER_NAMES = frozenset({"pi", "alpha", "beta", "theta"})
 _COMPARING = re.compile(r"\b(?:most|least|less|more|than|not|except|between|over|under|greater|fewer|never|no)\b")
-_LEAD = re.compile(r"(?P<words>(?:⟦[^⟦⟧]*⟧|[A-Za-z]{2,}|\s|[,:.])+)(?<![A-Za-z])(?P<tail>[^\s⟦].*)", re.DOTALL)
+_LEAD = re.compile(r"(?P<words>(?:⟦[^⟦⟧]*⟧|[A-Za-z]{2,}+|\s|[,:.])+)(?<![A-Za-z])(?P<tail>[^\s⟦].*)", re.DOTALL)
 _CODE = re.compile(r"\s*[A-Z](?:[A-Z0-9]|\s(?=[A-Z]))*[A-Z0-9]\s*")
 _ARTICLES = re.compile(r"\b(?:the|an|only|a(?=\s+[a-z]{2}))\b")
 _NOTHING = frozenset({

@@ -60,7 +60,7 @@ _SERIES = ("abcdefgh", ("i", "ii", "iii", "iv", "v"), "123456789", "ABCD")
 
 @rule(
     "several-parts",
-    version=1,
+    version=2,
     order=50,
     about="asks for several results: labelled parts, or an answer of several numbers",
 )
@@ -150,7 +150,7 @@ def has_no_answer(problem: Problem) -> str | None:
 
 @rule(
     "not-numerical",
-    version=2,
+    version=3,
     order=40,
     about="the answer is not one real number exactly written (with or without a unit): a tuple, interval, set, "
     "equation, expression with variables, words or an option letter (several numbers are several-parts)",

@@ -73,7 +73,7 @@ def test_filter_says_what_it_kept_and_excludes(filled: Program) -> None:
     assert status == 0
     assert (told["total"], told["kept"], told["excluded"]) == (10, 1, 9)
     assert [(rule["name"], rule["version"], rule["excluded"]) for rule in told["rules"]] == [
-        ("image", 1, 1), ("proof", 2, 1), ("no-answer", 2, 1), ("not-numerical", 2, 2), ("several-parts", 1, 1),
+        ("image", 1, 1), ("proof", 2, 1), ("no-answer", 2, 1), ("not-numerical", 3, 2), ("several-parts", 2, 1),
         ("multiple-choice", 1, 1), ("duplicate", 1, 3), ("contaminated", 1, 3),
     ]  # fmt: skip
     states = filled.states()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from o1lab.distill import estimate as estimates
 from o1lab.distill.estimate import estimate
@@ -101,3 +103,13 @@ def test_a_large_pool_is_counted_by_its_beginning(tmp_path: Path, monkeypatch: p
     told = found(lab)
     monkeypatch.setattr(estimates, "_counter", lambda _: (rough_tokens, RULE))
     assert (told.rule, told.input_tokens) == ("thrice", 3 * found(lab).input_tokens)
+
+
+def test_a_tokenizer_counts_text_with_lone_surrogates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = tmp_path / "tokenizer.json"
+    Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(tokenizer))
+    monkeypatch.setattr("o1lab.models.resolve_base", lambda base, fetch: tmp_path)
+    monkeypatch.setattr("o1lab.models.tokenizer_file", lambda base: tokenizer)
+    count, rule = estimates._counter(make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 1))
+    assert rule.startswith("the tokenizer of")
+    assert count("half of a pair: \ud83d") == 1

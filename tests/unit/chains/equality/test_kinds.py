@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bench import answers
 from o1lab.chains.answers import extract_answer
+from o1lab.chains.equality.reading import read
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool, canonical, settle
 
@@ -86,3 +87,10 @@ def test_any_text_is_read(text: str) -> None:
 )
 def test_equal_answers_are_one_vote(votes: list[str], groups: int) -> None:
     assert len({canonical(vote) for vote in votes}) == groups
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("answer", ["log" * 600, "a" * 1900, "The area is " + "b" * 1000], ids=["log", "a", "words"])
+def test_long_words_take_no_time(answer: str) -> None:
+    """A response that ends in a loop of letters; trying every way to cut them into words would take years."""
+    assert read(answer)

@@ -17,11 +17,11 @@ NUMBERS = [
     r"5.4 \text{ cents}", "10 cm", "3 apples", "5元", "12 平方厘米", r"6 \mathrm{m}", r"3 \times 10^{8} \mathrm{~m/s}",
     "10^{100}", "2^{-2 / 3}", r"\frac{100!}{2^{50}}", r"2021 \cdot 505 \cdot 337", r"\binom{10}{3}", r"\log_{2} 3",
     "e^2", r"0.\overline{3}", "203_7", r"\lfloor 3.7 \rfloor", "10^(10^10)", "99999999!", "9^9^9^9", "27。", "(5)",
-    r"\left(1+\sqrt{2}\right)/3", "6 miles per hour",
+    r"\left(1+\sqrt{2}\right)/3", "6 miles per hour", r"$\boxed{5}$.", r"\boxed{1e11}.", r"\frac{\log 2}{\log 3}",
 ]  # fmt: skip
 SEVERAL = [
     "1,3", "$69$,$84$", "$221,$8$", "1, 3, 5, 15", "5 or 7", r"12\text{ and }13", r"1 \pm \sqrt{19}", "3 和 4",
-    "2;3",
+    "2;3", "$a=2$, $a=-6$",
 ]  # fmt: skip
 OTHERS = [
     "", "   ", "(1,2)", "(2,251,252)", r"\left(3,\frac{\pi}{2}\right)", "[0,1]", r"(6,235^\circ)", "(0,1]",
@@ -31,6 +31,7 @@ OTHERS = [
     r"\text{Evelyn}", r"\text{even}", "yes", "infinitely many", r"\infty", "about 5", r"\approx 3.14", "3.14...",
     r"3.14\ldots", r"\text{about } 5", "3:2", "5:30", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "none", "两个",
     "5 + x", "f(4)", "((((", "1 2 3", "++", r"\frac{1}", "3(", "3)", r"\log 0", "mn", "3 mn", "e",
+    r"Then $2^8 = 4^x$, so $x = \boxed{4}$.", r"49\ \textbf{(A)}",
 ]  # fmt: skip
 
 
