@@ -176,7 +176,7 @@ class LabApp(TypedAheadApp):
         monitor = made.Monitor(self.context.lab, self.context.name)
         while True:
             try:
-                notices = await asyncio.to_thread(monitor.look, self._notify_settings(), self.current_mode)
+                notices = await asyncio.to_thread(monitor.poll, self._notify_settings(), self.current_mode)
             except ERRORS:  # the lab is on a disk that is gone for a moment; screens report what they need
                 log.warning("the jobs cannot be read", exc_info=True)
                 notices = []
@@ -185,7 +185,7 @@ class LabApp(TypedAheadApp):
                 if isinstance(screen, LabScreen):
                     screen.show_activity()
             for one in notices:
-                self.notify(one.text, severity="warning" if one.trouble else "information", timeout=20, markup=False)
+                self.notify(one.text, severity="warning" if one.is_warning else "information", timeout=20, markup=False)
                 if one.sequences and self._driver is not None:
                     self._driver.write(one.sequences)
             await asyncio.sleep(WATCH_S if monitor.parts else IDLE_S)
@@ -207,7 +207,7 @@ class LabApp(TypedAheadApp):
         await asyncio.to_thread(self._reported, upkeep.catch_up)
         while self.watches:
             await asyncio.sleep(IDLE_S)
-            await asyncio.to_thread(self._reported, upkeep.look)
+            await asyncio.to_thread(self._reported, upkeep.poll)
 
     def _make_ready(self) -> None:
         """Import what the first write needs, and check o1lab.toml."""
@@ -304,7 +304,7 @@ class LabApp(TypedAheadApp):
     @on(Visit)
     async def _visit(self, message: Visit) -> None:
         await self.switch_mode(message.mode)
-        message.arrive(self.get_screen_stack(message.mode)[0])  # below any dialog
+        message.act_on(self.get_screen_stack(message.mode)[0])  # below any dialog
 
     def deliver_screenshot(
         self, filename: str | None = None, path: str | None = None, time_format: str | None = None

@@ -18,7 +18,7 @@ class CellList(OptionList):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j", "cursor_down", "Down", show=False, tooltip="Go to the next line"),
-        Binding("k", "cursor_up", "Up", show=False, tooltip="Go to the line before"),
+        Binding("k", "cursor_up", "Up", show=False, tooltip="Go to the previous line"),
         Binding("g", "first", "First", show=False, tooltip="Go to the first line"),
         Binding("G", "last", "Last", show=False, tooltip="Go to the last line"),
     ]

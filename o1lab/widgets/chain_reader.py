@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,13 +18,12 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from o1lab.text import one_line
-from o1lab.widgets.document import LabelKey, ReaderDocument, Segment, Sign, Span, letter_of, style_of
+from o1lab.widgets.document import LabelKey, ReaderDocument, Segment, letter_of, style_of
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_view import LineView
-from o1lab.widgets.marking import LETTERS, MARKING, keys_line
 from o1lab.widgets.minimap import Minimap
 from o1lab.widgets.reader_body import THOUGHT, ReaderBody
-from o1lab.widgets.selecting import selection_line
+from o1lab.widgets.selecting import LETTERS, MARKING, keys_line, selection_line
 
 
 class SearchBar(Input):
@@ -109,10 +108,6 @@ class ChainReader(Grid):
         start: int
         end: int
 
-        @property
-        def control(self) -> ChainReader:
-            return self.reader
-
     @dataclass
     class Marked(Message):
         """The user gave spans of the thought a label (``kind`` is ``span``), or moves another kind (``move``)."""
@@ -122,10 +117,6 @@ class ChainReader(Grid):
         value: str
         spans: tuple[tuple[int, int], ...]
 
-        @property
-        def control(self) -> ChainReader:
-            return self.reader
-
     def __init__(
         self,
         document: ReaderDocument | None = None,
@@ -133,7 +124,6 @@ class ChainReader(Grid):
         labelling: bool = False,
         correcting: bool = False,
         id: str | None = None,
-        classes: str | None = None,
     ) -> None:
         """Create the reader.
 
@@ -142,9 +132,8 @@ class ChainReader(Grid):
             labelling: Whether digits give labels to a selection.
             correcting: Whether capital letters correct the kinds of selected moves.
             id: The id of the widget.
-            classes: Its classes.
         """
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id)
         self.labelling, self.correcting = labelling, correcting
         self.body = ReaderBody()
         self.body.correcting = correcting
@@ -183,10 +172,6 @@ class ChainReader(Grid):
         self._hit = (0, 0)
         self.body.load(document)
 
-    def set_spans(self, spans: Iterable[Span | tuple[int, int, str]], signs: Iterable[Sign] = ()) -> None:
-        """Replace the annotated spans and the signs of moves without scrolling."""
-        self.body.set_spans(spans, signs)
-
     def remark(self, document: ReaderDocument) -> None:
         """Show other kinds, spans and signs of the same text without scrolling."""
         self.body.remark(document)
@@ -201,39 +186,12 @@ class ChainReader(Grid):
         """Number (from 1) and segment of the current move; None without moves."""
         return (self.body.current + 1, self.body.segments[self.body.current]) if self.body.current >= 0 else None
 
-    def next_move(self, kind: str | None = None) -> bool:
-        """Go to the next move (of a kind, by name or letter); return False if there is none."""
-        return self.body.step_move(1, kind)
-
-    def previous_move(self, kind: str | None = None) -> bool:
-        """Go to the previous move (of a kind); return False if there is none."""
-        return self.body.step_move(-1, kind)
-
-    def fold(self, kind: str | None = None, folded: bool | None = None) -> None:
-        """Fold (True), unfold (False) or toggle (None) the current move, or every move of a kind."""
-        if kind is not None:
-            self.body.fold(self.body.segments.of_kind(kind), folded)
-        elif self.body.current >= 0:
-            self.body.fold([self.body.current], folded)
-
-    def unfold_all(self) -> None:
-        self.body.action_unfold_all()
-
-    def search(self, query: str) -> int:
-        """Highlight all hits and return their number; unfold the move of the current hit."""
-        return self.body.search(query)
-
-    def open_search(self) -> None:
-        """Open the one-line search prompt (the `/` key)."""
+    def action_open_search(self) -> None:
+        """Open the one-line search prompt."""
         self._place_before_search = self.place
         # At once: the next key may have been typed already, and as a key of the list it would decide about the chain.
         self._search.display = True
         self.screen.set_focus(self._search)
-
-    @property
-    def selection_span(self) -> tuple[int, int] | None:
-        """The selection as (start, end) in code points of the thought; None without one."""
-        return self.body.selection_span
 
     @property
     def selected_moves(self) -> list[Segment]:
@@ -248,11 +206,6 @@ class ChainReader(Grid):
     def clear_selection(self) -> None:
         self.body.clear_selection()
 
-    def go_to(self, offset: int) -> None:
-        """Scroll until code point ``offset`` of the thought is visible."""
-        self.body.reveal(THOUGHT, offset)
-        self.body.show_place(THOUGHT, offset)
-
     @property
     def place(self) -> int:
         """The code point of the thought at the top of the view, for ``restore``."""
@@ -264,9 +217,6 @@ class ChainReader(Grid):
         self.body.go_to_row(self.body.row_of(THOUGHT, place), (THOUGHT, place))
 
     # Events.
-
-    def action_open_search(self) -> None:
-        self.open_search()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "give_label":
@@ -284,7 +234,7 @@ class ChainReader(Grid):
         label = next((one for one in self.labels if one.digit == digit), None)
         if label is None:
             self.notify(f"No label has the digit {digit}. L changes the labels.", severity="warning", timeout=4)
-        elif (span := self.selection_span) is not None:
+        elif (span := self.body.selection_span) is not None:
             self.clear_selection()
             self.post_message(self.Marked(self, "span", label.name, (span,)))
 
@@ -310,19 +260,19 @@ class ChainReader(Grid):
     def _search_as_typed(self, event: Input.Changed) -> None:
         event.stop()
         if self._search.display:
-            self.search(event.value)
+            self.body.search(event.value)
 
     @on(Input.Submitted)
     def _search_entered(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value != self.body.query_text:
-            self.search(event.value)
+            self.body.search(event.value)
         self._close_search()
 
     @on(SearchBar.GivenUp)
     def _search_given_up(self, event: SearchBar.GivenUp) -> None:
         event.stop()
-        self.search("")
+        self.body.search("")
         self.restore(self._place_before_search)
         self._close_search()
 

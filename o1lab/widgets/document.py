@@ -1,4 +1,4 @@
-"""The document that the chain reader shows, the outline of its moves, and the mark of each kind. No widgets."""
+"""The document that the chain reader shows, the outline of its moves, and the letter and style of each kind."""
 
 from __future__ import annotations
 

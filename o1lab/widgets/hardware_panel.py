@@ -1,4 +1,4 @@
-"""What the machine does, below the runs: a line for each GPU, or one for CPU and memory."""
+"""The load of the machine, below the runs: a line for each GPU, or one for CPU and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from o1lab.widgets.status_line import fitted
 
 log = logging.getLogger("o1lab.hardware")
 WIDE = 110
-"""Columns from which each GPU has a line of its own."""
+"""The width of a terminal on which each GPU has its own line."""
 _MOST_LINES = 8
 _JOB_WIDTH, _FAULT_WIDTH = 60, 200
 _HOT_C, _FULL = 85, 0.97
@@ -30,13 +30,13 @@ class Reader(Protocol):
 
 
 class HardwarePanel(Static):
-    """The machine at the last look; it takes no room before the first one."""
+    """The load at the last reading; hidden before the first one."""
 
     DEFAULT_CSS = """
     HardwarePanel { height: auto; max-height: 8; padding: 0 1; text-wrap: nowrap; display: none; color: $text-muted; }
     """
     reader: ClassVar[type[Reader] | None] = Hardware
-    """Makes what reads the machine; None to show nothing, as in tests of other things."""
+    """The class of the reader; None to show nothing, as in most tests."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, markup=False)
@@ -46,7 +46,7 @@ class HardwarePanel(Static):
         self._looking = False
 
     def look(self, jobs: Mapping[int, str]) -> None:
-        """Look at the machine in a thread, unless the last look still goes on."""
+        """Read the machine in a thread, unless the last reading is not finished."""
         if self._reader is not None and not self._looking:
             self._looking = True
             self._look(self._reader, jobs)

@@ -17,8 +17,8 @@ from textual.widgets import Footer
 from textual.widgets._footer import FooterKey, FooterLabel, KeyGroup
 
 for _digit in range(10):
-    # Textual takes escape and a digit, which is what most terminals send for alt and the digit, for the sign that macOS
-    # has on these keys.
+    # Most terminals send escape and the digit for alt and a digit. Textual reads that as the sign that macOS has on
+    # these keys.
     ANSI_SEQUENCES_KEYS.pop(f"\x1b{_digit}", None)  # type: ignore[attr-defined]
 
 
@@ -49,7 +49,7 @@ Key = tuple[binding.Binding, bool, str]
 
 
 HELP = "help"
-"""The action of the key that shows all keys. The footer keeps it in sight when others do not fit."""
+"""The action of the key that shows all keys. The footer always shows it, also when others do not fit."""
 
 
 class KeyFooter(Footer):
@@ -136,6 +136,6 @@ class KeyFooter(Footer):
 
 
 def _in_footer(node: DOMNode, key: binding.Binding) -> bool:
-    """Whether the node of a key wants it in the footer now; its method ``in_footer``, if it has one, decides."""
+    """Whether the footer shows a key now; the method ``in_footer`` of its node decides, if there is one."""
     asked = getattr(node, "in_footer", None)
     return asked is None or bool(asked(key))

@@ -47,7 +47,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("g,home", "top", "Top", group=MOVING, show=False, tooltip="Go to the top"),
         Binding("G,end", "bottom", "Bottom", group=MOVING, show=False, tooltip="Go to the end"),
         Binding("n", "next_hit", "Next hit", group=HITS, tooltip="Go to the next hit of the search"),
-        Binding("p,N", "previous_hit", "Previous hit", group=HITS, tooltip="Go to the hit before"),
+        Binding("p,N", "previous_hit", "Previous hit", group=HITS, tooltip="Go to the previous hit"),
         Binding("M", "toggle_raw", "Raw text", show=False, tooltip="Show the text as it is stored, or rendered"),
         Binding("y", "copy", "Copy", show=False, tooltip="Copy the selected text, or all of it"),
     ]  # fmt: skip
@@ -75,19 +75,13 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
     class Searched(Message):
         """The search or its current hit changed: ``current`` counts from 1 (0: no hit)."""
 
-        view: LineView
-        query: str
         current: int
         total: int
 
-        @property
-        def control(self) -> LineView:
-            return self.view
-
     gutter_width: ClassVar[int] = 0
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self.sections = Sections()
         self.found = Hits()
         self._strips: LRUCache[int, Strip] = LRUCache(1024)
@@ -101,7 +95,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         self._width = UNSEEN_WIDTH
         """Its width in cells when it was last visible."""
         self.raw = False
-        """Whether texts are drawn as they stand, and their LaTeX and Markdown is not rendered."""
+        """Whether texts are drawn unchanged: their LaTeX and Markdown is not rendered."""
 
     # What a subclass overrides.
 
@@ -151,7 +145,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
         return laid_out(text, self.text_width, breaks, rendered=not self.raw)
 
     def set_text(self, text: str) -> None:
-        """Show a text from its beginning, as it stands."""
+        """Show a text from its beginning, unchanged."""
         self.show_sections([Section(WrappedText(text, self.text_width))])
 
     def show_sections(self, sections: Sequence[Section]) -> None:
@@ -348,7 +342,7 @@ class LineView(ScrollView, can_focus=True, inherit_bindings=False):
             self._post_searched()
 
     def _post_searched(self) -> None:
-        self.post_message(self.Searched(self, self.query_text, self.found.current + 1, self.hits))
+        self.post_message(self.Searched(self.found.current + 1, self.hits))
 
     def _hit_marks(self, section: int, start: int, end: int) -> Iterable[Mark]:
         for first, stop, is_current in self.found.inside(section, start, end):

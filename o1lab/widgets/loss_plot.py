@@ -22,13 +22,14 @@ from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 
 from o1lab.text import one_line
 from o1lab.train.curve import Series, series
-from o1lab.widgets.curve_styles import CurveStyle, CurveStyles
 from o1lab.widgets.keys import Binding
-from o1lab.widgets.plot_axes import X_AXES, LogFormatter, XFormatter
+from o1lab.widgets.plot_style import X_AXES, CurveStyle, CurveStyles, LogFormatter, XFormatter
 from o1lab.widgets.text_pane import EmptyState
 
 REDRAWS_PER_SECOND = 4
 _SHARE = 0.04  # the maximum share of a core for redraws
+SMOOTH = 0.9
+"""The weight of the past in the moving average."""
 _FEW = 10  # points: series with this many or fewer are not smoothed
 
 
@@ -125,17 +126,12 @@ class LossPlot(Vertical, can_focus=True):
     def __init__(
         self,
         y_label: str = "loss",
-        empty: str = "No steps yet.",
         *,
-        smooth: float = 0.9,
         styles: CurveStyles | None = None,
-        id: str | None = None,
-        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__()
         self._y_label = y_label
-        self._weight = smooth
-        self._usual_weight = smooth or 0.9
+        self._weight = SMOOTH
         self._log = False
         self._curves: dict[str, Curve] = {}
         self._view: tuple[float, float] | None = None
@@ -143,7 +139,7 @@ class LossPlot(Vertical, can_focus=True):
         self._x = "steps"
         self._legend = Static(markup=False, classes="plot--legend")
         self._plot = _Plot(allow_pan_and_zoom=False)
-        self._empty = EmptyState(empty)
+        self._empty = EmptyState("No steps yet.")
         self._timer: Timer | None = None
         self._drawn_at = 0.0
         self.set_class(True, "-empty")
@@ -212,21 +208,6 @@ class LossPlot(Vertical, can_focus=True):
         """The visible range of steps; None for all."""
         return self._view
 
-    @property
-    def logarithmic(self) -> bool:
-        """Whether the y axis is logarithmic."""
-        return self._log
-
-    def set_log(self, on: bool | None = None) -> None:
-        """Turn the logarithmic y axis on or off, or toggle it (None); it has no values of 0 and below."""
-        self._log = not self._log if on is None else on
-        self._redraw_soon(at_once=True)
-
-    def set_smooth(self, weight: float) -> None:
-        """Set the weight of the past in the moving average, from 0 (raw only) to below 1."""
-        self._weight = min(max(weight, 0.0), 0.999)
-        self._redraw_soon(at_once=True)
-
     def _range(self) -> tuple[float, float]:
         """Return the first and the last step of all series."""
         ends = [(curve.steps[0], curve.steps[-1]) for curve in self._curves.values() if curve.steps]
@@ -258,10 +239,14 @@ class LossPlot(Vertical, can_focus=True):
         self.post_message(self.ViewChanged(self))
 
     def action_log(self) -> None:
-        self.set_log()
+        """Turn the logarithmic y axis on or off; it has no values of 0 and below."""
+        self._log = not self._log
+        self._redraw_soon(at_once=True)
 
     def action_smooth(self) -> None:
-        self.set_smooth(0.0 if self._weight else self._usual_weight)
+        """Turn the smoothing on or off."""
+        self._weight = 0.0 if self._weight else SMOOTH
+        self._redraw_soon(at_once=True)
 
     # Drawing.
 

@@ -1,4 +1,4 @@
-"""The map of a chain beside its text."""
+"""The map of a chain next to its text."""
 
 from __future__ import annotations
 

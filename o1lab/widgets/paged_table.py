@@ -31,18 +31,8 @@ from o1lab.widgets.columns import (
 )
 from o1lab.widgets.keys import Binding
 
+_PAGE = 100  # rows of a page
 _MARGIN = 2  # the cells left of the first column, for the cursor
-
-
-@dataclass
-class TableMessage(Message):
-    """The base of the messages of a table."""
-
-    table: PagedTable
-
-    @property
-    def control(self) -> PagedTable:
-        return self.table
 
 
 class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
@@ -56,7 +46,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     MOVING = Binding.Group("Move", compact=True)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "step(1)", "Down", id="row_down", group=MOVING, show=False, tooltip="Go to the next line"),
-        Binding("k,up", "step(-1)", "Up", id="row_up", group=MOVING, show=False, tooltip="Go to the line before"),
+        Binding("k,up", "step(-1)", "Up", id="row_up", group=MOVING, show=False, tooltip="Go to the previous line"),
         Binding("pagedown,ctrl+f", "page(1)", "Page down", id="rows_down", group=MOVING, show=False,
                 tooltip="Go down a page"),
         Binding("pageup,ctrl+b", "page(-1)", "Page up", id="rows_up", group=MOVING, show=False, tooltip="Go up a page"),
@@ -79,27 +69,27 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     """
 
     @dataclass
-    class RowHighlighted(TableMessage):
+    class RowHighlighted(Message):
         """The cursor is on another row that has loaded, or its row was loaded again by a reload."""
 
         index: int
         row: Row
 
     @dataclass
-    class RowSelected(TableMessage):
+    class RowSelected(Message):
         """Enter or a double click on a row; posted once its page has loaded."""
 
         index: int
         row: Row
 
     @dataclass
-    class PageLoaded(TableMessage):
+    class PageLoaded(Message):
         """A page has loaded; ``total`` is the number of rows of the table."""
 
         total: int
 
     @dataclass
-    class FetchFailed(TableMessage):
+    class FetchFailed(Message):
         """The fetch or locate callback raised an exception; nothing is fetched until the next reload."""
 
         error: Exception
@@ -110,17 +100,15 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         fetch: FetchPage | None = None,
         *,
         locate: Locate | None = None,
-        page_size: int = 100,
         empty: str = "No rows.",
         id: str | None = None,
-        classes: str | None = None,
     ) -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id)
         self._columns = columns
         self._layout_of_row: list[tuple[Column, int]] = []
         self._fetch = fetch
         self._locate = locate
-        self._pages = HeldPages(page_size)
+        self._pages = HeldPages(_PAGE)
         self._empty = empty
         self._total = 0
         self._known = False  # whether a fetch has returned the total
@@ -201,7 +189,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._fetch_next()
 
     def update_row(self, row: Row) -> None:
-        """Replace the row with the same key at once, without a fetch (a decision was just confirmed)."""
+        """Replace the row with the same key at once, without a fetch (used after a decision was saved)."""
         if self._pages.replace(row):
             self.refresh()
 
@@ -270,7 +258,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _fail(self, error: Exception, generation: int) -> None:
         if generation == self._generation:
             self._broken = True
-            self.post_message(self.FetchFailed(self, error))
+            self.post_message(self.FetchFailed(error))
 
     def _take(self, number: int, page: Page) -> None:
         """Store a fetched page."""
@@ -280,7 +268,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         if self._sought is not None:
             self._seek(number)
         self.refresh()
-        self.post_message(self.PageLoaded(self, page.total))
+        self.post_message(self.PageLoaded(page.total))
         self._post_highlighted()
 
     def _seek(self, number: int) -> None:
@@ -321,7 +309,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         last = self._highlighted
         if last is None or last[0] != self._cursor or last[1] is not row:
             self._highlighted = (self._cursor, row)
-            self.post_message(self.RowHighlighted(self, self._cursor, row))
+            self.post_message(self.RowHighlighted(self._cursor, row))
         if self._to_open:
             self._to_open = False
             self.action_select()
@@ -344,7 +332,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_select(self) -> None:
         if (row := self.cursor_row) is not None:
-            self.post_message(self.RowSelected(self, self._cursor, row))
+            self.post_message(self.RowSelected(self._cursor, row))
         elif self._busy:
             self._to_open = True
 

@@ -36,11 +36,11 @@ class ReaderBody(LineView):
         Binding("r", "next_move('reflect')", "Next reflect", group=MOVES, tooltip="Go to the next reflection"),
         Binding("b", "backtrack_or_word", "Next backtrack", group=MOVES, tooltip="Go to the next backtracking"),
         Binding("R", "previous_move('reflect')", "Previous reflect", group=MOVES, show=False,
-                tooltip="The reflection before"),
+                tooltip="Go to the previous reflection"),
         Binding("B", "previous_move('backtrack')", "Previous backtrack", group=MOVES, show=False,
-                tooltip="The backtracking before"),
+                tooltip="Go to the previous backtracking"),
         Binding("]", "next_move", "Next move", group=MOVES, show=False, tooltip="Go to the next move"),
-        Binding("[", "previous_move", "Previous move", group=MOVES, show=False, tooltip="Go to the move before"),
+        Binding("[", "previous_move", "Previous move", group=MOVES, show=False, tooltip="Go to the previous move"),
         Binding("f", "fold", "Fold move", group=FOLDS, tooltip="Fold or show this move"),
         Binding("F", "fold_kind", "Fold all of its kind", group=FOLDS, tooltip="Fold or show all moves of this kind"),
         Binding("=", "unfold_all", "Unfold all", group=FOLDS, show=False, tooltip="Show all moves whole"),
@@ -59,7 +59,6 @@ class ReaderBody(LineView):
     class Changed(Message):
         """The document, the current move, the selection or the folds changed for another reason than scrolling."""
 
-        body: ReaderBody
         layout: bool = False
         """Whether the rows changed, so that the minimap must be recomputed."""
 
@@ -67,14 +66,13 @@ class ReaderBody(LineView):
     class Selected(Message):
         """The selection was confirmed: code points [start, end) of the thought."""
 
-        body: ReaderBody
         start: int
         end: int
 
     gutter_width: ClassVar[int] = 4
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self) -> None:
+        super().__init__()
         self.document: ReaderDocument | None = None
         self.segments = Outline()
         self.spans: list[Span] = []
@@ -109,7 +107,7 @@ class ReaderBody(LineView):
         if self._waiting:
             self._waiting = False
             self._show_document()
-        self.post_message(self.Changed(self, layout=True))
+        self.post_message(self.Changed(layout=True))
 
     def _show_document(self) -> None:
         document = self.document
@@ -121,7 +119,7 @@ class ReaderBody(LineView):
                 sections.append(Section(self.laid_out(document.solution), header=header))
         self.show_sections(sections)
         self._render_rest()
-        self.post_message(self.Changed(self, layout=True))
+        self.post_message(self.Changed(layout=True))
 
     def laid_out(self, text: str, breaks: Sequence[int] = ()) -> WrappedText:
         place = self.top_place[1] if self.sections else 0
@@ -141,25 +139,25 @@ class ReaderBody(LineView):
             text.rewrap(self.text_width)
             section.text = text
             self.rearrange()
-            self.post_message(self.Changed(self, layout=True))
+            self.post_message(self.Changed(layout=True))
 
     def action_toggle_raw(self) -> None:
         super().action_toggle_raw()
         self._render_rest()
-        self.post_message(self.Changed(self, layout=True))
+        self.post_message(self.Changed(layout=True))
 
     def set_spans(self, spans: Iterable[Span | tuple[int, int, str]], signs: Iterable[Sign] = ()) -> None:
         self.spans = sorted(Span(*span) for span in spans)
         self.signs = self.segments.placed(signs)
         self.restyle()
-        self.post_message(self.Changed(self))
+        self.post_message(self.Changed())
 
     def remark(self, document: ReaderDocument) -> None:
         """Show other kinds, spans and signs of the same text without scrolling."""
         self.document = document
         self.segments = Outline(document.segments, len(document.thought))
         self.set_spans(document.spans, document.signs)
-        self.post_message(self.Changed(self, layout=True))
+        self.post_message(self.Changed(layout=True))
 
     # Drawing.
 
@@ -249,7 +247,7 @@ class ReaderBody(LineView):
         """Make a move the current one and scroll to its first line."""
         self._set_current(index)
         self.show_place(THOUGHT, self.segments[index].start)
-        self.post_message(self.Changed(self))
+        self.post_message(self.Changed())
 
     def step_move(self, step: Literal[1, -1], kind: str | None = None) -> bool:
         """Go to the next (1) or previous (-1) move, of a kind if given; return False if there is none."""
@@ -273,7 +271,7 @@ class ReaderBody(LineView):
         if self.sections:
             self.sections[THOUGHT].hidden = [self.segments[index][1:] for index in sorted(self._folded)]
             self.rearrange()
-            self.post_message(self.Changed(self, layout=True))
+            self.post_message(self.Changed(layout=True))
 
     def reveal(self, section: int, offset: int) -> None:
         if section == THOUGHT and (index := self.segments.at(offset)) in self._folded:
@@ -311,7 +309,7 @@ class ReaderBody(LineView):
                 self.show_place(THOUGHT, selecting.end)
         self.restyle()
         self.refresh_bindings()
-        self.post_message(self.Changed(self))
+        self.post_message(self.Changed())
 
     # Actions.
 
@@ -393,7 +391,7 @@ class ReaderBody(LineView):
     def action_take_selection(self) -> None:
         if (span := self.selection_span) is not None:
             self._select(None)
-            self.post_message(self.Selected(self, *span))
+            self.post_message(self.Selected(*span))
 
     def action_cancel(self) -> None:
         self._select(None) if self.selecting is not None else self.search("")

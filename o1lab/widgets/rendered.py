@@ -16,6 +16,9 @@ from o1lab.widgets.wrap import WrappedText
 _AT_ONCE = 20_000
 """Code points that are rendered while a text opens, in about 10 ms."""
 
+_LINE = 400
+"""Characters of a text that is shown as one line."""
+
 STYLES: dict[Look | None, Style] = {
     None: Style.null(),
     "code": Style.null(),
@@ -39,7 +42,7 @@ def laid_out(
         text: The source.
         width: Cells of a line.
         breaks: Code points at which a line begins.
-        rendered: Whether LaTeX and Markdown are rendered; otherwise the source is drawn as it stands.
+        rendered: Whether LaTeX and Markdown are rendered; otherwise the source is drawn unchanged.
         whole: Whether all of a long text is rendered, or only the part around ``place``.
         place: A code point.
     """
@@ -61,8 +64,8 @@ def rendered_text(text: str) -> Text:
     return drawn
 
 
-def rendered_line(text: str, width: int = 400) -> Text:
+def rendered_line(text: str) -> Text:
     """Return the beginning of a text as one line, rendered unless its formulas take several lines."""
-    line = one_line(text, width)
+    line = one_line(text, _LINE)
     drawn = rendered_text(line)
     return Text(line) if "\n" in drawn.plain else drawn

@@ -1,15 +1,24 @@
-"""A selection in a thought, by moves or by characters, and the steps of its end."""
+"""A selection in a thought, by moves or by characters: its keys, the steps of its end, and marks with one key.
+
+A digit gives the selection a label of the lab; a capital letter corrects the kind of the selected moves.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from rich.cells import cell_len
+from rich.style import Style
+from rich.text import Text
 from textual.binding import BindingType
 
+from o1lab.chains.moves import MoveKind
 from o1lab.format import counted
-from o1lab.widgets.document import Outline, Segment
+from o1lab.text import one_line
+from o1lab.widgets.document import LabelKey, Outline, Segment
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.sections import Section
 
@@ -20,7 +29,7 @@ SELECTING: list[BindingType] = [
     Binding("v", "select", "Select", tooltip="Begin to select text; enter takes it"),
     Binding("J,shift+down", "select_moves(1)", "Select next move", show=False, tooltip="Select it and the next"),
     Binding("K,shift+up", "select_moves(-1)", "Select previous move", show=False,
-            tooltip="Select it and the one before"),
+            tooltip="Select it and the previous one"),
     Binding("enter", "take_selection", "Take selection", tooltip="Take the selected text"),
     Binding("escape", "cancel", "Cancel", id="cancel_selection", tooltip="End selecting"),
     Binding("h,left", "move_end('left')", "Left", show=False, tooltip="Move the end of the selection left"),
@@ -31,6 +40,25 @@ SELECTING: list[BindingType] = [
     Binding("o", "swap_ends", "Other end", show=False, tooltip="Move the other end of the selection"),
 ]  # fmt: skip
 """The keys of a selection."""
+
+_LONGEST, _SHORTEST = 40, 3
+_AROUND = 4
+"""Cells around the name of a label: its digit and spaces."""
+LETTERS = "".join(kind.letter for kind in MoveKind)
+MARKING: list[BindingType] = [
+    *(
+        Binding(str(digit), f"give_label({digit})", "Label", show=digit == 1, key_display="1-9" if digit == 1 else None,
+                tooltip=f"Give the selection the label with the digit {digit}, or take it away again")
+        for digit in (*range(1, 10), 0)
+    ),
+    *(
+        Binding(kind.letter, f"correct_kind('{kind}')", "Kind", show=kind == MoveKind.UNDERSTAND,
+                key_display=LETTERS if kind == MoveKind.UNDERSTAND else None,
+                tooltip=f"Correct the kind of the selected moves: {kind}")
+        for kind in MoveKind
+    ),
+]  # fmt: skip
+"""Keys while something is selected, of a reader that takes marks."""
 
 Step = Literal["left", "right", "up", "down", "word", "back", "start", "end"]
 
@@ -124,3 +152,20 @@ def selection_line(span: tuple[int, int], moves: int, *, kinds: str, enter: str,
         return f"SELECT {chars} · {keys} move the end · o other end · {enter}"
     what = counted(moves, "move") + (f", {chars}" if is_wide else "") + (f" · {kinds} kind" if kinds else "")
     return f"SELECT {what} · {'j k' if is_wide else 'jk'} more · v {'by characters' if is_wide else 'chars'} · {enter}"
+
+
+def keys_line(labels: Iterable[LabelKey], width: int) -> Text:
+    """Return the labels with their digits; the names are shortened so that all fit into ``width`` cells."""
+    shown = sorted((one for one in labels if one.digit is not None), key=lambda one: one.digit or 0)
+    if not shown:
+        return Text("no label has a digit: L changes the labels", "dim")
+    names = [one_line(one.name, _LONGEST) for one in shown]
+    cells = [cell_len(name) for name in names]
+    while sum(cells) + _AROUND * len(cells) > width and max(cells) > _SHORTEST:
+        cells[cells.index(max(cells))] -= 1
+    line = Text(no_wrap=True)
+    for one, name, room in zip(shown, names, cells, strict=True):
+        short = Text(name, Style(color=one.colour))
+        short.truncate(room, overflow="ellipsis")
+        line.append("  " if line else "").append(f"{one.digit} ", "bold").append_text(short)
+    return line

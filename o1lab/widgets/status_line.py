@@ -1,4 +1,4 @@
-"""The status line: one line of parts, as many as fit, with the number of those that do not."""
+"""The status line: the parts that fit, and the number of the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GAP = " · "
 
 
 class StatusLine(Static):
-    """Parts beside each other, the most important first; without parts it takes no room."""
+    """Parts in a row, the most important first; without parts the line is hidden."""
 
     DEFAULT_CSS = """
     StatusLine { height: 1; padding: 0 1; background: $surface; color: $text; text-wrap: nowrap; display: none; }

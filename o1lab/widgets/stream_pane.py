@@ -190,7 +190,7 @@ class StreamPane(Vertical):
     """The turns of user and assistant, with thought and answer in different styles.
 
     The pane stays scrolled to the end unless the user scrolls up. Call its methods in the app's thread only. The title
-    is in the top border, the status line in the bottom border. Keys: those of LineView; t folds or unfolds thoughts.
+    is in the top border, the status line in the bottom border. Keys: those of LineView; f folds or unfolds thoughts.
     """
 
     DEFAULT_CSS = """
@@ -212,12 +212,8 @@ class StreamPane(Vertical):
 
         pane: StreamPane
 
-        @property
-        def control(self) -> StreamPane:
-            return self.pane
-
-    def __init__(self, title: str = "", *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, title: str = "", *, classes: str | None = None) -> None:
+        super().__init__(classes=classes)
         self.body = StreamBody()
         self._streaming = False
         self._thought: int | None = None
@@ -324,10 +320,6 @@ class StreamPane(Vertical):
         self.body.truncate(0)
         self._thought = self._answer = None
 
-    def search(self, query: str) -> int:
-        """Search in all turns; see LineView.search."""
-        return self.body.search(query)
-
     # State.
 
     @property
@@ -336,25 +328,12 @@ class StreamPane(Vertical):
         return self._streaming
 
     @property
-    def failed(self) -> bool:
-        """Whether the last turn ended with an error."""
-        return bool(self.body.parts) and self.body.parts[-1] == "error"
-
-    @property
     def last_thought(self) -> str:
         """The thought of the last assistant turn, as received so far."""
-        return self._text(self._thought)
-
-    @property
-    def last_answer(self) -> str:
-        """The answer of the last assistant turn, as received so far."""
-        return self._text(self._answer)
-
-    def _text(self, section: int | None) -> str:
-        if section is None:
+        if self._thought is None:
             return ""
         self.body.flush()
-        return self.body.sections[section].text.text
+        return self.body.sections[self._thought].text.text
 
     def on_stream_body_retry(self, event: StreamBody.Retry) -> None:
         event.stop()

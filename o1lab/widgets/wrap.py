@@ -226,7 +226,7 @@ class WrappedText:
             self._lay_out(0)
 
     def append(self, delta: str) -> int:
-        """Append to a text that is drawn as it stands; only the last visual line is laid out again.
+        """Append to a text without a rendering; only the last visual line is laid out again.
 
         Returns:
             The first line that may have changed.

@@ -31,7 +31,7 @@ class LabContext:
     keys: Mapping[str, str] = field(default_factory=dict)
     """The keys of actions that o1lab.toml changes, by the id of the action."""
     session: Session = field(default_factory=Session)
-    """What the screens of this person look like."""
+    """The state of this person's screens, such as filters and cursors."""
     activity: Sequence[Text] = ()
     """What runs, as parts of the status line. The app updates it."""
     _servers: ServerManager | None = field(default=None, repr=False)
@@ -57,7 +57,7 @@ class LabContext:
 
     @property
     def saved_filters(self) -> SavedFilters:
-        """The filters with names."""
+        """The saved filters."""
         return SavedFilters(self.lab)
 
     @property
@@ -81,7 +81,7 @@ def open_context(lab: Lab, *, fresh: bool = False) -> LabContext:
 
     Args:
         lab: The lab.
-        fresh: Whether the screens start without what they looked like last time.
+        fresh: Whether to ignore the state that the screens had last time.
 
     Raises:
         StoreError: The lab cannot be opened.

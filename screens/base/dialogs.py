@@ -1,4 +1,4 @@
-"""What more than one screen asks: about similar chains, and before a file is written."""
+"""Dialogs of more than one screen: models, similar chains, and files to write."""
 
 from __future__ import annotations
 
@@ -7,14 +7,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o1lab.errors import LabError, UsageError
-from o1lab.files import atomic_write
+from o1lab.files import write_text
 from o1lab.paths import Lab
+from o1lab.serve.registry import ModelRef, list_models
 from o1lab.text import one_line, visible
-from o1lab.widgets.dialogs import Choice, ConfirmDialog, PickDialog, among
+from o1lab.widgets.dialogs import Choice, ConfirmDialog, PickDialog, PromptDialog, among
 from screens.base.screen import LabScreen
 
 if TYPE_CHECKING:
     from o1lab.chat.nearest import Near
+
+
+async def pick_model(
+    screen: LabScreen,
+    title: str,
+    usable: Callable[[ModelRef], bool],
+    detail: Callable[[ModelRef], str] = lambda _: "",
+) -> ModelRef | None:
+    """Ask for a model of the lab.
+
+    Args:
+        screen: The screen that opens the dialog.
+        title: The title of the dialog.
+        usable: Whether a model is offered. Called in a thread.
+        detail: Returns the dimmed text after the name of a model.
+
+    Returns:
+        The model; None if the dialog was cancelled.
+    """
+    refs = await screen.in_thread(lambda: [ref for ref in list_models(screen.context.lab) if usable(ref)])
+    choices = [Choice(ref.id, one_line(ref.label, 60), detail(ref)) for ref in refs]
+    chosen = await screen.app.push_screen_wait(PickDialog(title, among(choices), empty="No model matches."))
+    return next((ref for ref in refs if ref.id == chosen), None)
+
+
+def can_continue(ref: ModelRef) -> bool:
+    """Whether a model can continue a text: servers of this lab can, endpoints need not."""
+    return ref.endpoint is None
 
 
 NEAREST = 12
@@ -40,6 +69,24 @@ def nearest_chains_dialog(run: str, chains: Sequence[Near]) -> PickDialog:
     )
 
 
+async def export_file(
+    screen: LabScreen, what: str, names: Sequence[str], forms: Mapping[str, str], content: Callable[[str], str]
+) -> None:
+    """Ask where to write something, by default in the exports of the lab, and write it there.
+
+    Args:
+        screen: The screen for questions and messages.
+        what: What is written, for the title of the dialog.
+        names: File names to complete; the first is proposed.
+        forms: The formats by file ending.
+        content: Makes the text of a format.
+    """
+    title = f"Write the {what} to ({' '.join(forms)})"
+    typed = await screen.app.push_screen_wait(PromptDialog(title, value=names[0], completions=names))
+    if typed and typed.strip():
+        await write_file(screen, export_path(screen.context.lab, typed), forms, content)
+
+
 async def write_file(screen: LabScreen, path: Path, forms: Mapping[str, str], content: Callable[[str], str]) -> None:
     """Write a file in the format of its ending; ask before replacing one.
 
@@ -59,7 +106,7 @@ async def write_file(screen: LabScreen, path: Path, forms: Mapping[str, str], co
     ):
         return
     try:
-        await screen.in_thread(_write, path, content(form))
+        await screen.in_thread(write_export, path, content(form))
     except Exception as error:
         screen.report(error)
         return
@@ -72,9 +119,13 @@ def export_path(lab: Lab, typed: str) -> Path:
     return path if path.is_absolute() else lab.exports / path
 
 
-def _write(path: Path, text: str) -> None:
+def write_export(path: Path, text: str) -> None:
+    """Write a file in a thread.
+
+    Raises:
+        LabError: It cannot be written.
+    """
     try:
-        with atomic_write(path, durable=False) as file:
-            file.write(text)
+        write_text(path, text, durable=False)
     except OSError as error:
         raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose another place.") from error

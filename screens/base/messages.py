@@ -13,8 +13,8 @@ class Visit(Message):
 
     mode: ClassVar[str]
 
-    def arrive(self, screen: Any) -> None:
-        """Ask the screen for what the message wants."""
+    def act_on(self, screen: Any) -> None:
+        """Show on the screen what the message asks for."""
         raise NotImplementedError
 
 
@@ -26,7 +26,7 @@ class OpenTraces(Visit):
     query: str = ""
     trace_id: str | None = None
 
-    def arrive(self, screen: Any) -> None:
+    def act_on(self, screen: Any) -> None:
         screen.open(self.query, self.trace_id)
 
 
@@ -38,7 +38,7 @@ class OpenDistill(Visit):
     problems: str = ""
     form: bool = False
 
-    def arrive(self, screen: Any) -> None:
+    def act_on(self, screen: Any) -> None:
         if self.form:
             screen.open_form({"problems": self.problems} if self.problems else None)
         else:
@@ -52,7 +52,7 @@ class OpenRun(Visit):
     mode = "train"
     run_id: str
 
-    def arrive(self, screen: Any) -> None:
+    def act_on(self, screen: Any) -> None:
         screen.open_run(self.run_id)
 
 
@@ -63,7 +63,7 @@ class OpenTraining(Visit):
     mode = "train"
     dataset: str | None = None
 
-    def arrive(self, screen: Any) -> None:
+    def act_on(self, screen: Any) -> None:
         screen.open_form({"dataset": self.dataset} if self.dataset else None)
 
 
@@ -75,19 +75,19 @@ class OpenCompare(Visit):
     models: tuple[str, ...] = ()
     prompt: str = ""
 
-    def arrive(self, screen: Any) -> None:
+    def act_on(self, screen: Any) -> None:
         screen.open(self.models, self.prompt)
 
 
 @dataclass
 class ContinueChain(Visit):
-    """Open a recorded chain with the cursor at an offset of its raw text, or at its end: a model goes on from there."""
+    """Open a recorded chain with the cursor at an offset of its raw text, or at its end: a model continues it."""
 
     mode = "compare"
     trace_id: str
     at: int | None = None
 
-    def arrive(self, screen: Any) -> None:
+    def act_on(self, screen: Any) -> None:
         screen.continue_chain(self.trace_id, self.at)
 
 
@@ -99,7 +99,7 @@ class OpenEvaluation(Visit):
     evaluation_id: str | None = None
     model: str | None = None
 
-    def arrive(self, screen: Any) -> None:
+    def act_on(self, screen: Any) -> None:
         if self.evaluation_id is not None:
             screen.open_evaluation(self.evaluation_id)
         else:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from rich.text import Text
 from textual import events, work
@@ -15,6 +15,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker
 
@@ -26,6 +27,10 @@ from o1lab.widgets.typed_ahead import TypedAheadApp
 from screens.base.context import LabContext
 from store.errors import StoreError
 from store.sqlite import Database
+
+if TYPE_CHECKING:
+    from o1lab.widgets.columns import FetchPage, Page
+    from o1lab.widgets.paged_table import PagedTable
 
 SMALLEST = (40, 8)
 SHORT = 18
@@ -112,8 +117,20 @@ class LabScreen(Screen[None]):
             event.stop()
             event.prevent_default()
 
+    def copy(self, text: str) -> None:
+        """Copy a text to the clipboard, and show it."""
+        self.app.copy_to_clipboard(visible(text))
+        self.app.notify(visible(text), title="Copied", markup=False)
+
+    def action_back(self) -> Any:
+        """Close this screen."""
+        self.dismiss()
+
+    def on_paged_table_fetch_failed(self, event: PagedTable.FetchFailed) -> None:
+        self.report(event.error)
+
     async def close_open(self) -> bool:
-        """Close what is open on this screen, and return whether something was; a screen over another closes itself."""
+        """Close what is open on this screen, and return whether something was; a screen over another one closes."""
         if self.query("HelpPanel"):
             self.app.action_hide_help_panel()
             return True
@@ -168,10 +185,26 @@ class LabScreen(Screen[None]):
 
         return await self.in_thread(run)
 
+    def pages(self, page: Callable[[Database, int, int], Page]) -> FetchPage:
+        """Return the callback of a table that reads a page with ``page(db, offset, limit)``."""
+
+        async def fetch(offset: int, limit: int) -> Page:
+            return await self.read(page, offset, limit)
+
+        return fetch
+
     @property
     def closing(self) -> bool:
         """Whether the screen is being removed; its widgets are removed first."""
         return self._pruning or not self.is_attached
+
+
+class ScreenPart(Widget):
+    """A part of a :class:`LabScreen`: the second base of a container or another widget of Textual."""
+
+    @property
+    def lab_screen(self) -> LabScreen:
+        return cast(LabScreen, self.screen)
 
 
 def report(app: App[Any], error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""Keeps what the screens of a person look like while the app runs."""
+"""Saves the state of a person's screens while the app runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from o1lab.errors import LabError
 from o1lab.remembered import Session
 from o1lab.text import visible
 
-SAVE_S = 1.0  # between looks at whether the screens have something to remember
+SAVE_S = 1.0  # seconds between checks for unsaved changes
 log = logging.getLogger("o1lab.session")
 
 
@@ -23,9 +23,9 @@ class SessionKeeper:
         self.app, self.session = app, session
 
     def start(self, *, forced: str | None) -> None:
-        """Remember the theme from now on (but not ``forced``, which the terminal needs), and write what changes."""
+        """Begin to save: changes of the state, and the theme, except ``forced``, which the terminal needs."""
         if self.session.fault:
-            fault = f"{self.session.fault} It is ignored, and the screens start as new."
+            fault = f"{self.session.fault} It is ignored, and the screens start fresh."
             self.app.notify(visible(fault), severity="warning", timeout=20, markup=False)
 
         def remember(theme: Any) -> None:
@@ -44,7 +44,7 @@ class SessionKeeper:
             await asyncio.to_thread(self.session.save)
         except (OSError, LabError) as error:
             self._timer.stop()
-            message = f"What the screens look like is not remembered: {error}"
+            message = f"The state of the screens cannot be saved: {error}"
             self.app.notify(visible(message), severity="warning", markup=False)
 
     async def close(self) -> None:
@@ -52,4 +52,4 @@ class SessionKeeper:
         try:
             await asyncio.to_thread(self.session.save)
         except (OSError, LabError):
-            log.warning("what the screens look like was not saved", exc_info=True)
+            log.warning("the state of the screens was not saved", exc_info=True)

@@ -32,9 +32,7 @@ class Split(Container):
         )
     ]  # fmt: skip
 
-    def __init__(
-        self, *children: Widget, session: Session, name: str, id: str | None = None, classes: str | None = None
-    ) -> None:
+    def __init__(self, *children: Widget, session: Session, name: str, id: str | None = None) -> None:
         """Create the panes.
 
         Args:
@@ -42,9 +40,8 @@ class Split(Container):
             session: What the screens remember.
             name: What the sizes are remembered by.
             id: The id of the widget.
-            classes: Its classes.
         """
-        super().__init__(*children, id=id, classes=classes)
+        super().__init__(*children, id=id)
         self.session = session
         self._key = f"{name}.share"
 

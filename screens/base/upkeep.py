@@ -14,7 +14,7 @@ _WORTH_TELLING = 60
 
 
 class _Waiting(NamedTuple):
-    """What waits for the upkeep: the classifier in use, traces that were never measured, chains never labelled."""
+    """The work to do: the classifier in use, the traces never measured, the chains never labelled."""
 
     classifier: str
     unmeasured: int
@@ -34,8 +34,8 @@ class Upkeep:
     context: LabContext
     tell: Callable[[str], object]
     stop: Callable[[], bool]
-    _left: _Waiting | None = field(default=None, init=False)  # what a pass could do nothing about
-    _seen: _Waiting | None = field(default=None, init=False)  # at the last look
+    _left: _Waiting | None = field(default=None, init=False)  # what the last pass could not process
+    _seen: _Waiting | None = field(default=None, init=False)  # at the last poll
 
     def catch_up(self) -> None:
         """Measure and label all that an import, a job or a newer version left.
@@ -48,17 +48,17 @@ class Upkeep:
             return
         busy = True
         while busy and not self.stop():
-            self._left = self._waiting()  # before the pass: what comes during it is not left, but new
+            self._left = self._waiting()  # before the pass: what arrives during it is new
             try:
                 busy = self._measure() + self._label() > 0
             except StoreError:
-                self._left = None  # another process had the database: the next look tries again
+                self._left = None  # another process had the database: the next poll tries again
                 raise
 
-    def look(self) -> None:
-        """Catch up if traces have come since the last time and nothing adds more now.
+    def poll(self) -> None:
+        """Catch up if new traces have arrived and no more are being added.
 
-        Two looks that find the same say that no import is running, which would measure its traces itself.
+        Two polls with the same result mean that no import is running: an import measures its traces itself.
 
         Raises:
             LabError: as for :meth:`catch_up`.
@@ -78,7 +78,7 @@ class Upkeep:
 
         try:
             classifier = labeller_of(self.context.lab).name
-        except LabError as error:  # told once, by the pass that meets it
+        except LabError as error:  # reported once, by the pass
             classifier = str(error)
         with self.context.store.explained():
             db = self.context.store.db

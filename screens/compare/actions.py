@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from o1lab.chat import ranking
-from o1lab.errors import LabError
-from o1lab.files import write_text
+from o1lab.errors import UsageError
+from o1lab.jobs.about import valid_tags
 from o1lab.serve.registry import open_model
-from o1lab.text import visible
-from o1lab.widgets.dialogs import PreviewDialog
-from screens.base.dialogs import NEAREST, nearest_chains_dialog
+from o1lab.text import one_line, visible
+from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
+from screens.base.dialogs import NEAREST, nearest_chains_dialog, write_export
 from screens.base.messages import OpenTraces
-from screens.base.screen import LabScreen
-from screens.compare.controller import CompareController
 from screens.compare.dialogs import SettingsDialog
-from screens.compare.drawing import Selected
+from screens.compare.panes import Selected
 from screens.compare.picking import pick_conversation
-from screens.compare.prompt_sets import PromptInput
-from store import conversations
+from screens.compare.prompt_sets import CompareActions
+from screens.compare.rounds import RoundsScreen
+from screens.compare.together import differences
+from store import conversations, prompt_tags
 from store.conversations import Conversation
 from store.sqlite import Database
 
@@ -29,14 +27,11 @@ if TYPE_CHECKING:
     from o1lab.chat.nearest import ChainIndex, Near
 
 
-class ConversationActions:
-    """Actions on the conversation of ``controller``. The screen that runs them reports their errors."""
+@dataclass
+class ConversationActions(CompareActions):
+    """Actions on the conversation and its answers."""
 
-    def __init__(self, screen: LabScreen, controller: CompareController, prompt: PromptInput) -> None:
-        self.screen = screen
-        self.controller = controller
-        self.prompt = prompt
-        self._chains: tuple[str, ChainIndex] | None = None
+    _chains: tuple[str, ChainIndex] | None = None
 
     # Settings.
 
@@ -111,12 +106,7 @@ class ConversationActions:
             return
         page = await self.screen.read(_markdown, session.record)
         path = self.screen.context.lab.exports / _file_name(session.record)
-        try:
-            await self.screen.in_thread(_write, path, page)
-        except OSError as error:
-            raise LabError(
-                f"The conversation cannot be written: {error.strerror}.", "Check the disk space and the folder."
-            ) from error
+        await self.screen.in_thread(write_export, path, page)
         self.screen.notify(f"Exported to {visible(str(path))}", markup=False)
 
     # Actions on an answer.
@@ -172,13 +162,66 @@ class ConversationActions:
             rendered = "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in messages)
         await self.screen.app.push_screen_wait(PreviewDialog(title, rendered))
 
-    async def show_tally(self) -> None:
-        """Show the strengths of all contestants of this lab, and the votes for each prompt tag."""
-        found = await self.screen.read(ranking.read)
-        lines = await self.screen.in_thread(lambda: ranking.ranking_lines(found.ranking()))
-        if tags := ranking.tally_lines(await self.screen.in_thread(found.by_tag)):
-            lines += ["", *tags]
-        await self.screen.app.push_screen_wait(PreviewDialog("Preference votes", "\n".join(lines)))
+    # The answers of a turn together, and the tags of its prompt.
+
+    async def scroll_together(self) -> None:
+        """Scroll the panes together from now on, or each by itself."""
+        panes = self.controller.panes
+        panes.together = not panes.together
+        how = "together: same turn, same part" if panes.together else "each by itself"
+        self.screen.notify(f"The panes scroll {how}.")
+
+    async def word_diff(self) -> None:
+        """Show the word diff of the current pane's answer and that of the pane to the right, or the panes again."""
+        controller, panes = self.controller, self.controller.panes
+        if panes.diffing or controller.session is None:
+            panes.hide_diff()
+            return
+        order = controller.order
+        here = panes.current
+        there = next(
+            (
+                place
+                for step in range(1, len(order))
+                if controller.session.answer(order[place := (here + step) % len(order)])
+            ),
+            None,
+        )
+        one = controller.session.answer(order[here])
+        other = controller.session.answer(order[there]) if there is not None else None
+        if one is None or other is None or there is None:
+            raise UsageError("There are not two answers to compare.", "Wait until they are complete.")
+        found = await self.screen.in_thread(differences, one, other)
+        panes.show_diff((f"answer {here + 1}", f"answer {there + 1}"), found)
+
+    async def rounds(self) -> None:
+        """Open the rounds: prompt sets asked in the background."""
+        self.screen.app.push_screen(
+            RoundsScreen(self.screen.context, list(self.controller.refs), self.controller.settings)
+        )
+
+    async def tags(self) -> None:
+        """Edit the tags of the last question, or of the typed prompt."""
+        if not (prompt := self.prompt_text):
+            self.screen.notify("There is no prompt to tag: type one first.")
+            return
+        given = await self.screen.read(prompt_tags.given, prompt)
+        known = await self.screen.read(prompt_tags.known)
+        typed = await self.screen.app.push_screen_wait(
+            PromptDialog(
+                f"Tags of: {one_line(prompt, 60)}",
+                value=", ".join(given),
+                completions=known,
+                multiple=True,
+                placeholder="with commas between them",
+            )
+        )
+        if typed is None:
+            return
+        tags = valid_tags(list(filter(str.strip, typed.split(","))), reserved=prompt_tags.RESERVED)
+        store = self.screen.context.store
+        await self.screen.in_thread(lambda: prompt_tags.give(store.db, prompt, tags))
+        self.screen.notify("Tags saved; # counts votes by tag." if tags else "Tags removed.")
 
 
 def _markdown(db: Database, record: Conversation) -> str:
@@ -191,7 +234,3 @@ def _markdown(db: Database, record: Conversation) -> str:
 def _file_name(record: Conversation) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", record.title.lower()).strip("-")[:40] or "conversation"
     return f"{record.created_at[:10]}-{slug}-{record.id[:6]}.md"
-
-
-def _write(path: Path, text: str) -> None:
-    write_text(path, text, durable=False)

@@ -15,10 +15,8 @@ from o1lab.serve.registry import ModelRef, list_models
 from o1lab.text import one_line
 from o1lab.widgets.dialogs import Choice, ListDialog, among
 from o1lab.widgets.keys import Binding
-from screens.base.screen import LabScreen
-from screens.compare.controller import CompareController
 from screens.compare.edit_dialog import EditDialog
-from screens.compare.prompt_sets import PromptInput
+from screens.compare.prompt_sets import CompareActions
 from store import branches
 from store.conversations import Message
 
@@ -45,13 +43,8 @@ class TreeDialog(ListDialog[tuple[str, str]]):
             self.dismiss(("edit", choice.id))
 
 
-class Branching:
-    """Actions on the branches of ``controller``'s conversation. The screen that runs them reports their errors."""
-
-    def __init__(self, screen: LabScreen, controller: CompareController, prompt: PromptInput) -> None:
-        self.screen = screen
-        self.controller = controller
-        self.prompt = prompt
+class Branching(CompareActions):
+    """Actions on the branches of the conversation."""
 
     # Versions.
 
@@ -111,8 +104,7 @@ class Branching:
         pane, mine = message.pane, self.controller.refs[message.pane]
 
         async def more() -> tuple[Prefix, list[ModelRef]]:
-            known = await self.screen.in_thread(list_models, self.screen.context.lab, self.screen.context.config)
-            return await session.beginning(message, mine.id), known
+            return await session.beginning(message, mine.id), await self._models()
 
         async def go(prefix: Prefix, ref: ModelRef) -> None:
             await self.go_on(pane, prefix, ref, turn=message.turn)
@@ -133,13 +125,12 @@ class Branching:
 
         Args:
             trace_id: The trace.
-            at: The offset in its raw text at which the cursor stands first; None for the end.
+            at: The initial position of the cursor in its raw text; None for the end.
         """
         chain = await self.screen.in_thread(read_chain, self.screen.context.store, trace_id)
 
         async def more() -> tuple[Prefix, list[ModelRef]]:
-            known = await self.screen.in_thread(list_models, self.screen.context.lab, self.screen.context.config)
-            return chain.whole, known
+            return chain.whole, await self._models()
 
         async def go(prefix: Prefix, ref: ModelRef) -> None:
             await self.controller.begin([ref])
@@ -151,6 +142,10 @@ class Branching:
         refs, me = self.controller.refs, self.screen.context.annotator
         first = refs[-1].id if refs else ""
         self.screen.app.push_screen(EditDialog(chain.whole, refs, first, person=me, more=more, go=go, at=at))
+
+    async def _models(self) -> list[ModelRef]:
+        context = self.screen.context
+        return await self.screen.in_thread(list_models, context.lab, context.config)
 
     async def go_on(self, pane: int, prefix: Prefix, ref: ModelRef, *, turn: int | None = None) -> None:
         """Save a beginning as another version of an answer, and show how a model goes on from it."""

@@ -18,10 +18,8 @@ from o1lab.serve.registry import ModelRef, find_model, open_model
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
-from screens.compare.drawing import Selected, draw_answer, draw_failure, draw_notes, draw_turns
-from screens.compare.panes import Panes
-from screens.compare.status import PaneState
-from screens.compare.titles import draw_titles, own_settings
+from screens.compare.panes import Panes, Selected, draw_answer, draw_failure, draw_notes, draw_turns
+from screens.compare.status import PaneState, draw_titles, own_settings
 from store import conversations
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ class CompareController:
         self.refs: list[ModelRef] = []
         self.settings = Settings()
         self._own: Settings | None = None
-        """The settings of later conversations, where this one has the system prompt of a recorded chain."""
+        """The settings to restore after a conversation that has the system prompt of a recorded chain."""
         self.session: ConversationSession | None = None
         self.states: list[PaneState] = []
         self.seen_turns: set[int] = set()
@@ -114,7 +112,7 @@ class CompareController:
 
         Args:
             refs: The model of each pane.
-            own: What each pane has of its own in the settings; None: a model keeps what it had.
+            own: The settings in which each pane differs from the others; None: a model keeps those it had.
         """
         await self.close()
         panes = own_settings(self.refs, self.settings, refs) if own is None else own

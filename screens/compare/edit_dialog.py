@@ -41,7 +41,7 @@ class AnswerArea(PlainArea):
         Binding("ctrl+e", "screen.editor", "$EDITOR", id="edit_answer", tooltip="Change the text in $EDITOR"),
         Binding("ctrl+down", "screen.move(1)", "Next move", id="cursor_to_next_move",
                 tooltip="Put the cursor at the end of the move"),
-        Binding("ctrl+up", "screen.move(-1)", "Move before", id="cursor_to_previous_move",
+        Binding("ctrl+up", "screen.move(-1)", "Previous move", id="cursor_to_previous_move",
                 tooltip="Put the cursor at the start of the move"),
         Binding("ctrl+underscore", "undo", "Undo", id="undo_typing", show=False, tooltip="Undo the last change"),
     ]  # fmt: skip
@@ -85,7 +85,7 @@ class EditDialog(Dialog[bool]):
             person: Who changes the text.
             more: Reads the answer with its tokens, and all models of the lab.
             go: Called with the beginning and the model; the text is saved when it returns.
-            at: Where the cursor stands at first; None for the end.
+            at: The initial position of the cursor; None for the end.
         """
         super().__init__("Go on from the cursor", "ctrl+r go on · ctrl+e $EDITOR · tab models · esc back")
         self.prefix = prefix
@@ -102,7 +102,7 @@ class EditDialog(Dialog[bool]):
     def compose_dialog(self) -> ComposeResult:
         yield AnswerArea(self.prefix.text, soft_wrap=True, show_line_numbers=False, id="answer")
         yield Static("", classes="hint", id="place", markup=False)
-        yield Static("", classes="warning", id="said", markup=False)
+        yield Static("", classes="warning", id="message", markup=False)
         yield Static("", id="models", markup=False)
         yield OptionList(id="model")
 
@@ -119,7 +119,7 @@ class EditDialog(Dialog[bool]):
 
     @work(group="more")
     async def read_more(self) -> None:
-        """Read what takes a moment, while the person looks at the text."""
+        """Read the tokens and the other models in the background."""
         try:
             self.prefix, known = await self._more()
         except (O1LabError, StoreError) as error:
@@ -188,7 +188,7 @@ class EditDialog(Dialog[bool]):
         self.query_one("#place", Static).update(" · ".join(parts))
 
     def say(self, text: str) -> None:
-        self.query_one("#said", Static).update(one_line(text, 300))
+        self.query_one("#message", Static).update(one_line(text, 300))
 
     def action_move(self, steps: int) -> None:
         """Put the cursor on the next boundary between moves, or on the one before."""
@@ -243,7 +243,7 @@ class EditDialog(Dialog[bool]):
             return
         marked = self.query_one(OptionList).highlighted
         if marked is None:
-            self.say("There is no model to go on.")
+            self.say("There is no model that could continue.")
             return
         ref = self.models[marked]
         try:
@@ -253,7 +253,7 @@ class EditDialog(Dialog[bool]):
             screen = next(one for one in reversed(self.app.screen_stack) if isinstance(one, LabScreen))
             prefix = await screen.in_thread(begun, self.prefix, text, at, self.person)
             if not prefix.text.strip():
-                self.say("Nothing is before the cursor: put it into the text.")
+                self.say("There is no text before the cursor: move it into the text.")
                 return
             await self._go(prefix, ref)
         except (O1LabError, StoreError) as error:
@@ -263,13 +263,13 @@ class EditDialog(Dialog[bool]):
         self.dismiss(True)
 
     def action_cancel(self) -> None:
-        """Close the dialog; what was typed is asked about."""
+        """Close the dialog; ask first if the text was changed."""
         self.close_asking()
 
     @work(exclusive=True, group="go")
     async def close_asking(self) -> None:
         if self.text != self.prefix.text and not await self.app.push_screen_wait(
-            ConfirmDialog("Throw away the changed text?", yes="Throw away", no="Keep editing", danger=True)
+            ConfirmDialog("Discard the changed text?", yes="Discard", no="Keep editing", danger=True)
         ):
             return
         self.drop_drafts()
@@ -284,7 +284,7 @@ class EditDialog(Dialog[bool]):
 def begun(original: Prefix, text: str, at: int, person: str) -> Prefix:
     """Return the text before the cursor as a beginning.
 
-    The whole text is compared, since what stands after the cursor says what was inserted before it.
+    The whole text is compared: the text after the cursor shows what was inserted before it.
 
     Args:
         original: The answer before the change.

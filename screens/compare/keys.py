@@ -12,23 +12,32 @@ from screens.compare.controller import CompareController
 VOTE = Binding.Group("Vote", compact=True)
 PROMPTS = Binding.Group("Prompt", compact=True)
 
-KEYS: list[BindingType] = [
-    Binding("e", "write", "Write", id="edit_prompt", tooltip="Go to the prompt and type"),
-    Binding("enter", "send", "Send", show=False, tooltip="Ask all models"),
-    Binding("escape", "leave_prompt", "Keys", key_display="esc",
-            tooltip="Leave the prompt, so that letters are keys"),
+VOTE_KEYS: list[BindingType] = [
     *(
         Binding(str(n), f"vote({n})", f"Vote for {n}", group=VOTE, tooltip=f"Vote that answer {n} is the best")
         for n in range(1, 10)
     ),
     Binding("0", "tie", "Tie", tooltip="Vote that the answers are equally good"),
     Binding("minus", "none_good", "None good", key_display="-", tooltip="Vote that no answer is good"),
+]
+PANE_KEYS: list[BindingType] = [
+    Binding("tab", "walk(1)", "Next pane", show=False, tooltip="Go to the next pane"),
+    Binding("shift+tab", "walk(-1)", "Previous pane", show=False, tooltip="Go to the previous pane"),
+    Binding("right", "turn_to(1)", "Pane to the right", show=False, tooltip="Go to the pane to the right"),
+    Binding("left", "turn_to(-1)", "Pane to the left", show=False, tooltip="Go to the pane to the left"),
+]
+KEYS: list[BindingType] = [
+    Binding("e", "write", "Write", id="edit_prompt", tooltip="Go to the prompt and type"),
+    Binding("enter", "send", "Send", show=False, tooltip="Ask all models"),
+    Binding("escape", "leave_prompt", "Keys", key_display="esc",
+            tooltip="Leave the prompt, so that letters are keys"),
+    *VOTE_KEYS,
     Binding("u", "undo", "Undo vote", show=False, tooltip="Withdraw your vote on this turn"),
     Binding("r", "regenerate", "Again", tooltip="Ask this model the last question again"),
     Binding("ctrl+e", "edit_answer", "Edit and go on", key_display="^e",
             tooltip="Cut or change this answer, and let a model go on from there"),
-    Binding("less_than_sign", "version(-1)", "Version before", key_display="<", show=False,
-            tooltip="Show the version of this answer before, or of the question"),
+    Binding("less_than_sign", "version(-1)", "Previous version", key_display="<", show=False,
+            tooltip="Show the previous version of this answer, or of the question"),
     Binding("greater_than_sign", "version(1)", "Next version", key_display=">", show=False,
             tooltip="Show the next version of this answer, or of the question"),
     Binding("H", "run('tree')", "Branches", tooltip="All branches of this conversation"),
@@ -52,7 +61,7 @@ KEYS: list[BindingType] = [
     Binding("t", "run('prompt_tags')", "Tags", show=False, tooltip="Tags of this prompt; votes are counted by tag"),
     Binding("B", "run('blind')", "Blind", tooltip="Hide or show the names of the models"),
     Binding("n", "step(1)", "Next prompt", group=PROMPTS, tooltip="Show the next prompt of the prompt set"),
-    Binding("p", "step(-1)", "Previous prompt", group=PROMPTS, tooltip="Show the prompt before"),
+    Binding("p", "step(-1)", "Previous prompt", group=PROMPTS, tooltip="Show the previous prompt"),
     *stepping("prompt"),
     Binding("L", "run('prompt_sets')", "Prompt sets", tooltip="Choose a set of prompts to go through"),
     Binding("w", "run('save_prompt')", "Save prompt", tooltip="Save this prompt to a prompt set"),
@@ -65,10 +74,7 @@ KEYS: list[BindingType] = [
     Binding("ctrl+o", "run('conversations')", "Open", key_display="^o", priority=True,
             tooltip="Open a saved conversation"),
     Binding("E", "run('export')", "Export", tooltip="Write this conversation to a file"),
-    Binding("tab", "walk(1)", "Next pane", show=False, tooltip="Go to the next pane"),
-    Binding("shift+tab", "walk(-1)", "Previous pane", show=False, tooltip="Go to the pane before"),
-    Binding("right", "turn_to(1)", "Pane to the right", show=False, tooltip="Go to the pane to the right"),
-    Binding("left", "turn_to(-1)", "Pane to the left", show=False, tooltip="Go to the pane to the left"),
+    *PANE_KEYS,
 ]  # fmt: skip
 
 
@@ -105,4 +111,4 @@ POSSIBLE: dict[object, Callable[[CompareController], bool]] = {
     "double": lambda it: bool(it.refs) and not it.hidden,
     "close_pane": lambda it: len(it.refs) > 1,
 }
-"""Whether an action is possible; actions that are not named always are."""
+"""Whether an action is possible; other actions always are."""

@@ -1,8 +1,9 @@
-"""The panes of the Compare screen: side by side if they fit, else one at a time below a line of tabs."""
+"""The panes of the Compare screen, side by side if they fit, else as tabs; and how saved answers are drawn in them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from rich.text import Text
@@ -11,9 +12,13 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from o1lab.chat.branches import BranchedHistory
+from o1lab.chat.prefixes import by_others, described
+from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.compare.together import Diffed, DiffView, place_of, row_at
+from store.conversations import Message
 
 NARROWEST = 38
 """Minimum width of a pane in cells; below it the panes become tabs."""
@@ -104,6 +109,12 @@ class Panes(Vertical):
         self.current = place
         self.arrange_places()
 
+    def turn(self, steps: int) -> None:
+        """Focus the pane ``steps`` to the right; after the last, the first."""
+        if count := len(self.places):
+            self.show_place((self.current + steps) % count)
+            self.focus_current()
+
     def focus_current(self) -> None:
         """Focus the current pane."""
         if self.places:
@@ -140,3 +151,45 @@ class Panes(Vertical):
             # Brackets as well as reverse, so that the current tab is not marked by colour alone.
             line.append(f"[{label}]" if at == self.current else f" {label} ", "reverse" if at == self.current else "")
         self.query_one("#tabs", Static).update(line)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The answer that a key acts on: the model of its pane, the question, and the saved message."""
+
+    ref: ModelRef
+    question: str
+    message: Message
+
+
+def draw_turns(stream: StreamPane, session: BranchedHistory, pane: int, turns: Sequence[int], *, hidden: bool) -> None:
+    """Draw the questions of some turns, and the answers of a pane."""
+    for turn in turns:
+        stream.add_user(session.question(turn))
+        draw_answer(stream, session.answer(pane, turn), session.record.panes[pane].model, hidden=hidden)
+
+
+def draw_answer(stream: StreamPane, message: Message | None, model: str, *, hidden: bool) -> None:
+    """Draw a saved answer with its notes and its error, and who wrote it if ``model`` did not write it alone."""
+    if message is None:
+        return
+    draw_notes(stream, message.settings.get("notes", ()), hidden=hidden)
+    if by_others(message.spans, model):
+        draw_notes(stream, [f"written by {described(message.spans)}"], hidden=hidden)
+    if message.content or message.thought:
+        stream.add_assistant(message.content, message.thought, message.thought_tokens)
+    if message.state == "failed":
+        draw_failure(stream, message.error or "This answer failed.", "", hidden=hidden)
+
+
+def draw_notes(stream: StreamPane, notes: Sequence[str], *, hidden: bool) -> None:
+    """Draw what was changed in the request."""
+    for note in notes if not hidden else ():  # a note names the model
+        stream.add_note(note)
+
+
+def draw_failure(stream: StreamPane, sentence: str, hint: str, *, hidden: bool) -> None:
+    """End an answer with an error."""
+    if hidden:  # the sentence names the model
+        sentence, hint = "This model failed.", "The reason is shown after the vote."
+    stream.fail(sentence, f"{hint} ctrl+r tries again.".strip())

@@ -66,7 +66,7 @@ def _choice(one: Conversation) -> Choice:
 
 
 def _name_of(lab: Lab, round_id: str) -> str:
-    """Return what a round is called: its prompt set, or its id if its directory is gone."""
+    """Return the title of a round: its prompt set, or its id if its directory is gone."""
     folder = RoundFolder(lab.rounds / round_id)
     try:
         return f"Round {one_line(folder.settings().prompt_set, 40)}"

@@ -15,6 +15,8 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
 from textual.widgets.text_area import EditResult
 
+from o1lab.chat.rounds.control import LONGEST_SET, prompts_of
+from o1lab.format import counted
 from o1lab.text import visible
 from o1lab.widgets.dialogs import Choice, PickDialog, PromptDialog, among
 from o1lab.widgets.keys import Binding
@@ -41,14 +43,9 @@ class PromptInput(PlainArea):
     class Sent(Message):
         """Enter was pressed. The text stays until the receiver clears it."""
 
-        prompt: PromptInput
         text: str
         instead_of: int | None = None
         """The turn of the earlier question that it is asked instead of."""
-
-        @property
-        def control(self) -> PromptInput:
-            return self.prompt
 
     def __init__(self, text: str = "", *, placeholder: str = "", id: str | None = None) -> None:
         super().__init__(
@@ -110,7 +107,7 @@ class PromptInput(PlainArea):
         return super().check_action(action, parameters)
 
     def action_ask_instead(self) -> None:
-        self.post_message(self.Sent(self, self.text, self.recalled))
+        self.post_message(self.Sent(self.text, self.recalled))
 
     async def _on_key(self, event: events.Key) -> None:
         """Handle enter and ctrl+j here: as priority bindings they would run before letters typed earlier."""
@@ -123,7 +120,7 @@ class PromptInput(PlainArea):
                 self.action_break_line()
 
     def action_send(self) -> None:
-        self.post_message(self.Sent(self, self.text))
+        self.post_message(self.Sent(self.text))
 
     def action_break_line(self) -> None:
         self.insert("\n")
@@ -159,10 +156,6 @@ class LetterKeys(Provider):
         return partial(self.screen.run_action, binding.action)
 
 
-SET_LIMIT = 1000
-"""Maximum number of prompts of a set made of the lab's problems."""
-
-
 @dataclass(frozen=True)
 class PromptSet:
     """The prompts of a set, and the current position."""
@@ -176,14 +169,26 @@ class PromptSet:
         return self.prompts[self.at]
 
 
-class PromptSets:
+@dataclass
+class CompareActions:
+    """The base of actions of the Compare screen, which runs them and reports their errors."""
+
+    screen: LabScreen
+    controller: CompareController
+    prompt: PromptInput
+
+    @property
+    def prompt_text(self) -> str:
+        """The typed prompt, or the last question; empty without any."""
+        session = self.controller.session
+        return self.prompt.text.strip() or (session.question() if session is not None else "")
+
+
+@dataclass
+class PromptSets(CompareActions):
     """The lab's prompt sets, and the current one."""
 
-    def __init__(self, screen: LabScreen, controller: CompareController, prompt: PromptInput) -> None:
-        self.screen = screen
-        self.controller = controller
-        self.prompt = prompt
-        self.current: PromptSet | None = None
+    current: PromptSet | None = None
 
     def step(self, steps: int) -> None:
         """Go to the next or previous prompt of the set."""
@@ -203,34 +208,23 @@ class PromptSets:
 
     async def choose(self) -> None:
         """Choose a set to step through: a saved one, or the problems of one source."""
-        saved = await self.screen.read(conversations.prompt_sets)
-        sources = await self.screen.read(problems.sources)
-        choices = [Choice(f"set:{name}", name, _prompts(len(prompts))) for name, prompts in saved.items()]
-        choices += [Choice(f"source:{name}", f"problems of {name}", _prompts(n)) for name, n in sources]
+        choices = await self.screen.read(set_choices)
         if self.current is not None:
             choices.append(Choice("", "no set", f"leave {self.current.name}"))
         dialog = PickDialog("Prompt sets", among(choices), empty="No prompt set yet: w saves the prompt to one.")
         picked = await self.screen.app.push_screen_wait(dialog)
-        if picked is None:
-            return
-        kind, _, name = picked.partition(":")
-        if kind == "source":
-            prompts = await self.screen.read(_statements, name)
-            name = f"problems of {name}"
-        else:
-            prompts = saved.get(name, [])
-        if prompts:
-            self._use(PromptSet(name, tuple(prompts)))
+        if picked:
+            prompts = await self.screen.in_thread(prompts_of, self.screen.context.store, picked)
+            title = next(one.title for one in choices if one.id == picked)
+            self._use(PromptSet(title, tuple(prompts)))
             self.controller.panes.focus_current()
-        else:
+        elif picked is not None:
             self.current = None
             self.controller.changed()
 
     async def save_prompt(self) -> None:
         """Append the typed prompt, or the last question, to a saved set."""
-        session = self.controller.session
-        text = self.prompt.text.strip() or (session.question() if session is not None else "")
-        if not text:
+        if not (text := self.prompt_text):
             self.screen.notify("There is no prompt to save: type one first.")
             return
         sets = await self.screen.read(conversations.prompt_sets)
@@ -249,13 +243,16 @@ class PromptSets:
         await self.screen.in_thread(lambda: conversations.save_prompt_set(store.db, name, prompts))
         if self.current is not None and self.current.name == name:
             self.current = replace(self.current, prompts=tuple(prompts))
-        self.screen.notify(f"Saved to {visible(name)}, now {_prompts(len(prompts))}.", markup=False)
+        self.screen.notify(f"Saved to {visible(name)}, now {counted(len(prompts), 'prompt')}.", markup=False)
         self.controller.changed()
 
 
-def _statements(db: Database, source: str) -> list[str]:
-    return [problem.statement for problem in problems.page(db, source=source, limit=SET_LIMIT)]
-
-
-def _prompts(count: int) -> str:
-    return f"{count:,} prompt{'' if count == 1 else 's'}"
+def set_choices(db: Database) -> list[Choice]:
+    """Return the saved prompt sets, and the sources of problems."""
+    saved = conversations.prompt_sets(db)
+    found = [Choice(name, name, counted(len(prompts), "prompt")) for name, prompts in saved.items()]
+    return found + [
+        Choice(name, f"problems of {name}", counted(min(number, LONGEST_SET), "prompt"))
+        for name, number in problems.sources(db)
+        if name not in saved
+    ]

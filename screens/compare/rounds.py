@@ -23,13 +23,13 @@ from o1lab.paths import Lab, assets_dir
 from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line
 from o1lab.widgets.columns import Column, Row
-from o1lab.widgets.dialogs import Choice, ConfirmDialog, PickDialog
+from o1lab.widgets.dialogs import ConfirmDialog, PickDialog, among
 from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, task
-from screens.compare.voting import VotingScreen, read_pile
-from screens.jobs import kind as job_kind
-from screens.jobs.kind import PaneKind, Snapshot
+from screens.compare.prompt_sets import set_choices
+from screens.compare.voting import VotingScreen, read_sheet
+from screens.jobs.kind import InfoLine, PaneKind, Snapshot
 from screens.jobs.lists import FactsView, JobTable
 from screens.jobs.pane import JobsPane
 from screens.jobs.text import (
@@ -41,10 +41,8 @@ from screens.jobs.text import (
     doing,
     request_words,
     sign,
-    stop_reason,
 )
-from store import Store, conversations, problems
-from store.sqlite import Database
+from store import Store
 
 COLUMNS = (
     Column("sign", "", 2),
@@ -57,7 +55,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(InfoLine[CountedStatus, RoundSettings]):
     """A round in the list, with how many of its prompts can be voted on, and how many of those you voted on."""
 
     info: JobInfo[CountedStatus, RoundSettings]
@@ -65,36 +63,12 @@ class Line:
     voted: int
 
     @property
-    def id(self) -> str:
-        return self.info.id
-
-    @property
-    def state(self) -> str:
-        return self.info.state
-
-    @property
-    def active(self) -> bool:
-        return self.info.active
-
-    @property
-    def name(self) -> str:
-        return self.info.name
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return self.info.tags
-
-    @property
-    def status(self) -> CountedStatus:
-        return self.info.status
-
-    @property
     def prompt_set(self) -> str:
-        return self.info.settings.prompt_set if self.info.settings is not None else "?"
+        return self.settings.prompt_set if self.settings is not None else "?"
 
     @property
     def contestants(self) -> str:
-        panes = self.info.settings.panes if self.info.settings is not None else ()
+        panes = self.settings.panes if self.settings is not None else ()
         return ", ".join(names(Contestant.of(one.model, one.model_dump()) for one in panes).values())
 
 
@@ -113,13 +87,14 @@ def poll(lab: Lab, store: Store, annotator: str, selected: str | None) -> Snapsh
     lines = []
     with store.explained():
         for info in control.ROUNDS.infos(lab):
-            pile = read_pile(store.db, info.id, annotator)
-            lines.append(Line(info, len(pile.order), pile.done))
+            sheet = read_sheet(store.db, info.id, annotator)
+            lines.append(Line(info, len(sheet.order), sheet.done))
     line = next((one for one in lines if one.id == selected), lines[0] if lines else None)
     if line is None:
         return Snapshot((), None)
     folder = RoundFolder(lab.rounds / line.id)
-    detail = Detail(line, str(folder.path), tuple(journal.faults(folder.journal)), folder.pause_file.exists())
+    faults = tuple(journal.faults(folder.journal)) if line.status.faults else ()  # the journal is read in full
+    detail = Detail(line, str(folder.path), faults, folder.pause_file.exists())
     return Snapshot(tuple(lines), detail)
 
 
@@ -160,7 +135,7 @@ def facts(detail: Detail) -> Text:
     elif line.votable:
         text.append("enter: the results of your votes, and of others\n\n", "bold")
     add_about(text, line.info)
-    for one in line.info.settings.panes if line.info.settings is not None else ():
+    for one in line.settings.panes if line.settings is not None else ():
         words = [f"{name} {value}" for name, value in one.model_dump(exclude={"model", "label"}).items()
                  if value is not None]  # fmt: skip
         text.append(f"{one_line(one.model, 40)}  ", "bold").append(f"{one_line(' · '.join(words), 200)}\n")
@@ -169,11 +144,6 @@ def facts(detail: Detail) -> Text:
     text.append(f"folder  {one_line(detail.folder, 200)}\n", "dim")
     add_faults(text, detail.faults)
     return text
-
-
-def _settings(detail: Detail) -> dict[str, Any] | None:
-    settings = detail.line.info.settings
-    return settings.model_dump(mode="json") if settings is not None else None
 
 
 class RoundsScreen(LabScreen):
@@ -200,14 +170,7 @@ class RoundsScreen(LabScreen):
             jobs=control.ROUNDS,
             next_action="Press ctrl+n to ask a prompt set of the models in Compare's panes.",
             poll=lambda selected: poll(context.lab, context.store, context.annotator, selected),
-            stop_note=lambda line: job_kind.stop_note(line.status),
-            stopping=job_kind.STOPPING,
-            resuming=job_kind.RESUMING,
-            why=lambda line: stop_reason(line.status),
-            settings=_settings,
             facts=view.whole,
-            can_retry=lambda line: bool(line.status.failed),
-            must_change=lambda line: job_kind.must_change(line.info),
         )
         table = JobTable(COLUMNS, row, id="round-list")
         self.jobs: JobsPane[Line, Detail] = JobsPane(context, kind, table, view, id="rounds")
@@ -228,34 +191,23 @@ class RoundsScreen(LabScreen):
     def _opened(self, event: JobsPane.Opened) -> None:
         self.app.push_screen(VotingScreen(self.context, event.line.id))
 
-    def action_back(self) -> None:
-        """Go back to Compare."""
-        self.dismiss()
-
     # A new round.
 
-    def action_new_run(self) -> None:
-        """Choose a prompt set to ask."""
-        dialog = PickDialog("Ask which prompt set?", self._sets, empty="No prompt set: in Compare, w saves a prompt.")
-        self.app.push_screen(dialog, self._chosen)
-
-    async def _sets(self, text: str) -> Sequence[Choice]:
-        words = text.lower().split()
-        choices = await self.read(set_choices)
-        return [one for one in choices if all(word in one.title.lower() for word in words)]
-
-    def _chosen(self, name: str | None) -> None:
-        if name is not None:
-            self.ask(name, control.panes_of(self.refs, self.settings))
+    @task(exclusive=True, group="new", dialog=True)
+    async def action_new_run(self) -> None:
+        """Choose a prompt set, and ask it after confirmation."""
+        choices = among(await self.read(set_choices))
+        dialog = PickDialog("Ask which prompt set?", choices, empty="No prompt set: in Compare, w saves a prompt.")
+        if (name := await self.app.push_screen_wait(dialog)) is not None:
+            await self._ask(name, control.panes_of(self.refs, self.settings))
 
     @on(JobsPane.NewLikeThis)
-    def _like_this(self, event: JobsPane.NewLikeThis) -> None:
-        settings = RoundSettings(**event.values)
-        self.ask(settings.prompt_set, settings.panes)
-
     @task(exclusive=True, group="new")
-    async def ask(self, name: str, panes: Sequence[AskedPane]) -> None:
-        """Ask a prompt set after confirmation."""
+    async def _like_this(self, event: JobsPane.NewLikeThis) -> None:
+        settings = RoundSettings(**event.values)
+        await self._ask(settings.prompt_set, settings.panes)
+
+    async def _ask(self, name: str, panes: Sequence[AskedPane]) -> None:
         prompts = await self.in_thread(control.prompts_of, self.context.store, name)
         who = ", ".join(names(Contestant.of(one.model, one.model_dump()) for one in panes).values())
         question = f"Ask {counted(len(prompts), 'prompt')} of {one_line(name, 40)} in the background?"
@@ -269,14 +221,3 @@ class RoundsScreen(LabScreen):
         folder = control.start(self.context.lab, name, prompts, panes)
         control.launch_detached(folder)
         return folder
-
-
-def set_choices(db: Database) -> list[Choice]:
-    """Return the saved prompt sets, and the sources of problems."""
-    saved = conversations.prompt_sets(db)
-    found = [Choice(name, name, counted(len(prompts), "prompt")) for name, prompts in saved.items()]
-    return found + [
-        Choice(name, f"problems of {name}", counted(min(number, control.LONGEST_SET), "prompt"))
-        for name, number in problems.sources(db)
-        if name not in saved
-    ]

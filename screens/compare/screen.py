@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -24,16 +25,15 @@ from o1lab.text import one_line
 from o1lab.widgets.stream_pane import StreamPane
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, reported, task
+from screens.compare import votes
 from screens.compare.actions import ConversationActions
-from screens.compare.answers import AnswerActions
 from screens.compare.branches import Branching
 from screens.compare.controller import CompareController
 from screens.compare.dialogs import ModelsDialog, default_models, model_choices
 from screens.compare.keys import KEYS, POSSIBLE
-from screens.compare.pairs import PairsMaker
 from screens.compare.panes import Panes
 from screens.compare.prompt_sets import LetterKeys, PromptInput, PromptSets
-from screens.compare.titles import describe
+from screens.compare.status import describe
 
 STATUS_EVERY_S = 0.25
 Action = Callable[[], Awaitable[None]]
@@ -57,8 +57,6 @@ class CompareScreen(LabScreen):
         self.controller = CompareController(self.panes, context, changed=self.refresh_state, verifier=self.verifier)
         self.prompt_sets = PromptSets(self, self.controller, self.prompt)
         self.actions = actions = ConversationActions(self, self.controller, self.prompt)
-        answers = AnswerActions(self, self.controller, self.prompt)
-        self.pairs = PairsMaker(self)
         self.branching = Branching(self, self.controller, self.prompt)
         self.prompt.earlier = self.earlier_questions
         self.dialogs: dict[str, Action] = {
@@ -70,9 +68,9 @@ class CompareScreen(LabScreen):
             "tree": self.branching.tree,
             "chains": actions.show_chains,
             "show_prompt": actions.show_prompt,
-            "tally": actions.show_tally,
-            "dataset": self.pairs.make,
-            "prompt_tags": answers.tags,
+            "tally": partial(votes.show_tally, self),
+            "dataset": partial(votes.make_pairs_dataset, self),
+            "prompt_tags": actions.tags,
             "prompt_sets": self.prompt_sets.choose,
             "save_prompt": self.prompt_sets.save_prompt,
         }
@@ -80,9 +78,9 @@ class CompareScreen(LabScreen):
         self.tasks: dict[str, Action] = {
             "export": actions.export,
             "add_trace": actions.add_trace,
-            "together": answers.scroll_together,
-            "word_diff": answers.word_diff,
-            "rounds": answers.rounds,
+            "together": actions.scroll_together,
+            "word_diff": actions.word_diff,
+            "rounds": actions.rounds,
         }
 
     # Layout and state.
@@ -369,9 +367,7 @@ class CompareScreen(LabScreen):
         self.go_to(((count if place is None else place) + steps) % (count + 1))
 
     def action_turn_to(self, steps: int) -> None:
-        count = len(self.panes.places)
-        if count:
-            self.go_to((self.panes.current + steps) % count)
+        self.panes.turn(steps)
 
     def go_to(self, place: int) -> None:
         """Focus the pane in ``place``, or the prompt after the last place."""

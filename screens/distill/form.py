@@ -57,7 +57,7 @@ def read_offer(lab: Lab, config: Config) -> Offer:
     prompts = tuple((f"{one.label}  ({one.method})", one.label) for one in reversed(all_prompts(lab)))
     teacher = next((ref for ref in models if ref.role == "teacher"), models[0])
     choices = model_choices(models)
-    notes = {"prompt": "Press e on the Distill screen to edit them."}
+    notes = {"prompt": "Press L on the Distill screen to see and edit them."}
     options = {"endpoint": choices, "student": choices, "critic": choices, "prompt": prompts}
     return Offer(options, start={"endpoint": teacher.id}, notes=notes)
 

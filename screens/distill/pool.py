@@ -19,7 +19,6 @@ from o1lab.distill.drafts import draft_path
 from o1lab.distill.handwritten import described_drafts
 from o1lab.ingest.annotation_text import clock
 from o1lab.text import one_line, visible
-from o1lab.widgets.columns import Page
 from o1lab.widgets.dialogs import Choice, PickDialog, among
 from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.line_view import LineView
@@ -49,11 +48,11 @@ class PoolPane(FilteredPane[ProblemQuery]):
                 tooltip="Keep or leave out this problem, whatever the rules say"),
         Binding("u", "undo", "Undo", tooltip="Undo your last ruling on a problem"),
         Binding("F", "filters", "Rules", tooltip="Run the rules on the problems: preview, then apply"),
-        Binding("w", "write", "Write", tooltip="Write a chain for this problem yourself, or go on with its draft"),
+        Binding("w", "write", "Write", tooltip="Write a chain for this problem yourself, or continue its draft"),
         Binding("W", "drafts", "Drafts", show=False, tooltip="List the chains that are being written, and open one"),
         Binding("T", "traces", "Traces", show=False, tooltip="Show the traces of this problem"),
         Binding("n", "step(1)", "Next problem", show=False, tooltip="Go to the next problem"),
-        Binding("p", "step(-1)", "Previous problem", show=False, tooltip="Go to the problem before"),
+        Binding("p", "step(-1)", "Previous problem", show=False, tooltip="Go to the previous problem"),
         *stepping("problem"),
         Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the problem's id"),
     ]  # fmt: skip
@@ -75,7 +74,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
     def compose(self) -> ComposeResult:
         yield EmptyState(
             "No problems in this lab yet.",
-            "Leave with q and import some:  o1lab import FILE...   or try:  o1lab demo",
+            "Quit with q and import some:  o1lab import FILE...   or try:  o1lab demo",
             id="no-problems",
         )
         yield TallText(id="pool-counts", markup=False)
@@ -91,7 +90,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
             with Vertical(id="problem"):
                 yield Static(id="problem-title", markup=False)
                 yield LineView(id="problem-text")
-        yield Static(id="pool-said", markup=False)
+        yield Static(id="pool-message", markup=False)
 
     def on_mount(self) -> None:
         self.restore()
@@ -109,7 +108,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
 
     def say(self, message: str | Text) -> None:
         """Show a line below the pool."""
-        self.query_one("#pool-said", Static).update(message if isinstance(message, Text) else Text(visible(message)))
+        self.query_one("#pool-message", Static).update(message if isinstance(message, Text) else Text(visible(message)))
 
     # The list.
 
@@ -126,11 +125,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
     def apply(self, query: ProblemQuery) -> None:
         """List the problems of ``query``."""
         self.query_now = query
-
-        async def fetch(offset: int, limit: int) -> Page:
-            return await self.lab_screen.read(distill_problem.page, query, offset, limit)
-
-        self.table.set_source(fetch)
+        self.table.set_source(self.lab_screen.pages(lambda db, *span: distill_problem.page(db, query, *span)))
         self.count()
 
     def reload(self) -> None:
@@ -218,7 +213,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
     async def action_undo(self) -> None:
         """Undo the last ruling made here; the ruling before it applies again."""
         if not self._undo:
-            self.say("No ruling was made here since the app was opened. Press o on a problem to change its ruling.")
+            self.say("No ruling was made in this session. Press ! on a problem to change its ruling.")
             return
         identity, before = self._undo.pop()
         try:
@@ -256,7 +251,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
 
     @task(group="write")
     async def action_drafts(self) -> None:
-        """Choose one of your drafts, and go on writing it."""
+        """Choose one of your drafts, and continue it."""
         lab, annotator = self.context.lab, self.context.annotator
         found = await self.lab_screen.read(described_drafts, lab)
         choices = [

@@ -17,17 +17,16 @@ from textual.widgets import OptionList, Static
 
 from o1lab.distill.filters import RULES
 from o1lab.distill.filters.pool import FilterReport, chosen_rules, filter_pool
-from o1lab.errors import O1LabError, from_store
 from o1lab.text import one_line, visible
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import Dialog, PromptDialog
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext
+from screens.base.screen import words_of
 from screens.base.writer import Writer
 from screens.distill.problem import RULED, WholeProblem
 from store.connection import Store
-from store.errors import StoreError
 from store.exclusions import Ruled, RuleRun
 from store.filters import ProblemQuery
 
@@ -43,7 +42,7 @@ class RulesDialog(Dialog[str]):
     RulesDialog {
         #rules { height: auto; max-height: 10; border: none; padding: 0; background: $surface; }
         #rules-below { height: auto; max-height: 11; min-height: 3; margin-top: 1; }
-        #rules-said { height: auto; }
+        #rules-message { height: auto; }
     }
     """
     FOOTER = True
@@ -83,7 +82,7 @@ class RulesDialog(Dialog[str]):
     def compose_dialog(self) -> ComposeResult:
         yield CellList(id="rules")
         with VerticalScroll(can_focus=False, id="rules-below"):
-            yield TallText(id="rules-said", markup=False)
+            yield TallText(id="rules-message", markup=False)
 
     def on_mount(self) -> None:
         self._draw()
@@ -118,12 +117,12 @@ class RulesDialog(Dialog[str]):
         name = list(RULES.all())[self.query_one(CellList).highlighted or 0]
         scope = f"the problems of the filter {visible(self.pool_filter.source)}" if self.narrowed else "all problems"
         text = Text.assemble((name, "bold"), f": {RULES.all()[name].about}\n")
-        text.append(f"p previews the chosen rules on {scope}; nothing is written.")
+        text.append(f"i previews the chosen rules on {scope}; nothing is written.")
         self._say(text)
 
     def _say(self, text: Text) -> None:
         try:
-            self.query_one("#rules-said", Static).update(text)
+            self.query_one("#rules-message", Static).update(text)
         except NoMatches:
             return  # the dialog was closed
 
@@ -195,7 +194,7 @@ class RulesDialog(Dialog[str]):
         """Run the chosen rules in the writer's thread."""
         names, narrowed = self.chosen, self.narrowed
         if not names:
-            self._say(Text("Choose at least one rule (space, or a for all).", "yellow"))
+            self._say(Text("Choose at least one rule (space, or * for all).", "yellow"))
             return
         stop = self._stop = threading.Event()
         self._say(Text("Starting …   s stops"))
@@ -208,7 +207,7 @@ class RulesDialog(Dialog[str]):
             words = "Nothing was written." if dry_run else "The findings so far are saved; run it again for the rest."
             self._say(Text(f"Stopped. {words}", "yellow"))
         except Exception as error:
-            self._say_error(error)
+            self._say(Text(words_of(error), "bold red"))
         else:
             if not dry_run:
                 self.dismiss(
@@ -237,12 +236,6 @@ class RulesDialog(Dialog[str]):
             store.db, chosen_rules(names), query, benchmarks=self.benchmarks, dry_run=dry_run, progress=progress
         )
 
-    def _say_error(self, error: Exception) -> None:
-        if isinstance(error, StoreError):
-            error = from_store(error)
-        words = f"{error.message} {error.hint}" if isinstance(error, O1LabError) else f"{type(error).__name__}: {error}"
-        self._say(Text(visible(words), "bold red"))
-
 
 def report_text(report: FilterReport) -> Text:
     """Format the totals of a preview."""
@@ -262,7 +255,7 @@ class OverruleDialog(Dialog[tuple[Ruled, str]]):
         Binding("x", "rule('exclude')", "Leave it out", tooltip="Leave the problem out, whatever the rules say"),
         Binding("backspace", "rule('none')", "As the rules say", tooltip="Remove the ruling, so that the rules decide"),
         Binding("m", "note", "Note", tooltip="Add a reason first"),
-        Binding("escape,q", "cancel", "Cancel", tooltip="Close; a running check is stopped"),
+        Binding("escape,q", "cancel", "Cancel", tooltip="Close without a ruling"),
     ]
 
     def __init__(self, whole: WholeProblem) -> None:

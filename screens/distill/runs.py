@@ -11,19 +11,14 @@ from textual.containers import Vertical
 
 from o1lab.distill import runs
 from o1lab.distill.runs import RunInfo
-from o1lab.text import visible
-from o1lab.widgets.dialogs import PreviewDialog
 from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
-from screens.base.messages import OpenTraces, OpenTraining
+from screens.base.messages import OpenTraces
 from screens.distill import text as distill_text
 from screens.distill.poller import Poller, RunDetail
-from screens.jobs import kind as job_kind
 from screens.jobs.kind import PaneKind
 from screens.jobs.lists import FactsView, JobCells
 from screens.jobs.pane import JobsPane
-from screens.jobs.text import stop_reason
-from store import datasets
 from store.filters import TraceQuery
 
 Jobs = JobsPane[RunInfo, RunDetail]
@@ -45,14 +40,7 @@ class RunsPane(Vertical):
             jobs=runs.TEACHER_RUNS,
             next_action="Press ctrl+n to set one up: teacher, problems, samples per problem. The solver needs no key.",
             poll=Poller(context.lab, context.store).poll,
-            stop_note=lambda info: job_kind.stop_note(info.status),
-            stopping=job_kind.STOPPING,
-            resuming=job_kind.RESUMING,
-            why=lambda info: stop_reason(info.status),
-            settings=lambda one: one.line.settings.model_dump(mode="json") if one.line.settings else None,
             facts=view.whole,
-            can_retry=lambda info: info.status.failed > 0,
-            must_change=job_kind.must_change,
         )
         cells = JobCells(distill_text.list_cell, id="teacher-runs")
         self.jobs = Jobs(context, kind, cells, view, id="teacher-run-jobs")
@@ -69,7 +57,7 @@ class RunsPane(Vertical):
     async def action_dataset(self) -> None:
         """Make a dataset from a selection of the run's traces."""
         from o1lab.distill.methods import METHODS
-        from screens.forms.dataset import DatasetForm, created_text
+        from screens.forms.dataset import make_dataset
 
         if not (info := self.jobs.need_line()):
             return
@@ -78,17 +66,11 @@ class RunsPane(Vertical):
             return
         method = info.settings.method if info.settings else "sample"
         kind = METHODS.find(method)
-        form = DatasetForm(
-            self.context,
+        await make_dataset(
+            self.jobs.lab_screen,
             TraceQuery.parse(f"run:{info.id}"),
             title=f"Dataset from run {info.id}",
             name=f"teacher-{info.id[:8]}",
             take="verified",
             phase=kind.phase if kind is not None else 2,
-            others=[one.name for one in await self.jobs.lab_screen.read(datasets.all_datasets)],
         )
-        made = await self.app.push_screen_wait(form)
-        if made is not None and await self.app.push_screen_wait(
-            PreviewDialog(f"Dataset {visible(made.dataset.name)}", created_text(made), action="Train a student on it")
-        ):
-            self.post_message(OpenTraining(made.dataset.name))

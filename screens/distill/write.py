@@ -112,10 +112,10 @@ class WriteScreen(LabScreen):
             show_line_numbers=False, compact=True, highlight_cursor_line=False, tab_behavior="focus",
         )  # fmt: skip
         yield Static(id="verdict", markup=False)
-        yield Static(id="said", markup=False)
+        yield Static(id="message", markup=False)
 
     async def on_unmount(self) -> None:
-        with suppress(Exception):  # there is no screen left that could tell
+        with suppress(Exception):  # no screen is left to report it
             await self._writer.do(self._save, self.draft)  # the app may end before the solution was idle
         await self._writer.close()
         self._pool.close()
@@ -152,13 +152,13 @@ class WriteScreen(LabScreen):
 
     def say(self, message: str | Text) -> None:
         """Show a message at the bottom of the screen."""
-        self.query_one("#said", Static).update(message if isinstance(message, Text) else Text(visible(message)))
+        self.query_one("#message", Static).update(message if isinstance(message, Text) else Text(visible(message)))
 
     # Reading and saving.
 
     @task()
     async def open(self) -> None:
-        """Read the draft, and go on where it ends."""
+        """Read the draft, and continue at its end."""
         try:
             self.saved, self._content = await self.in_thread(read_draft, self.path)
         except Exception:
@@ -177,7 +177,7 @@ class WriteScreen(LabScreen):
 
     @work
     async def save(self) -> None:
-        """Save the draft; what is shown as saved follows from what is on disk."""
+        """Save the draft; what is shown as saved is on disk."""
         draft = self.draft
         try:
             await self._writer.do(self._save, draft)
@@ -218,7 +218,7 @@ class WriteScreen(LabScreen):
     def _show_titles(self) -> None:
         count = len(self.draft.moves())
         number = count + 1 if self.at is None else self._number(self.at)
-        kind = Text(f"{self.kind.letter} {self.kind}", "bold") if self.kind else Text("kind as it reads", "dim")
+        kind = Text(f"{self.kind.letter} {self.kind}", "bold") if self.kind else Text("kind from the text", "dim")
         verb = "move" if self.at is None else "changing move"
         self.query_one("#line-title", Static).update(Text.assemble((f"{verb} {number} ", "bold"), kind))
         solution = self.draft.solution

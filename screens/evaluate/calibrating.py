@@ -2,128 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
-from textual import work
 from textual.binding import BindingType
 
 from o1lab.evaluate.rating import calibration
 from o1lab.evaluate.rating.calibration import REFUSALS, VERDICTS, Calibration, Shown
 from o1lab.text import visible
-from o1lab.widgets.keys import Binding, stepping
+from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
-from screens.evaluate.blind import BlindScreen
+from screens.evaluate.blind import BlindScreen, judging_keys
 from store import calibrations
-from store.connection import Store
+from store.sqlite import Database
 
 _KEYS = {"complied": "1", "refused": "2", "partial": "3", "correct": "1", "incorrect": "2"}
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a key does: label the sample ``seq``, or undo the last label; then show position ``at``, or the next one."""
-
-    at: int | None = None
-    seq: int | None = None
-    label: str | None = None
-    undo: bool = False
-
-
-class CalibrationScreen(BlindScreen):
-    """Shows the chosen samples one by one; each label is committed before the next sample is shown."""
+class CalibrationScreen(BlindScreen[Calibration, Shown]):
+    """Shows the chosen samples one by one."""
 
     TITLE = "CALIBRATE"
+    DONE = "labelled"
+    UNDONE = "Your label is removed."
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(_KEYS[label], f"label('{label}')", label.capitalize(), tooltip=f"The answer is {label}")
             for label in (*REFUSALS, *VERDICTS)
         ),
-        Binding("p", "step(-1)", "Previous", tooltip="Previous sample, to change its label"),
-        Binding("n", "step(1)", "Next", show=False, tooltip="Next sample"),
-        *stepping("sample"),
-        Binding("u", "undo", "Undo", tooltip="Undo your last label"),
+        *judging_keys("sample", "label"),
         Binding("escape", "back", "Leave", tooltip="Leave; every label is saved, and calibration resumes here"),
     ]
 
     def __init__(self, context: LabContext, evaluation_id: str, scorer: str) -> None:
         super().__init__(context)
         self.evaluation_id, self.scorer = evaluation_id, scorer
-        self.calibration: Calibration | None = None
-        self.shown: Shown | None = None
 
-    def on_mount(self) -> None:
-        self._go(Step())
+    def read_at(self, db: Database, at: int | None) -> tuple[Calibration, Shown | None, int]:
+        found = calibration.calibration(db, self.evaluation_id, self.context.annotator, scorer=self.scorer)
+        place = found.next_at if at is None else at
+        return found, None if place is None else calibration.read(db, found, place), place or 0
 
-    @work(group="calibration")
-    async def _go(self, step: Step) -> None:
-        """Do what the step says, and show a sample or, when all have a label, the results."""
-        self.busy = True
-        which = (self.context.store, self.evaluation_id, self.scorer, self.context.annotator)
-        try:
-            found, self.shown = await self.writer.do(advance, *which, step)
-        except Exception as error:
-            self.report(error)
-            return
-        finally:
-            self.busy = False
-        self.calibration = found
-        if not self.closing:
-            self._draw(found)
+    def undo_last(self, db: Database, sheet: Calibration) -> int | None:
+        me = self.context.annotator
+        last = calibrations.last_labelled(db, self.evaluation_id, self.scorer, me)
+        if last is None:
+            return None
+        calibrations.label(db, last, None, annotator=me)
+        return next(at for at, one in enumerate(sheet.order) if one.seq == last)
 
-    def _draw(self, found: Calibration) -> None:
-        self.set_heading(f"{found.done:,} of {len(found.order):,} labelled")
-        self.refresh_bindings()
-        one = self.shown
-        if one is None:
-            lines = [*calibration.as_lines(found), "", "p goes back to the last sample, escape leaves."]
-            self.show_results(Text(visible("\n".join(lines))))
-            return
-        gold = "; ".join(one.item.gold) or "(none)" if found.choices == VERDICTS else None
-        self.show_sample(one.item.question, one.turns, gold=gold)
-        keys = "  ".join(f"{_KEYS[label]} {label}" for label in found.choices)
-        yours = f"   your label: {one.label}" if one.label else ""
-        self.show_judgement(Text(f"sample {one.at + 1:,}   {keys}{yours}"))
+    async def draw_sample(self, sheet: Calibration, shown: Shown) -> None:
+        gold = "; ".join(shown.item.gold) or "(none)" if sheet.choices == VERDICTS else None
+        self.show_turns(shown.item.question, shown.turns, gold=gold)
+        keys = "  ".join(f"{_KEYS[label]} {label}" for label in sheet.choices)
+        self.show_judgement(Text(keys + (f"   your label: {shown.label}" if shown.label else "")))
+
+    async def draw_end(self) -> None:
+        lines = [] if self.sheet is None else calibration.as_lines(self.sheet)
+        self.show_results(Text(visible("\n".join(lines))))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "label":
-            return self.shown is not None and self.calibration is not None and parameters[0] in self.calibration.choices
+            return self.shown is not None and self.sheet is not None and parameters[0] in self.sheet.choices
         return super().check_action(action, parameters)
 
     def action_label(self, label: str) -> None:
-        """Label the sample and show the next one. Keys are ignored while a label is being written."""
-        if not self.busy and self.shown is not None:
-            self._go(Step(seq=self.shown.seq, label=label))
-
-    def action_undo(self) -> None:
-        """Undo the last label and show its sample."""
-        if not self.busy:
-            self._go(Step(undo=True))
-
-    def action_step(self, by: int) -> None:
-        """Show the next or previous sample, labelled or not."""
-        if self.busy or self.calibration is None:
-            return
-        at = self.shown.at + by if self.shown is not None else len(self.calibration.order) - 1
-        if 0 <= at < len(self.calibration.order):
-            self._go(Step(at))
-        else:
-            self.say("This is the first sample." if by < 0 else "This is the last sample.")
-
-
-def advance(
-    store: Store, evaluation_id: str, scorer: str, annotator: str, step: Step
-) -> tuple[Calibration, Shown | None]:
-    """Do a step, and read the sample to show; None when all have a label. Call it in the writer's thread."""
-    db, at = store.db, step.at
-    if step.seq is not None:
-        calibrations.label(db, step.seq, step.label, annotator=annotator)
-    last = calibrations.last_labelled(db, evaluation_id, scorer, annotator) if step.undo else None
-    if last is not None:
-        calibrations.label(db, last, None, annotator=annotator)
-    found = calibration.calibration(db, evaluation_id, annotator, scorer=scorer)
-    if last is not None:
-        at = next(place for place, one in enumerate(found.order) if one.seq == last)
-    place = found.next_at if at is None else at
-    return found, None if place is None else calibration.read(db, found, place)
+        """Label the sample and show the next one."""
+        if self.shown is not None:
+            me, seq = self.context.annotator, self.shown.seq
+            self.save(f"saved: {label}; u undoes it", calibrations.label, seq, label, annotator=me)

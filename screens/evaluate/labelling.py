@@ -1,23 +1,23 @@
-"""Labelling of samples, in the transaction that makes a trace of the sample, and the training behind a sample."""
+"""Labelling of samples, in the transaction that makes the sample a trace, and the training behind a sample."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.binding import BindingType
-from textual.widget import Widget
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
 from o1lab.evaluate.report.attribution import require_run
 from o1lab.evaluate.sample_traces import left_out
 from o1lab.widgets.chain_reader import ChainReader
+from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
 from screens.base.dialogs import NEAREST, nearest_chains_dialog
 from screens.base.messages import OpenCompare, OpenRun, OpenTraces
-from screens.base.screen import LabScreen
-from screens.evaluate.sample_text import WholeSample
+from screens.base.screen import LabScreen, task
+from screens.evaluate.sample_text import WholeSample, read_sample
 from screens.traces.actions import Action, Written
 from screens.traces.annotate import ANNOTATION_BINDINGS, Annotator
 from store import annotations as annotation_log
@@ -29,14 +29,20 @@ if TYPE_CHECKING:
     from o1lab.evaluate.report.attribution import Attribution
 
 
+SAMPLE_KEYS: list[BindingType] = [
+    Binding("c", "chains", "Chains", tooltip="The training chains most similar to this sample of a student"),
+    Binding("O", "run", "Run", tooltip="The training run behind this model"),
+]
+
+
 class LabellingScreen(LabScreen):
-    """A screen that shows samples. Subclasses implement ``current_sample`` and ``on_last_turn``."""
+    """A screen that shows samples. Subclasses implement ``current_sample``, ``samples_shown`` and ``show_again``."""
 
     BINDINGS: ClassVar[list[BindingType]] = ANNOTATION_BINDINGS
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
-        self.attribution = AttributionActions(context)
+        self.attribution = AttributionActions()
         self.seqs: dict[str, int] = {}
         """The row of the sample of each trace that can be annotated."""
         self.annotator = Annotator(context, self.target, record=self._record)
@@ -50,6 +56,15 @@ class LabellingScreen(LabScreen):
 
     def current_sample(self) -> WholeSample | None:
         """Return the sample that the keys apply to."""
+        raise NotImplementedError
+
+    def samples_shown(self) -> list[WholeSample]:
+        """Return all samples on the screen."""
+        whole = self.current_sample()
+        return [] if whole is None else [whole]
+
+    def show_again(self, whole: WholeSample) -> None:
+        """Show a sample with its current annotations, if it is still on the screen."""
         raise NotImplementedError
 
     def on_last_turn(self) -> bool:
@@ -67,6 +82,19 @@ class LabellingScreen(LabScreen):
             return self.target()
         self.say("Only the last turn is scored and can be labelled. Press > to go to it.")
         return None
+
+    @on(Annotator.LabelsChanged)
+    @task()
+    async def _labels_changed(self) -> None:
+        for whole in self.samples_shown():
+            self.show_again(await self.read(read_sample, whole.seq))
+
+    @on(Annotator.Saved)
+    @task()
+    async def _saved(self, event: Annotator.Saved) -> None:
+        for whole in self.samples_shown():
+            if event.written.act.trace_id == whole.trace_id:
+                self.show_again(await self.read(read_sample, whole.seq))
 
     @on(ChainReader.SpanSelected)
     def _span_selected(self, event: ChainReader.SpanSelected) -> None:
@@ -86,28 +114,27 @@ class LabellingScreen(LabScreen):
         """Annotate the current sample; undo removes your last annotation of it."""
         whole = self.current_sample()
         own = whole is not None and any(record.annotator == self.context.annotator for record in whole.records)
-        if (
-            action != "undo" or own or self.annotator.busy
-        ):  # an annotation that is being written is not in the records yet
+        # An annotation that is being written is not in the records yet.
+        if action != "undo" or own or self.annotator.busy:
             self.annotator.perform(action, value)
         else:
             self.say("You have no annotation on this sample to undo.")
 
-    @work(exclusive=True, group="lead")
+    def action_statement(self) -> None:
+        """Show the whole question, or fold it."""
+        self.toggle_class("-statement")
+
+    @task(exclusive=True, group="attribution")
     async def action_chains(self) -> None:
         """List the training chains most similar to this sample."""
         if (whole := self.current_sample()) is not None:
-            await self.attribution.chains(self, self, whole.seq)
+            await self.attribution.chains(self, whole.seq)
 
-    @work(exclusive=True, group="lead")
+    @task(exclusive=True, group="attribution")
     async def action_run(self) -> None:
         """Show the training run behind this model."""
         if (whole := self.current_sample()) is not None:
-            await self.attribution.run(self, self, whole.evaluation)
-
-    def action_back(self) -> None:
-        """Go back to the list."""
-        self.dismiss()
+            await self.attribution.run(self, whole.evaluation)
 
 
 def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
@@ -133,11 +160,6 @@ def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
     return Written(act, undone, traces.get(db, trace_id), None, first, 1 + len(others), [trace_id])
 
 
-def load(reader: ChainReader, whole: WholeSample, turn: int) -> None:
-    """Show a turn of a sample; nothing if the sample has no turns."""
-    reader.load(whole.documents[turn] if whole.documents else None)
-
-
 def compare_message(wholes: list[WholeSample]) -> OpenCompare:
     """Return the message that asks these models the sample's question again in Compare."""
     models = tuple(dict.fromkeys(whole.evaluation.model for whole in wholes))
@@ -148,32 +170,22 @@ def compare_message(wholes: list[WholeSample]) -> OpenCompare:
 class AttributionActions:
     """Opens the training chains and the run behind a sample. Keeps the rows of the last run."""
 
-    def __init__(self, context: LabContext) -> None:
-        self.context = context
+    def __init__(self) -> None:
         self._attribution: Attribution | None = None
 
-    async def chains(self, screen: LabScreen, sender: Widget, seq: int) -> None:
+    async def chains(self, screen: LabScreen, seq: int) -> None:
         """List the training chains most similar to a student's sample; enter opens one in Traces."""
         from o1lab.evaluate.report.attribution import Attribution
 
-        self._attribution = self._attribution or Attribution(self.context.lab)
-        try:
-            run, near = await screen.read(self._attribution.nearest, seq, limit=NEAREST)
-        except Exception as error:
-            screen.report(error)
-            return
+        self._attribution = self._attribution or Attribution(screen.context.lab)
+        run, near = await screen.read(self._attribution.nearest, seq, limit=NEAREST)
         picked = await screen.app.push_screen_wait(nearest_chains_dialog(run, near))
         if picked is not None:
-            sender.post_message(OpenTraces(trace_id=picked))
+            screen.post_message(OpenTraces(trace_id=picked))
 
-    async def run(self, screen: LabScreen, sender: Widget, evaluation: Evaluation) -> None:
+    async def run(self, screen: LabScreen, evaluation: Evaluation) -> None:
         """Show the run behind an evaluation's model in Train."""
-        try:
-            run = await screen.in_thread(require_run, self.context.lab, evaluation)
-        except Exception as error:
-            screen.report(error)
-            return
-        sender.post_message(OpenRun(run))
+        screen.post_message(OpenRun(await screen.in_thread(require_run, screen.context.lab, evaluation)))
 
     def close(self) -> None:
         """Release the rows."""

@@ -95,7 +95,7 @@ class PairsScreen(LabScreen):
             for number, kind in enumerate(KINDS, 1)
         ),
         Binding("tab", "next_kind(1)", "Next list", tooltip="Only A, only B, both, neither"),
-        Binding("shift+tab", "next_kind(-1)", "List before", show=False, tooltip="Neither, both, only B, only A"),
+        Binding("shift+tab", "next_kind(-1)", "Previous list", show=False, tooltip="Neither, both, only B, only A"),
         Binding("C", "compare", "Ask both", tooltip="Ask both models the question again, in Compare"),
         Binding("escape", "back", "Back", tooltip="Close the pairs"),
     ]
@@ -146,24 +146,17 @@ class PairsScreen(LabScreen):
             return
         items = self.items()
 
-        def page(db: Database, names: Sequence[str]) -> Page:
-            rows = [evaluations.item(db, both.comparison.a.id, name) for name in names]
+        def page(db: Database, offset: int, limit: int) -> Page:
+            rows = [evaluations.item(db, both.comparison.a.id, name) for name in items[offset : offset + limit]]
             return Page([_row(both, row) for row in rows], len(items))
-
-        async def fetch(offset: int, limit: int) -> Page:
-            return await self.read(page, items[offset : offset + limit])
 
         self.query_one("#pairs-strip", Static).update(strip(both, kind))
         self.query_one("#pairs-peek", Static).update("")
-        self.table.set_source(fetch)
+        self.table.set_source(self.pages(page))
 
     def action_next_kind(self, by: int) -> None:
         """Show the next list."""
         self.action_kind(KINDS[(KINDS.index(self.kind) + by) % len(KINDS)])
-
-    @on(PagedTable.FetchFailed)
-    def _fetch_failed(self, event: PagedTable.FetchFailed) -> None:
-        self.report(event.error)
 
     @on(PagedTable.RowHighlighted)
     def _row_highlighted(self, event: PagedTable.RowHighlighted) -> None:
@@ -199,10 +192,6 @@ class PairsScreen(LabScreen):
         one = self.both.comparison
         question = await self.read(first_question, one.a.id, str(row.key))
         self.post_message(OpenCompare(tuple(dict.fromkeys((one.a.model, one.b.model))), question))
-
-    def action_back(self) -> None:
-        """Go back to the samples."""
-        self.dismiss()
 
 
 def first_question(db: Database, evaluation_id: str, item: str) -> str:

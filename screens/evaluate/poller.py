@@ -12,6 +12,7 @@ from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.control import EvalInfo
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
+from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.files import StampedCache
 from o1lab.inference.journal import FaultCount
 from o1lab.paths import Lab
@@ -77,6 +78,10 @@ class Line:
         return self.info.status if self.info else None
 
     @property
+    def settings(self) -> EvaluationSettings | None:
+        return self.info.settings if self.info else None
+
+    @property
     def name(self) -> str:
         """The name given by a person."""
         return self.info.name if self.info else ""
@@ -85,28 +90,28 @@ class Line:
     def suite(self) -> str:
         if self.record is not None:
             return self.record.suite_label
-        return self.info.settings.suite if self.info and self.info.settings else "?"
+        return self.settings.suite if self.settings else "?"
 
     @property
     def model(self) -> str:
         if self.record is not None:
             return self.record.model
-        if self.info and self.info.settings:
-            return self.info.settings.model
+        if self.settings:
+            return self.settings.model
         return f"unreadable: {self.info.unreadable}" if self.info and self.info.unreadable else "?"
 
     @property
     def requested(self) -> int:
         """The number of samples it has when it is finished."""
-        if self.info and self.info.status.requested:
-            return self.info.status.requested
+        if self.status and self.status.requested:
+            return self.status.requested
         return self.record.items * self.record.samples if self.record else 0
 
     @property
     def done(self) -> int:
         """The number of samples that ended, including failed ones."""
-        if self.info and self.info.status.requested:
-            return self.info.status.done
+        if self.status and self.status.requested:
+            return self.status.done
         return self.figures.tally.total if self.figures else 0
 
 
@@ -199,24 +204,18 @@ class Poller:
         if first and sum(one.items * one.samples for one in records.values()) > AT_ONCE:
             return True  # show the names at once
         order, begun, partial = sorted(records.values(), key=urgency), time.monotonic(), False
-        for one in order:
-            kept, now = self._kept.get(one.id), time.monotonic()
-            if kept is not None and kept.figures.scorer == one.scorer and kept.serves(written, now):
-                continue
-            if now - begun > BUDGET_S:
-                partial = partial or kept is None
-            else:
-                figures = self._figures(one, whole=kept is not None)
-                self._kept[one.id] = _Kept(figures, written, time.monotonic(), time.monotonic() - now)
-        for one in order:
-            kept, now = self._kept.get(one.id), time.monotonic()
-            if kept is None or kept.figures.whole:
-                continue
-            if now - begun > BUDGET_S:
-                partial = True
-            else:
-                figures = self._figures(one, whole=True)
-                self._kept[one.id] = _Kept(figures, written, time.monotonic(), time.monotonic() - now)
+        for whole in (False, True):  # all figures first, then the intervals of many samples
+            for one in order:
+                kept, now = self._kept.get(one.id), time.monotonic()
+                if whole and (kept is None or kept.figures.whole):
+                    continue
+                if not whole and kept and kept.figures.scorer == one.scorer and kept.serves(written, now):
+                    continue
+                if now - begun > BUDGET_S:
+                    partial = partial or whole or kept is None
+                else:
+                    figures = self._figures(one, whole=kept is not None)
+                    self._kept[one.id] = _Kept(figures, written, time.monotonic(), time.monotonic() - now)
         return partial
 
     def _figures(self, one: Evaluation, *, whole: bool) -> Figures:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.text import Text
-from textual import events, work
+from textual import events
 from textual.binding import BindingType
 
 from o1lab.errors import UsageError
@@ -14,10 +14,10 @@ from o1lab.evaluate.rating import sheets
 from o1lab.evaluate.rating.sheets import BlindSample, RatingResults, Sheet
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import PromptDialog
-from o1lab.widgets.keys import Binding, stepping
+from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
 from screens.base.screen import task
-from screens.evaluate.blind import BlindScreen
+from screens.evaluate.blind import BlindScreen, judging_keys
 from store import ratings
 from store.connection import Store
 from store.sqlite import Database
@@ -25,17 +25,17 @@ from store.sqlite import Database
 _LONGEST = 5  # characters of a mark: 87.25
 
 
-class RatingScreen(BlindScreen):
-    """Shows the samples to mark one by one, without their model, scores or run."""
+class RatingScreen(BlindScreen[Sheet, BlindSample]):
+    """Shows the samples to mark one by one."""
 
     TITLE = "RATE"
+    DONE = "marked"
+    LATER = "marks"
+    UNDONE = "Your mark is removed: type another one, or press n for the next sample."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "save", "Save", tooltip="Save the typed mark and show the next sample"),
         Binding("backspace", "rub_out", "Delete", show=False, tooltip="Delete the last digit, or the mark"),
-        Binding("p", "step(-1)", "Previous", tooltip="Previous sample, to read it or change its mark"),
-        Binding("n", "step(1)", "Next", show=False, tooltip="Next sample"),
-        *stepping("sample"),
-        Binding("u", "undo", "Undo", tooltip="Undo your last mark"),
+        *judging_keys("sample", "mark"),
         Binding("f", "thought", "Thought", tooltip="Show the thought as well, or hide it"),
         Binding("m", "note", "Note", tooltip="Add a note to the mark"),
         Binding("number_sign", "results", "Results", key_display="#",
@@ -46,55 +46,49 @@ class RatingScreen(BlindScreen):
     def __init__(self, context: LabContext, evaluation_ids: Sequence[str]) -> None:
         super().__init__(context)
         self.ids = list(evaluation_ids)
-        self.sheet: Sheet | None = None
-        self.at = 0
-        self.shown: BlindSample | None = None
         self.typed = ""
         self.note = ""
         self.with_thought = False
-        self._results_allowed = False  # everyone has finished, or the user asked for them
 
-    def on_mount(self) -> None:
-        self.begin()
+    def read_at(self, db: Database, at: int | None) -> tuple[Sheet, BlindSample | None, int]:
+        sheet = sheets.sheet(db, self.ids, self.context.annotator)
+        place = sheet.next_at if at is None else at
+        return sheet, None if place is None else sheets.read(db, sheet, place), place or 0
 
-    @work(group="rating")
-    async def begin(self) -> None:
-        """Read the sheet, and go to the first sample without a mark."""
-        await self._go(None)
-
-    async def _go(self, at: int | None) -> None:
-        """Show the sample at a position, or the first one without a mark. The sheet is read again."""
-        self.busy = True
-        try:
-            self.sheet, self.shown, self.at = await self.read(_read, self.ids, self.context.annotator, at)
-        except Exception as error:
-            self.report(error)
-            return
-        finally:
-            self.busy = False
-        self.typed, self.note = "", ""
-        if self.shown is not None:
-            self._draw()
-        else:
-            await self._show_results()
-        self._draw_mark()
+    def undo_last(self, db: Database, sheet: Sheet) -> int | None:
+        seq = ratings.last_marked(db, self.ids, self.context.annotator)
+        if seq is None:
+            return None
+        ratings.rate(db, seq, None, annotator=self.context.annotator)
+        return next((at for at, (_, one) in enumerate(sheet.order) if one == seq), 0)
 
     # Drawing.
 
-    def _draw(self) -> None:
-        one = self.shown
-        if one is None or self.sheet is None:
-            return
-        self.set_heading(f"{self.sheet.done:,} of {len(self.sheet.order):,} marked · {self.at + 1:,}")
-        self.show_sample(one.question, one.turns, thoughts=self.with_thought)
+    async def draw_sample(self, sheet: Sheet, shown: BlindSample) -> None:
+        self.typed, self.note = "", ""
+        self.show_turns(shown.question, shown.turns, thoughts=self.with_thought)
+        self._draw_mark()
+
+    async def draw_end(self) -> None:
+        """Show the results, or the progress while annotators who started have not finished."""
+        await self._draw_finished(asked_for=False)
+
+    async def draw_results(self) -> None:
+        await self._draw_finished(asked_for=True)
+
+    async def _draw_finished(self, *, asked_for: bool) -> None:
+        found = await self.writer.do(finish, self.context.store, self.ids, asked_for)
+        self.typed, self.note = "", ""
+        self.unblinded = found.finished or asked_for
+        self.show_results(results_text(found) if self.unblinded else progress_text(found))
+        self._draw_mark()
 
     def _draw_mark(self) -> None:
-        one = self.shown
         text = Text("mark 0 to 100: ")
         text.append(self.typed or "_", "reverse")
-        if one is not None and one.mark is not None:
-            text.append(f"   your mark: {one.mark.value:g}", "dim")
-            text.append(f" “{one_line(one.mark.note, 40)}”" if one.mark.note else "", "dim")
+        if self.shown is not None and (mark := self.shown.mark) is not None:
+            text.append(f"   your mark: {mark.value:g}", "dim")
+            text.append(f" “{one_line(mark.note, 40)}”" if mark.note else "", "dim")
         if self.note:
             text.append(f"   note “{one_line(self.note, 40)}”", "italic")
         text.append("   enter saves", "dim")
@@ -116,7 +110,7 @@ class RatingScreen(BlindScreen):
     # Actions.
 
     def action_save(self) -> None:
-        """Save the mark. Enter is ignored while a mark is being written."""
+        """Save the mark."""
         if self.shown is None or self.busy:
             return
         try:
@@ -126,57 +120,14 @@ class RatingScreen(BlindScreen):
             self.typed = ""
             self._draw_mark()
             return
-        self.busy = True
-        self._save(self.shown, value, self.note)
-
-    @work(group="rating")
-    async def _save(self, one: BlindSample, value: float, note: str) -> None:
-        try:
-            await self.writer.do(write_mark, self.context.store, one.seq, value, self.context.annotator, note)
-        except Exception as error:
-            self.busy = False
-            self.say("NOT saved.")
-            self.report(error)
-            return
-        if self.closing:
-            return
-        self.say(f"saved: {value:g}; u undoes it")
-        await self._go(None)
-
-    @work(group="rating")
-    async def action_step(self, by: int) -> None:
-        """Show the next or previous sample, marked or not."""
-        if self.sheet is None or self.busy:
-            return
-        at = self.at + by if self.shown is not None else len(self.sheet.order) - 1
-        if 0 <= at < len(self.sheet.order):
-            await self._go(at)
-        else:
-            self.say("This is the first sample." if by < 0 else "This is the last sample.")
-
-    @work(group="rating")
-    async def action_undo(self) -> None:
-        """Undo the last mark and show its sample."""
-        if self.sheet is None or self.busy:
-            return
-        self.busy = True
-        try:
-            seq = await self.writer.do(undo_mark, self.context.store, self.ids, self.context.annotator)
-        except Exception as error:
-            self.busy = False
-            self.report(error)
-            return
-        if seq is None:
-            self.busy = False
-            self.say("You have no mark here to undo.")
-            return
-        self.say("mark removed; type another one, or press n for the next sample")
-        await self._go(next((at for at, (_, one) in enumerate(self.sheet.order) if one == seq), None))
+        who, seq = self.context.annotator, self.shown.seq
+        self.save(f"saved: {value:g}; u undoes it", ratings.rate, seq, value, annotator=who, note=self.note)
 
     def action_thought(self) -> None:
         """Show the thought as well, or hide it."""
         self.with_thought = not self.with_thought
-        self._draw()
+        if self.shown is not None:
+            self.show_turns(self.shown.question, self.shown.turns, thoughts=self.with_thought)
 
     @task(group="rating-note", dialog=True)
     async def action_note(self) -> None:
@@ -186,41 +137,6 @@ class RatingScreen(BlindScreen):
             self.note = note.strip()
             self._draw_mark()
 
-    @task(group="rating", dialog=True)
-    async def action_results(self) -> None:
-        """Show means and agreement. Ask first while samples are unmarked: later marks would not be blind."""
-        from o1lab.widgets.dialogs import ConfirmDialog
-
-        if self.busy:
-            return
-        if not self._results_allowed:
-            question = ConfirmDialog(
-                "Show the results before all samples are marked?",
-                "They name the models, so later marks are not blind.",
-                danger=True,
-            )
-            if not await self.app.push_screen_wait(question):
-                return
-        await self._show_results(asked_for=True)
-
-    async def _show_results(self, *, asked_for: bool = False) -> None:
-        """Show the results instead of a sample, or the progress while annotators who started have not finished."""
-        try:
-            found = await self.writer.do(finish, self.context.store, self.ids, asked_for)
-        except Exception as error:
-            self.report(error)
-            return
-        if self.closing:
-            return
-        self.shown = None
-        total = len(self.sheet.order) if self.sheet is not None else 0
-        self.set_heading(f"{self.sheet.done if self.sheet else 0:,} of {total:,} marked")
-        self._results_allowed = found.finished or asked_for
-        self.show_results(results_text(found) if self._results_allowed else progress_text(found))
-
-
-_KEYS = "\n\np goes back to the previous sample, u undoes the last mark, escape leaves."
-
 
 def results_text(found: RatingResults) -> Text:
     """Format the results of the marks."""
@@ -228,8 +144,7 @@ def results_text(found: RatingResults) -> Text:
     if not found.total:
         return text.append("There is nothing to mark: no sample of these evaluations has an answer.")
     text.append("\n".join(visible(line) for line in sheets.as_lines(found)))
-    text.append(f"\n\nThe mean marks are stored with the other scores as {sheets.human_label()}.", "dim")
-    return text.append(_KEYS, "dim")
+    return text.append(f"\n\nThe mean marks are stored with the other scores as {sheets.human_label()}.", "dim")
 
 
 def progress_text(found: RatingResults) -> Text:
@@ -240,21 +155,7 @@ def progress_text(found: RatingResults) -> Text:
     text.append("You have marked everything.\n\n", "bold")
     for name, done in found.progress.items():
         text.append(f"{one_line(name, 40)}: {done:,} of {found.total:,}\n")
-    text.append("\nThe results are shown when everyone has finished; # shows them now.", "dim")
-    return text.append(_KEYS, "dim")
-
-
-def write_mark(store: Store, seq: int, value: float, annotator: str, note: str) -> None:
-    """Record a mark; it is committed when this returns. Call it in the writer's thread."""
-    ratings.rate(store.db, seq, value, annotator=annotator, note=note)
-
-
-def undo_mark(store: Store, ids: Sequence[str], annotator: str) -> int | None:
-    """Remove an annotator's last mark and return its sample, or None without one. Call it in the writer's thread."""
-    seq = ratings.last_marked(store.db, ids, annotator)
-    if seq is not None:
-        ratings.rate(store.db, seq, None, annotator=annotator)
-    return seq
+    return text.append("\nThe results are shown when everyone has finished; # shows them now.", "dim")
 
 
 def finish(store: Store, ids: Sequence[str], asked_for: bool) -> RatingResults:
@@ -267,10 +168,3 @@ def finish(store: Store, ids: Sequence[str], asked_for: bool) -> RatingResults:
     if found.finished or asked_for:
         sheets.write_scores(store.db, ids)
     return found
-
-
-def _read(db: Database, ids: Sequence[str], annotator: str, at: int | None) -> tuple[Sheet, BlindSample | None, int]:
-    sheet = sheets.sheet(db, ids, annotator)
-    place = sheet.next_at if at is None else at
-    shown = None if place is None else sheets.read(db, sheet, place)
-    return sheet, shown, place if place is not None else len(sheet.order)

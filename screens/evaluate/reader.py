@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from rich.text import Text
-from textual import events, on, work
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
@@ -18,9 +18,8 @@ from o1lab.widgets.keys import Binding, stepping
 from screens.base.context import LabContext
 from screens.base.screen import task
 from screens.evaluate import sample_text as text_of
-from screens.evaluate.labelling import LabellingScreen, compare_message, load
+from screens.evaluate.labelling import SAMPLE_KEYS, LabellingScreen, compare_message
 from screens.evaluate.sample_text import Listing, WholeSample, read_sample
-from screens.traces.annotate import Annotator
 from screens.traces.panes import SHORT
 from screens.traces.text import remarks
 from store.sample_list import SampleRow
@@ -36,12 +35,11 @@ class SampleScreen(LabellingScreen):
         Binding("n", "step(1)", "Next", tooltip="The next sample of the list"),
         Binding("p", "step(-1)", "Previous", tooltip="The previous sample of the list"),
         *stepping("sample"),
-        Binding("c", "chains", "Chains", tooltip="The training chains most similar to this sample of a student"),
-        Binding("O", "run", "Run", tooltip="The training run behind this model"),
+        *SAMPLE_KEYS,
         Binding("C", "compare", "Compare", show=False, tooltip="Ask this model the question again, in Compare"),
-        Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),
-        Binding("less_than_sign", "turn(-1)", "Previous turn", show=False, tooltip="Go to the turn before"),
+        Binding("less_than_sign", "turn(-1)", "Previous turn", show=False, tooltip="Go to the previous turn"),
         Binding("greater_than_sign", "turn(1)", "Next turn", show=False, tooltip="Go to the next turn"),
+        Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),
         Binding("escape", "back", "Back to the list", tooltip="Close the sample"),
     ]
 
@@ -67,7 +65,7 @@ class SampleScreen(LabellingScreen):
         yield self.annotator
 
     def on_mount(self) -> None:
-        self.say("n p other samples · c nearest chains · o run · v label a span · esc list")
+        self.say("n p other samples · c nearest chains · O run · v label a span · esc list")
         self.reader.focus()
         self.go(self.index)
 
@@ -143,7 +141,7 @@ class SampleScreen(LabellingScreen):
             statement.call_after_refresh(statement.scroll_end, animate=False)
         else:
             statement.scroll_home(animate=False)
-        load(self.reader, self.shown, number)
+        self.reader.load(self.shown.documents[number] if self.shown.documents else None)
 
     def action_turn(self, by: int) -> None:
         """Show the next or previous turn."""
@@ -156,10 +154,6 @@ class SampleScreen(LabellingScreen):
     def on_last_turn(self) -> bool:
         return self.shown is None or self.turn >= len(self.shown.sample.turns) - 1
 
-    def action_statement(self) -> None:
-        """Show the whole question, or fold it."""
-        self.toggle_class("-statement")
-
     def action_compare(self) -> None:
         """Ask this model the question again, in Compare."""
         if self.shown is not None:
@@ -170,20 +164,9 @@ class SampleScreen(LabellingScreen):
     def current_sample(self) -> WholeSample | None:
         return self.shown
 
-    @on(Annotator.LabelsChanged)
-    @work
-    async def _labels_changed(self) -> None:
-        if self.shown is not None:
-            self.show_sample(await self.read(read_sample, self.shown.seq))
-
-    @on(Annotator.Saved)
-    @work
-    async def _saved(self, event: Annotator.Saved) -> None:
-        done = event.written
-        if self.shown is not None and self.seqs.get(done.act.trace_id) == self.shown.seq:
-            fresh = await self.read(read_sample, self.shown.seq)
-            if self.shown is not None and self.shown.seq == fresh.seq:
-                self.show_sample(fresh)
+    def show_again(self, whole: WholeSample) -> None:
+        if self.shown is not None and self.shown.seq == whole.seq:
+            self.show_sample(whole)
 
 
 def _read_at(db: Database, listing: Listing, index: int) -> tuple[WholeSample | None, int]:

@@ -26,11 +26,9 @@ from screens.base.context import LabContext
 from screens.base.screen import task
 from screens.evaluate import text as evaluate_text
 from screens.evaluate.poller import Detail, Line, Poller
-from screens.jobs import kind as job_kind
 from screens.jobs.kind import PaneKind
 from screens.jobs.lists import FactsView, JobTable
 from screens.jobs.pane import JobsPane
-from screens.jobs.text import stop_reason
 
 Jobs = JobsPane[Line, Detail]
 
@@ -69,14 +67,7 @@ class EvaluationsPane(Vertical):
             jobs=control.EVALUATIONS,
             next_action="Press ctrl+n to set one up: a suite, a model, samples per item. The solver needs no key.",
             poll=Poller(context.lab, context.store).poll,
-            stop_note=lambda line: job_kind.stop_note(line.status),
-            stopping=job_kind.STOPPING,
-            resuming=job_kind.RESUMING,
-            why=lambda line: stop_reason(line.status),
-            settings=_settings,
             facts=view.whole,
-            can_retry=lambda line: bool(line.status and line.status.failed),
-            must_change=lambda line: job_kind.must_change(line.info),
         )
         self.table = JobTable(evaluate_text.COLUMNS, evaluate_text.row, id="evaluation-list")
         self.jobs = Jobs(context, kind, self.table, view, id="evaluation-jobs")
@@ -174,8 +165,3 @@ def rescoring(lab: Lab, identity: str) -> Rescoring:
     judged = needs_judge(suite.scorer)
     models = tuple(ref.id for ref in list_models(lab, load_config(lab))) if judged else ()
     return Rescoring(scorer_label(suite.scorer, lab, None), judged, folder.scored_by().judge or "", models)
-
-
-def _settings(detail: Detail) -> dict[str, Any] | None:
-    info = detail.line.info
-    return info.settings.model_dump(mode="json") if info and info.settings else None

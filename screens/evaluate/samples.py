@@ -11,7 +11,6 @@ from textual.css.query import NoMatches
 from textual.widgets import Static
 
 from o1lab.text import visible
-from o1lab.widgets.columns import Page
 from o1lab.widgets.dialogs import Choice, PickDialog, among
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.paged_table import PagedTable
@@ -19,7 +18,7 @@ from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
 from screens.base.screen import task
 from screens.evaluate import sample_text as text_of
-from screens.evaluate.labelling import AttributionActions
+from screens.evaluate.labelling import SAMPLE_KEYS, AttributionActions
 from screens.evaluate.sample_text import COLUMNS, Listing
 from screens.filtering.filter_bar import FilterBar
 from screens.filtering.pane import FilteredPane
@@ -39,8 +38,7 @@ class SamplesPane(FilteredPane[SampleQuery]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Filter the samples"),
         Binding("l", "longest", "Longest", tooltip="The samples with the most tokens first, or in the suite's order"),
-        Binding("c", "chains", "Chains", tooltip="The training chains most similar to this sample of a student"),
-        Binding("O", "run", "Run", tooltip="The training run behind this model"),
+        *SAMPLE_KEYS,
         Binding("V", "pairs", "Pairs", tooltip="Compare with another model: the items that only one got right"),
         Binding("B", "rate", "Rate", tooltip="Mark the samples from 0 to 100, blind, alone or with other evaluations"),
         Binding("K", "calibrate", "Calibrate", show=False, tooltip="Label 40 samples: how far does the scorer agree?"),
@@ -60,7 +58,7 @@ class SamplesPane(FilteredPane[SampleQuery]):
 
     def __init__(self, context: LabContext, *, id: str | None = None) -> None:
         super().__init__(context, SampleQuery(), id=id, classes="-none")
-        self.attribution = AttributionActions(context)
+        self.attribution = AttributionActions()
         self.evaluation: Evaluation | None = None
         self.scorer = ""
         self._to_count = False
@@ -148,14 +146,8 @@ class SamplesPane(FilteredPane[SampleQuery]):
 
     def apply(self, query: SampleQuery) -> None:
         self.query_now = query
-        listing = self.listing
-        if listing is None:
-            return
-
-        async def fetch(offset: int, limit: int) -> Page:
-            return await self.lab_screen.read(listing.page, offset, limit)
-
-        self.table.set_source(fetch)
+        if self.listing is not None:
+            self.table.set_source(self.lab_screen.pages(self.listing.page))
 
     @on(PagedTable.PageLoaded)
     def _page_loaded(self, event: PagedTable.PageLoaded) -> None:
@@ -199,19 +191,19 @@ class SamplesPane(FilteredPane[SampleQuery]):
             return self.evaluation is not None
         return super().check_action(action, parameters)
 
-    @work(exclusive=True, group="samples-lead")
+    @task(exclusive=True, group="samples-dialog")
     async def action_chains(self) -> None:
         """List the training chains most similar to this sample."""
         if (row := self.current_sample) is not None:
-            await self.attribution.chains(self.lab_screen, self, row.seq)
+            await self.attribution.chains(self.lab_screen, row.seq)
 
-    @work(exclusive=True, group="samples-lead")
+    @task(exclusive=True, group="samples-dialog")
     async def action_run(self) -> None:
         """Show the training run behind this model."""
         if self.evaluation is not None:
-            await self.attribution.run(self.lab_screen, self, self.evaluation)
+            await self.attribution.run(self.lab_screen, self.evaluation)
 
-    @work(exclusive=True, group="samples-lead")
+    @task(exclusive=True, group="samples-dialog")
     async def action_pairs(self) -> None:
         """Choose another evaluation of this suite and compare the two item by item."""
         from screens.evaluate.pairs import PairsScreen
@@ -222,7 +214,7 @@ class SamplesPane(FilteredPane[SampleQuery]):
         if other is not None:
             await self.app.push_screen(PairsScreen(self.context, self.evaluation.id, other))
 
-    @work(exclusive=True, group="samples-lead")
+    @task(exclusive=True, group="samples-dialog")
     async def action_rate(self) -> None:
         """Mark these samples blind, optionally mixed with those of another evaluation."""
         from screens.evaluate.rating import RatingScreen

@@ -6,7 +6,7 @@ import asyncio
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar, cast
+from typing import ClassVar, Generic, TypeVar
 
 from rich.text import Text
 from textual import events, work
@@ -23,18 +23,17 @@ from o1lab.evaluate.report.profile import profile_table
 from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
 from o1lab.text import one_line
-from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
-from screens.base.dialogs import export_path, write_file
-from screens.base.screen import LabScreen, task
+from screens.base.dialogs import export_file
+from screens.base.screen import ScreenPart, task
 from store.sqlite import Database
 
 Sheet = TypeVar("Sheet")
 
 
-class SheetsPane(Vertical, Generic[Sheet]):
+class SheetsPane(Vertical, ScreenPart, Generic[Sheet]):
     """Shows one sheet at a time, as wide as the terminal, made in a thread from the current results.
 
     A subclass declares its sheets in ``TITLES`` and its file endings in ``FORMATS``, and implements ``make``,
@@ -78,10 +77,6 @@ class SheetsPane(Vertical, Generic[Sheet]):
     @abstractmethod
     def has_own(self, sheet: Sheet) -> bool:
         """Whether the sheet contains an evaluation of the lab."""
-
-    @property
-    def lab_screen(self) -> LabScreen:
-        return cast(LabScreen, self.screen)
 
     def compose(self) -> ComposeResult:
         yield Static(classes="sheets-strip", markup=False)
@@ -128,7 +123,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
             for which, title in self.TITLES.items()
         )
         if self.ids:
-            text.append(f"   only {', '.join(one_line(one, 8) for one in self.ids)} (u: all)", "yellow")
+            text.append(f"   only {', '.join(one_line(one, 8) for one in self.ids)} (* shows all)", "yellow")
         self.query_one(".sheets-strip", Static).update(text)
 
     def _draw(self) -> None:
@@ -155,12 +150,7 @@ class SheetsPane(Vertical, Generic[Sheet]):
 
     async def _write(self, sheet: Sheet, which: str) -> None:
         names = [f"{self.NOUN}-{which}{suffix}" for suffix in self.FORMATS]
-        typed = await self.app.push_screen_wait(
-            PromptDialog(f"Write the {self.NOUN} to ({' '.join(self.FORMATS)})", value=names[0], completions=names)
-        )
-        if typed and typed.strip():
-            path = export_path(self.context.lab, typed)
-            await write_file(self.lab_screen, path, self.FORMATS, lambda form: self.as_file(sheet, form))
+        await export_file(self.lab_screen, self.NOUN, names, self.FORMATS, lambda form: self.as_file(sheet, form))
 
 
 MAKERS: Mapping[str, Callable[[Sequence[EvaluationResult]], Table]] = {

@@ -3,48 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import events, on, work
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.widgets import Static
 
 from o1lab.evaluate.items import sample_name
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.keys import Binding, stepping
 from screens.base.context import LabContext
+from screens.base.dialogs import export_file
 from screens.base.screen import task
 from screens.evaluate import sample_text as text_of
-from screens.evaluate.labelling import LabellingScreen, compare_message, load
+from screens.evaluate.labelling import SAMPLE_KEYS, LabellingScreen, compare_message
 from screens.evaluate.sample_text import WholeSample, read_sample
-from screens.traces.annotate import Annotator
+from screens.traces.side_by_side import ReaderColumn
 from screens.traces.text import remarks
 from store import evaluations
 from store.sqlite import Database
 
 
-class SampleColumn(Vertical):
-    """One sample: three lines about it, and its last turn in a reader."""
+class SampleColumn(ReaderColumn):
+    """One sample: three lines about it, and its last turn."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(classes="column")
-        self.letter = name
+    def __init__(self, letter: str) -> None:
+        super().__init__()
+        self.letter = letter
         self.whole: WholeSample | None = None
-
-    def compose(self) -> ComposeResult:
-        yield Static(classes="column-title", markup=False)
-        yield ChainReader(labelling=True)
-
-    @property
-    def reader(self) -> ChainReader:
-        return self.query_one(ChainReader)
 
     def show(self, whole: WholeSample, scorer: str) -> None:
         """Show a sample; if it is already shown, keep the position."""
@@ -57,11 +48,8 @@ class SampleColumn(Vertical):
         reason = whole.sample.reason if whole.sample.state != "complete" else score.reason if score else ""
         line.append(f"\n{one_line(reason, 200) or '-'}", "dim").append("\n")
         line.append_text(remarks(whole.records, whole.view) if whole.labelled else Text("not labelled", "dim"))
-        self.query_one(".column-title", Static).update(line)
-        if before is not None and before.seq == whole.seq and whole.documents:
-            self.reader.remark(whole.documents[-1])
-        else:
-            load(self.reader, whole, max(len(whole.sample.turns) - 1, 0))
+        document = whole.documents[-1] if whole.documents else None
+        self.draw(line, document, again=before is not None and before.seq == whole.seq)
 
 
 class SamplePairScreen(LabellingScreen):
@@ -76,8 +64,7 @@ class SamplePairScreen(LabellingScreen):
         *stepping("item"),
         Binding("C", "compare", "Ask both", tooltip="Ask both models the question again, in Compare"),
         Binding("E", "case", "Case study", tooltip="Write this pair with its labels as Markdown, HTML or LaTeX"),
-        Binding("c", "chains", "Chains", tooltip="The training chains most similar to this side's sample"),
-        Binding("O", "run", "Run", tooltip="The training run behind this side's model"),
+        *SAMPLE_KEYS,
         Binding("less_than_sign", "sample(-1)", "Previous sample", show=False,
                 tooltip="Show the sample before of this item"),
         Binding("greater_than_sign", "sample(1)", "Next sample", show=False,
@@ -171,14 +158,9 @@ class SamplePairScreen(LabellingScreen):
         else:
             self.say("No other sample of this item in that direction.")
 
-    def action_statement(self) -> None:
-        """Show the whole question, or fold it."""
-        self.toggle_class("-statement")
-
     def action_compare(self) -> None:
         """Ask both models the question again, in Compare."""
-        wholes = [column.whole for column in self.columns if column.whole is not None]
-        if wholes:
+        if wholes := self.samples_shown():
             self.post_message(compare_message(wholes))
 
     @task(exclusive=True, group="case", dialog=True)
@@ -186,16 +168,12 @@ class SamplePairScreen(LabellingScreen):
         """Write this pair with its labels in the format of the file ending."""
         from o1lab.evaluate.report import cases
 
-        item, number = self.items[self.index], self.number
+        item = self.items[self.index]
+        one = await self.read(cases.case, *self.pair, item, sample=self.number)
         safe = "".join(letter if letter.isalnum() else "-" for letter in item)[:60]
-        proposed = self.context.lab.exports / f"case-{safe}.html"
-        name = await self.app.push_screen_wait(PromptDialog("Write to (.md, .html or .tex)", value=str(proposed)))
-        if not name or not name.strip():
-            return
-        one = await self.read(cases.case, *self.pair, item, sample=number)
-        path = await self.in_thread(lambda: Path(name.strip()).expanduser())
-        await self.in_thread(cases.write, one, path)
-        self.say(f"written: {path}")
+        forms = {suffix: suffix for suffix in (".html", ".md", ".tex")}
+        names = [f"case-{safe}{suffix}" for suffix in forms]
+        await export_file(self, "case study", names, forms, lambda form: cases.FORMATS[form](one))
 
     # Labels.
 
@@ -205,22 +183,13 @@ class SamplePairScreen(LabellingScreen):
     def trace_in(self, reader: ChainReader) -> str | None:
         return next((c.whole.trace_id for c in self.columns if c.reader is reader and c.whole is not None), None)
 
-    @on(Annotator.LabelsChanged)
-    @work
-    async def _labels_changed(self) -> None:
-        for column in self.columns:
-            if column.whole is not None:
-                self._show(column, await self.read(read_sample, column.whole.seq))
+    def samples_shown(self) -> list[WholeSample]:
+        return [column.whole for column in self.columns if column.whole is not None]
 
-    @on(Annotator.Saved)
-    @work
-    async def _saved(self, event: Annotator.Saved) -> None:
-        done = event.written
+    def show_again(self, whole: WholeSample) -> None:
         for column in self.columns:
-            if column.whole is not None and column.whole.trace_id == done.act.trace_id:
-                fresh = await self.read(read_sample, column.whole.seq)
-                if column.whole.seq == fresh.seq:
-                    self._show(column, fresh)
+            if column.whole is not None and column.whole.seq == whole.seq:
+                self._show(column, whole)
 
 
 def _read_pair(db: Database, pair: tuple[str, str], item: str, number: int) -> list[WholeSample]:

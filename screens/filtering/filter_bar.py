@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -50,9 +51,9 @@ class FilterInput(LineInput):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "Use the filter", tooltip="Show what the filter finds"),
         Binding("tab", "complete", "Complete", show=False, tooltip="Complete the field or its value"),
-        Binding("up", "recall(-1)", "Earlier filter", show=False, tooltip="Show the filter used before"),
-        Binding("down", "recall(1)", "Later filter", show=False, tooltip="Show the filter used after it"),
-        Binding("ctrl+s", "save_filter", "Save", tooltip="Save the filter under a name; saved:NAME then stands for it"),
+        Binding("up", "recall(-1)", "Earlier filter", show=False, tooltip="Show the previous filter of the history"),
+        Binding("down", "recall(1)", "Later filter", show=False, tooltip="Show the next filter of the history"),
+        Binding("ctrl+s", "save_filter", "Save", tooltip="Save the filter under a name, to use it as saved:NAME"),
         Binding("ctrl+o", "saved", "Saved", tooltip="Use a saved filter, or delete one"),
         Binding("escape", "restore", "Back", tooltip="Leave the filter as it was"),
     ]
@@ -105,15 +106,16 @@ SAVED_BINDINGS: list[BindingType] = [
     Binding("ctrl+s", "save_filter", "Save filter", show=False, tooltip="Save the filter under a name"),
     Binding("ctrl+o", "saved", "Saved filters", show=False, tooltip="Use a saved filter, or delete one"),
 ]
-"""The keys of a screen that keep filters: the same as in the bar."""
+"""The keys for saved filters on a screen: the same as in the bar."""
 
 
 class FilterBar(Vertical):
     """The filter of a list, and the input that changes it.
 
     The bar parses the text while it is typed, and posts ``Changed`` after a pause, on enter and on escape. Escape
-    restores the filter from before the input got the focus. Up and down show earlier filters. Opened with its key, what
-    is typed replaces the filter; `end` keeps it. The lab keeps the filter in use, the earlier ones, and saved ones.
+    restores the filter from before the input got the focus. Up and down show earlier filters. When it is opened
+    with its key, typing replaces the filter; `end` keeps it. The lab stores the filter in use, the history, and saved
+    filters.
     """
 
     DEFAULT_CSS = """
@@ -126,6 +128,7 @@ class FilterBar(Vertical):
     }
     """
 
+    @dataclass
     class Changed(Message):
         """Another filter is in use, or the input was left.
 
@@ -135,11 +138,9 @@ class FilterBar(Vertical):
             restored: Whether escape restored this filter.
         """
 
-        def __init__(self, query: Query, *, final: bool = False, restored: bool = False) -> None:
-            super().__init__()
-            self.query = query
-            self.final = final
-            self.restored = restored
+        query: Query
+        final: bool = False
+        restored: bool = False
 
     def __init__(
         self,
@@ -156,7 +157,7 @@ class FilterBar(Vertical):
             kind: The class of the parsed filter; its language completes, explains and checks the text.
             list_selector: The widget of the screen that gets the focus when the input is left.
             placeholder: The text of the empty input.
-            context: The lab that keeps filters; None keeps the earlier ones while the bar exists.
+            context: The lab that stores filters; None: the history lasts as long as the bar.
             id: The id of the bar.
         """
         super().__init__(id=id)
@@ -195,7 +196,7 @@ class FilterBar(Vertical):
         try:
             return self.kind.parse(text)
         except QueryError as error:
-            message = f"The filter of last time, {one_line(text, 80)}, is not used. {error.message}"
+            message = f"The last filter, {one_line(text, 80)}, is not used. {error.message}"
             self.app.notify(visible(message), severity="warning", markup=False)
             return self.kind()
 
@@ -204,7 +205,7 @@ class FilterBar(Vertical):
         self._session.set(f"{self.kind.NAME}.filter", query.source)
 
     def set_filter(self, query: Query) -> None:
-        """Show a filter that is in use already; nothing is posted."""
+        """Set the filter and show it; nothing is posted."""
         self._before = query
         self._use(query)
         self._show(query.source)
@@ -294,8 +295,8 @@ class FilterBar(Vertical):
         replaced = self._completion.saved.get(name.strip())
         await asyncio.to_thread(self._lab.saved_filters.save, self.kind, name.strip(), query.source)
         self._read_saved()
-        before = f"; it was {one_line(replaced, 100)}" if replaced not in (None, query.source) else ""
-        self._show_help(f"saved: saved:{name.strip()} stands for it{before}")
+        before = f"; it replaces {one_line(replaced, 100)}" if replaced not in (None, query.source) else ""
+        self._show_help(f"saved: use it as saved:{name.strip()}{before}")
 
     @task(group="saved-dialog")
     async def choose_saved(self) -> None:
@@ -313,7 +314,7 @@ class FilterBar(Vertical):
             self.submit()
 
     async def ask_order(self, query: Query) -> Query | None:
-        """Ask for another order of a filter, and show the filter with it; None if the person gives up.
+        """Ask for another order of a filter, and show the filter with it; None if the dialog was cancelled.
 
         Raises:
             QueryError: There is no such order.

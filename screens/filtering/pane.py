@@ -9,7 +9,7 @@ from textual.containers import Vertical
 
 from o1lab.widgets.paged_table import PagedTable
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, task
+from screens.base.screen import ScreenPart, task
 from screens.base.writer import Writer
 from screens.filtering.filter_bar import FilterBar
 from store.filters import Query
@@ -17,7 +17,7 @@ from store.filters import Query
 QueryT = TypeVar("QueryT", bound=Query)
 
 
-class FilteredPane(Vertical, Generic[QueryT]):
+class FilteredPane(Vertical, ScreenPart, Generic[QueryT]):
     """A filter bar and a list, for any LabScreen. Subclasses compose them and implement ``apply`` and ``reload``.
 
     Attributes:
@@ -34,10 +34,6 @@ class FilteredPane(Vertical, Generic[QueryT]):
 
     async def on_unmount(self) -> None:
         await self.writer.close()
-
-    @property
-    def lab_screen(self) -> LabScreen:
-        return cast(LabScreen, self.screen)
 
     @property
     def table(self) -> PagedTable:
@@ -100,7 +96,3 @@ class FilteredPane(Vertical, Generic[QueryT]):
         event.stop()
         if event.query != self.query_now:
             self.apply(cast(QueryT, event.query))
-
-    @on(PagedTable.FetchFailed)
-    def _fetch_failed(self, event: PagedTable.FetchFailed) -> None:
-        self.lab_screen.report(event.error)

@@ -1,4 +1,4 @@
-"""The dialog of the filters with names: use one, or delete one."""
+"""The dialog of saved filters: use one, or delete one."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, cast
 
 from rich.text import Text
@@ -19,16 +19,18 @@ from o1lab.distill.selection import PerProblem
 from o1lab.errors import UsageError
 from o1lab.format import counted
 from o1lab.text import one_line, visible
-from o1lab.widgets.dialogs import Dialog
+from o1lab.widgets.dialogs import PreviewDialog, ScrollingDialog
 from o1lab.widgets.form import Field, FieldRow
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import caught_up
 from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext
-from screens.base.screen import words_of
+from screens.base.messages import OpenTraining
+from screens.base.screen import LabScreen, words_of
 from screens.base.writer import Writer
+from store import datasets
 from store.filters import TraceQuery
-from store.records import NAME_RULE, is_name
+from store.records import NAME_RULE, Dataset, is_name
 
 _PER_PROBLEM = {
     "all": "all traces of a problem",
@@ -48,13 +50,13 @@ _BALANCE = {"": "all rows of each", "yes": "as many from each"}
 _PHASE = {"2": "2: train on the thought and the solution", "1": "1: train on the solution only (the format)"}
 
 
-class DatasetForm(Dialog[Created]):
+class DatasetForm(ScrollingDialog[Created]):
     """Choose the traces of a filter, see what is left out, name the dataset."""
 
     DEFAULT_CSS = """
     DatasetForm {
         .chosen { height: auto; max-height: 12; margin-top: 1; }
-        #dataset-said { height: auto; }
+        #dataset-message { height: auto; }
     }
     """
     FOOTER = True
@@ -68,9 +70,7 @@ class DatasetForm(Dialog[Created]):
             tooltip="Create the dataset; it never changes",
         ),
         Binding("tab", "app.focus_next", "Next field", tooltip="Go to the next field"),
-        Binding("shift+tab", "app.focus_previous", "Previous field", show=False, tooltip="Go to the field before"),
-        Binding("pagedown", "scroll_rows(1)", "Page down", show=False, tooltip="Scroll what is below the fields"),
-        Binding("pageup", "scroll_rows(-1)", "Page up", show=False, tooltip="Scroll what is below the fields"),
+        Binding("shift+tab", "app.focus_previous", "Previous field", show=False, tooltip="Go to the previous field"),
     ]
 
     def __init__(
@@ -122,7 +122,7 @@ class DatasetForm(Dialog[Created]):
         yield FieldRow(_choices("balance", _BALANCE, "if it is mixed"), "")
         yield FieldRow(_choices("phase", _PHASE, "what the student is trained on"), start["phase"])
         with VerticalScroll(classes="chosen", can_focus=False):
-            yield TallText("Counting …", id="dataset-said", markup=False)
+            yield TallText("Counting …", id="dataset-message", markup=False)
 
     def on_mount(self) -> None:
         editor = self._row("name").editor
@@ -175,14 +175,9 @@ class DatasetForm(Dialog[Created]):
 
     def _say(self, text: Text) -> None:
         try:
-            self.query_one("#dataset-said", Static).update(text)
+            self.query_one("#dataset-message", Static).update(text)
         except NoMatches:
             return  # the dialog was closed
-
-    def action_scroll_rows(self, pages: int) -> None:
-        """Scroll what is below the fields."""
-        scroll = self.query_one(".chosen", VerticalScroll)
-        scroll.scroll_page_down() if pages > 0 else scroll.scroll_page_up()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action != "make_here" or isinstance(self.focused, Input)  # in a choice, enter opens it
@@ -216,6 +211,45 @@ class DatasetForm(Dialog[Created]):
 
 def _choices(name: str, words: Mapping[str, str], help_text: str) -> Field:
     return Field(name, "choice", help_text, "", tuple((shown, value) for value, shown in words.items()))
+
+
+async def make_dataset(
+    screen: LabScreen,
+    query: TraceQuery,
+    *,
+    title: str,
+    name: str,
+    take: Take = "accepted",
+    phase: int = 2,
+    about: Text | None = None,
+    created: Callable[[Created], object] = lambda _: None,
+) -> None:
+    """Make a dataset with the form, show it, and offer to train on it.
+
+    Args:
+        screen: The screen that opens the form.
+        query: The filter; this and the next arguments are those of the form.
+        title: Its title.
+        name: The name to begin with.
+        take: Which traces are taken at first.
+        phase: The training phase at first.
+        about: What is known of the traces of the filter.
+        created: Called with the new dataset before it is shown.
+    """
+    others = [one.name for one in await screen.read(datasets.all_datasets)]
+    made = await screen.app.push_screen_wait(
+        DatasetForm(screen.context, query, title=title, name=name, take=take, phase=phase, others=others, about=about)
+    )
+    if made is not None:
+        created(made)
+        await offer_training(screen, made.dataset, created_text(made))
+
+
+async def offer_training(screen: LabScreen, dataset: Dataset, about: Text) -> None:
+    """Show a new dataset, and open the form of a training run on it if the person wants that."""
+    title = f"Dataset {one_line(dataset.name, 40)}"
+    if await screen.app.push_screen_wait(PreviewDialog(title, about, action="Train a student on it")):
+        screen.post_message(OpenTraining(dataset.name))
 
 
 def preview_text(found: Preview, plan: DatasetPlan) -> Text:

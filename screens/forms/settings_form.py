@@ -67,7 +67,7 @@ class SettingsForm(LabScreen, Generic[Settings]):
     KEYS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", tooltip="Leave the form; its text is kept"),
         Binding("tab", "app.focus_next", "Next field", tooltip="Go to the next field"),
-        Binding("shift+tab", "app.focus_previous", "Previous field", show=False, tooltip="Go to the field before"),
+        Binding("shift+tab", "app.focus_previous", "Previous field", show=False, tooltip="Go to the previous field"),
     ]
     MODEL: ClassVar[type[BaseModel]]
     GO: ClassVar[str]
@@ -270,10 +270,6 @@ class SettingsForm(LabScreen, Generic[Settings]):
     @on(Button.Pressed, "#go")
     async def _go(self) -> None:
         await self.run_action("go")
-
-    def action_back(self) -> None:
-        """Close the form; the draft is kept for the next time."""
-        self.app.pop_screen()
 
 
 def as_field(setting: Setting, offer: Offer) -> Field:

@@ -1,4 +1,4 @@
-"""Changes of a job that the jobs pane asks a person about: resuming, name, notes, tags, archive and removal."""
+"""Changes of a job from the jobs pane, with their dialogs: resume, name, notes, tags, archive and removal."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def archive(pane: Pane) -> None:
 
 
 async def remove(pane: Pane) -> None:
-    """Delete the job under the cursor and its files, after a question that says what is freed."""
+    """Delete the job under the cursor and its files, after a confirmation that says how much space is freed."""
     if (line := pane.need_line()) is None:
         return
     noun, lab, kind = pane.kind.noun, pane.context.lab, pane.kind

@@ -7,13 +7,14 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from rich.text import Text
 from textual.css.query import NoMatches
 
+from o1lab.format import counted
 from o1lab.jobs import manage
-from o1lab.jobs.directory import CountedStatus, JobFolder, JobInfo
+from o1lab.jobs.directory import CountedStatus, JobFolder, JobInfo, SettingsT, StatusT
 from o1lab.jobs.manage import JobKind
 from o1lab.paths import Lab
 
@@ -35,6 +36,44 @@ class JobLine(Protocol):
     @property
     def status(self) -> Any:
         """The content of its status.json; None if there is none."""
+
+    @property
+    def settings(self) -> Any:
+        """Its settings; None if they cannot be read or it has none."""
+
+
+class InfoLine(Generic[StatusT, SettingsT]):
+    """A job in a list, from its :class:`JobInfo`. Subclasses are dataclasses with the field ``info``."""
+
+    info: JobInfo[StatusT, SettingsT]
+
+    @property
+    def id(self) -> str:
+        return self.info.id
+
+    @property
+    def state(self) -> str:
+        return self.info.state
+
+    @property
+    def active(self) -> bool:
+        return self.info.active
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.info.tags
+
+    @property
+    def status(self) -> StatusT:
+        return self.info.status
+
+    @property
+    def settings(self) -> SettingsT | None:
+        return self.info.settings
 
 
 LineT = TypeVar("LineT", bound=JobLine)
@@ -116,18 +155,28 @@ class PollLoop:
                 await asyncio.wait_for(self._wake.wait(), LIVE_S if live else IDLE_S)
 
 
-STOPPING = "Stopping after the calls in flight."
-RESUMING = "Resuming; answered samples are not asked again."
 BUDGETS = {"budget_usd": "dollars", "budget_tokens": "tokens"}
+STOPPED_BY = {
+    "stop": "a person",
+    "interrupt": "an interruption",
+    "budget_usd": "its budget in money",
+    "budget_tokens": "its budget in tokens",
+    "key": "a refused API key",
+    "quota": "an exhausted quota",
+    "no_model": "a model that does not exist",
+    "failures": "too many failures in a row",
+    "option": "an option that the server refuses",
+    "max_tokens": "a max_tokens that does not fit the model's context",
+}
 
 
 class MustChange(NamedTuple):
-    """A setting without whose change a resume would stop at once.
+    """A setting that must change, since the resumed job would stop at once otherwise.
 
     Attributes:
         name: The setting.
         question: What to ask for, after the id of the job.
-        proposed: A value that could do.
+        proposed: The proposed value.
     """
 
     name: str
@@ -135,20 +184,55 @@ class MustChange(NamedTuple):
     proposed: str
 
 
+def stop_note(line: JobLine) -> str:
+    """Say what a stop of a job that calls models waits for and keeps."""
+    calls = line.status.in_flight if line.status else 0
+    return f"It waits for {counted(calls, 'call')} in flight and keeps all responses."
+
+
+def stop_reason(line: JobLine) -> str:
+    """Say in one sentence why a job that calls models is not running."""
+    status: CountedStatus | None = line.status
+    if status is None:
+        return "It has no folder."
+    if status.stopped_by in STOPPED_BY:
+        return f"Stopped by {STOPPED_BY[status.stopped_by]}."
+    return status.message or "See its log."
+
+
+def must_change(line: JobLine) -> MustChange | None:
+    """Find the setting that stopped a job: a spent budget, or a ``max_tokens`` that the model's context cannot hold."""
+    name = (line.status.stopped_by if line.status else None) or ""
+    value = getattr(line.settings, name, None)
+    if name in BUDGETS and value is not None:
+        return MustChange(name, f"has spent its budget of {value:,} {BUDGETS[name]}. New budget:", str(2 * value))
+    if name == "max_tokens" and value is not None:
+        fits = re.search(r"--max-tokens (\d+)", line.status.hint)
+        proposed = fits[1] if fits else str(value // 2)
+        return MustChange(name, f"asked for max_tokens {value:,}, which does not fit. New max_tokens:", proposed)
+    return None
+
+
+def form_values(detail: JobDetail) -> dict[str, Any] | None:
+    """Return the settings of a job for the form of another one; None if they cannot be read."""
+    settings = detail.line.settings
+    return None if settings is None else cast(dict[str, Any], settings.model_dump(mode="json"))
+
+
 @dataclass(frozen=True)
 class PaneKind(Generic[LineT, DetailT]):
-    """What one kind of job provides to the pane.
+    """What one kind of job provides to the pane. The defaults are for jobs that call models.
 
     Attributes:
         jobs: Its functions: stop, pause, resume, remove.
         next_action: Hint for an empty list, with the key; where it depends on the lab, a function of the snapshot.
         poll: Reads the jobs, the one with the given id in detail. Runs in a thread.
+        facts: Formats everything about a job. Runs in a thread.
         stop_note: What happens on a stop, for the dialog.
         stopping: Message after a request to stop.
         resuming: Message after a job was resumed.
         why: Says in one sentence why a job is not running.
         settings: Values for the form; None if they cannot be read.
-        facts: Formats everything about a job. Runs in a thread.
         can_retry: Whether resuming a finished job has an effect.
         must_change: The setting that stopped a job and must be changed to resume it.
         archives: Whether the screen can leave archived jobs out of the list, and list them again.
@@ -157,14 +241,14 @@ class PaneKind(Generic[LineT, DetailT]):
     jobs: JobKind[Any]
     next_action: str | Callable[[Any], str]
     poll: Callable[[str | None], Snapshot[LineT, DetailT]]
-    stop_note: Callable[[LineT], str]
-    stopping: str
-    resuming: str
-    why: Callable[[LineT], str]
-    settings: Callable[[DetailT], dict[str, Any] | None]
     facts: Callable[[DetailT], Text]
-    can_retry: Callable[[LineT], bool] = lambda line: False
-    must_change: Callable[[LineT], MustChange | None] = lambda line: None
+    stop_note: Callable[[LineT], str] = stop_note
+    stopping: str = "Stopping after the calls in flight."
+    resuming: str = "Resuming; answered samples are not asked again."
+    why: Callable[[LineT], str] = stop_reason
+    settings: Callable[[DetailT], dict[str, Any] | None] = form_values
+    can_retry: Callable[[LineT], bool] = lambda line: bool(line.status and line.status.failed)
+    must_change: Callable[[LineT], MustChange | None] = must_change
     archives: bool = False
 
     @property
@@ -176,27 +260,6 @@ class PaneKind(Generic[LineT, DetailT]):
         """Return the directory of a job."""
         folder: JobFolder[Any, Any] = self.jobs.directory(self.jobs.parent(lab) / job_id)
         return folder
-
-
-def stop_note(status: CountedStatus | None) -> str:
-    """Say what a stop waits for and keeps."""
-    calls = status.in_flight if status else 0
-    return f"It waits for {calls:,} call{'s' if calls != 1 else ''} in flight and keeps all responses."
-
-
-def must_change(info: JobInfo[Any, Any] | None) -> MustChange | None:
-    """Find the setting that stopped a job: a spent budget, or a ``max_tokens`` that the model's context cannot hold."""
-    if info is None or info.settings is None:
-        return None
-    name: str = info.status.stopped_by or ""
-    value = getattr(info.settings, name, None)
-    if name in BUDGETS and value is not None:
-        return MustChange(name, f"has spent its budget of {value:,} {BUDGETS[name]}. New budget:", str(2 * value))
-    if name == "max_tokens" and value is not None:
-        fits = re.search(r"--max-tokens (\d+)", info.status.hint)
-        proposed = fits[1] if fits else str(value // 2)
-        return MustChange(name, f"asked for max_tokens {value:,}, which does not fit. New max_tokens:", proposed)
-    return None
 
 
 def toggle_pause(folder: JobFolder[Any, Any]) -> bool:

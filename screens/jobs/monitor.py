@@ -1,4 +1,4 @@
-"""What the app tells of jobs on every screen: what runs, with its time left, and what has happened."""
+"""The jobs on the status line of every screen, and the notifications about them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,29 @@ from screens.jobs.text import sign
 MODES = {"run": "train", "teacher run": "distill", "evaluation": "evaluate"}
 """The screen of each kind of job."""
 _RECENT = 20
-"""Jobs that ended lately whose hooks are watched."""
+"""The number of ended jobs whose hooks are still watched."""
 
 _EVENTS = {"budget": "has spent its budget", "spike": "has a loss spike"}
 _ENDS = {"finished": "has finished", "failed": "has failed", "dead": "has died", "stopped": "has stopped"}
 
 
-class Told(NamedTuple):
-    """An event as a person is told of it: the words, whether it is trouble, and what is written to the terminal."""
+class Notice(NamedTuple):
+    """A notification.
+
+    Attributes:
+        text: What has happened.
+        is_warning: Whether it is bad news.
+        sequences: What is written to the terminal: a bell and a desktop notification, or nothing.
+    """
 
     text: str
-    trouble: bool
+    is_warning: bool
     sequences: str
 
 
 @dataclass
 class Monitor:
-    """Looks at the jobs of a lab in a thread. Ends stay on the status line until their screen has been shown."""
+    """Polls the jobs of a lab. An ended job stays on the status line until its screen has been shown."""
 
     lab: Lab
     name: str
@@ -48,12 +54,12 @@ class Monitor:
     def __post_init__(self) -> None:
         self._poller = ActivityPoller(self.lab)
 
-    def look(self, settings: NotifySettings, mode: str) -> list[Told]:
-        """Look at the jobs, and return what to tell. It reads files and may ask tmux, so call it in a thread.
+    def poll(self, settings: NotifySettings, mode: str) -> list[Notice]:
+        """Read the jobs and return the new notices. Call it in a thread: it reads files and may ask tmux.
 
         Args:
-            settings: which events are told, and how.
-            mode: the screen that is shown.
+            settings: Which events to report, and how.
+            mode: The screen that is shown.
         """
         self._active, happened = self._poller.poll()
         active = {one.key for one in self._active}
@@ -65,22 +71,22 @@ class Monitor:
         way = reach().way if found and settings.desktop else "none"
         bell = BELL if settings.bell else ""
         self._recent = [*self._recent, *(one.job for one in ended)][-_RECENT:]
-        told = []
+        notices = []
         for one in found:
             body = words(one)
-            sent = bell + notification(f"o1lab: {self.name}", body, settings.desktop, way)
-            told.append(Told(body, one.event != "finished", sent))
-        return told + self._hook_faults()
+            sequences = bell + notification(f"o1lab: {self.name}", body, settings.desktop, way)
+            notices.append(Notice(body, one.event != "finished", sequences))
+        return notices + self._hook_faults()
 
-    def _hook_faults(self) -> list[Told]:
-        """Return what went wrong with hooks since the last look; the hook of an end runs after the end."""
-        told = []
+    def _hook_faults(self) -> list[Notice]:
+        """Return the failures of hooks since the last poll; the hook of an end runs after the end."""
+        notices = []
         for job in {job.key: job for job in [*self._active, *self._recent]}.values():
             fault, before = job.folder.hook_fault(), self._faults.get(job.key)
             self._faults[job.key] = fault
             if fault and fault != before and before is not None:
-                told.append(Told(f"The hook for the {job.folder.noun} {job.info.id} failed: {fault}.", True, ""))
-        return told
+                notices.append(Notice(f"The hook for the {job.folder.noun} {job.info.id} failed: {fault}.", True, ""))
+        return notices
 
     def seen(self, mode: str) -> None:
         """Forget the ends of the jobs on this screen, and update the parts of the status line."""
@@ -89,7 +95,7 @@ class Monitor:
 
 
 def words(happened: JobEvent) -> str:
-    """Say what has happened in one line."""
+    """Describe an event in one line."""
     job = happened.job
     name = f" ({one_line(job.info.name, 40)})" if job.info.name else ""
     state = job.info.state

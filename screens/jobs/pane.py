@@ -16,21 +16,21 @@ Keys, the same for every kind:
     m       Note           as in Traces
     t       Tags           as in Traces
     _       Archive        only where the list can be filtered
-    D       Remove         asks first, naming the job and what is freed
+    D       Remove         asks first, naming the job and the space that is freed
     i       All facts      everything about the job over the whole screen
     y       Copy id
     . ,     Next, previous job from any pane, as in Traces
     ======  =============  ==============================================================================
 
-``tests/unit/test_key_meanings.py`` has the meaning of each key on all screens. Actions take the job under the cursor
-when the key is pressed; the job shown in detail may be one poll behind.
+``tests/unit/test_key_meanings.py`` lists the meaning of each key on all screens. Actions apply to the job that is under
+the cursor when the key is pressed; the job shown in detail may be one poll behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, cast
+from typing import Any, ClassVar, Generic
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -46,13 +46,13 @@ from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
 from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, task
+from screens.base.screen import ScreenPart, task
 from screens.jobs import changes
 from screens.jobs.kind import DetailT, LineT, PaneKind, PollLoop, Snapshot, toggle_pause
 from screens.jobs.lists import CursorMoved, JobCells, JobChosen, JobTable, JobView
 
 
-class JobsPane(Container, Generic[LineT, DetailT]):
+class JobsPane(Container, ScreenPart, Generic[LineT, DetailT]):
     """A list of jobs and a view of the selected one.
 
     Args:
@@ -134,10 +134,6 @@ class JobsPane(Container, Generic[LineT, DetailT]):
         self._wanted: str | None = context.session.get(f"{kind.noun}.cursor", "") or None  # gets the cursor once listed
         self._last: str | None = None
         self.resumed: dict[str, Any] = {}  # job -> its status when it was resumed here
-
-    @property
-    def lab_screen(self) -> LabScreen:
-        return cast(LabScreen, self.screen)
 
     def compose(self) -> ComposeResult:
         yield EmptyState(f"No {self.kind.noun}s yet.", self._next_action(None), classes="no-jobs")

@@ -58,7 +58,7 @@ class JobsScreen(LabScreen):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - declared by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "pane(1)", "Next pane", show=False, tooltip="Go to the next pane"),
-        Binding("shift+tab", "pane(-1)", "Previous pane", show=False, tooltip="Go to the pane before"),
+        Binding("shift+tab", "pane(-1)", "Previous pane", show=False, tooltip="Go to the previous pane"),
         Binding("escape", "back", "Back to the list", show=False, tooltip="Show the list"),
     ]
 

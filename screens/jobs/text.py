@@ -11,7 +11,7 @@ from o1lab.format import duration
 from o1lab.inference.journal import FaultCount
 from o1lab.jobs.directory import CountedStatus, JobInfo
 from o1lab.text import one_line, visible
-from screens.jobs.kind import Snapshot
+from screens.jobs.kind import STOPPED_BY, Snapshot
 
 # Each state has its own character; colour only repeats it.
 SIGNS = {
@@ -25,18 +25,6 @@ SIGNS = {
     "failed": ("✗", "bold red"),
     "dead": ("†", "bold red"),
     "no folder": ("∅", "yellow"),
-}
-STOPPED_BY = {
-    "stop": "a person",
-    "interrupt": "an interruption",
-    "budget_usd": "its budget in money",
-    "budget_tokens": "its budget in tokens",
-    "key": "a refused API key",
-    "quota": "an exhausted quota",
-    "no_model": "a model that does not exist",
-    "failures": "too many failures in a row",
-    "option": "an option that the server refuses",
-    "max_tokens": "a max_tokens that does not fit the model's context",
 }
 BAR = 30
 _RAW = 1500
@@ -98,15 +86,6 @@ def request_words(state: str, *, active: bool, pausing: bool) -> str:
     if pausing and state != "paused":
         return "pausing after the calls in flight"
     return "resuming" if state == "paused" and not pausing else ""
-
-
-def stop_reason(status: CountedStatus | None) -> str:
-    """Say in one sentence why a job that calls models is not running."""
-    if status is None:
-        return "It has no folder."
-    if status.stopped_by in STOPPED_BY:
-        return f"Stopped by {STOPPED_BY[status.stopped_by]}."
-    return status.message or "See its log."
 
 
 def add_trouble(text: Text, state: str, status: CountedStatus) -> None:

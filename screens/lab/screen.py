@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -12,9 +14,18 @@ from textual.containers import VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from o1lab.format import counted
 from o1lab.text import one_line
 from o1lab.widgets.keys import Binding
-from screens.base.messages import OpenCompare, OpenDistill, OpenEvaluation, OpenRun, OpenTraces, OpenTraining
+from screens.base.messages import (
+    OpenCompare,
+    OpenDistill,
+    OpenEvaluation,
+    OpenRun,
+    OpenTraces,
+    OpenTraining,
+    Visit,
+)
 from screens.base.screen import LabScreen, task
 from store import datasets, evaluations, problems, runs, teacher_runs, traces
 from store.evaluations import Evaluation
@@ -46,9 +57,9 @@ class Overview:
 
 @dataclass(frozen=True)
 class Step:
-    """A next step: its key in the list, its title, and the reason for it."""
+    """A next step: what makes the message that goes there, its title, and the reason for it."""
 
-    key: str
+    visit: Callable[[], Visit]
     title: str
     why: str
 
@@ -70,24 +81,32 @@ def overview_of(db: Database) -> Overview:
 
 def next_steps(overview: Overview) -> list[Step]:
     """Return the next steps, the most useful first."""
-    distill = Step("distill", "Distill long thoughts (f3)", f"{overview.undistilled:,} problems have no trace yet")
+    distill = Step(
+        partial(OpenDistill, UNDISTILLED),
+        "Distill long thoughts (f3)",
+        f"{overview.undistilled:,} problems have no trace yet",
+    )
     to_distill = [distill] if overview.undistilled else []
     if not overview.traces:
         words = "quit and run: o1lab import FILE..., or try o1lab demo"
-        return [*to_distill, *_to_evaluate(overview), Step("import", "Import chains", words)]
+        return [*to_distill, *_to_evaluate(overview), Step(OpenTraces, "Import chains", words)]
     steps = []
     undecided = overview.decisions.get("", 0)
-    curate = Step("traces", "Curate traces", f"{undecided:,} without a decision" if undecided else "all are decided")
+    curate = Step(OpenTraces, "Curate traces", f"{undecided:,} without a decision" if undecided else "all are decided")
     if overview.datasets:
         newest = overview.datasets[0]
-        train = Step("train", f"Train a student on {newest.name}", f"{newest.rows:,} rows, hash {newest.hash}")
-        compare = Step("compare", "Talk to teacher and student", "side by side, from one prompt")
+        why = f"{newest.rows:,} rows, hash {newest.hash}"
+        train = Step(partial(OpenTraining, newest.name), f"Train a student on {newest.name}", why)
+        compare = Step(OpenCompare, "Talk to teacher and student", "side by side, from one prompt")
         steps = [compare, train] if overview.runs else [train, compare]
-        steps += [Step("run", f"Open run {overview.runs[0].id}", "curve, samples, log")] if overview.runs else []
+        if overview.runs:
+            run = overview.runs[0].id
+            steps.append(Step(partial(OpenRun, run), f"Open run {run}", "curve, samples, log"))
         return [*steps, *_to_evaluate(overview), curate, *to_distill]
     if overview.decisions.get("accept", 0):
-        steps.append(Step("dataset", "Make a dataset of the accepted traces", "press d on the Traces screen"))
-    talk = Step("compare", "Talk to the models", "the base and any teacher")
+        dataset = "Make a dataset of the accepted traces"
+        steps.append(Step(partial(OpenTraces, "decision:accept"), dataset, "press d on the Traces screen"))
+    talk = Step(OpenCompare, "Talk to the models", "the base and any teacher")
     return [*steps, curate, *to_distill, talk, *_to_evaluate(overview)]
 
 
@@ -96,8 +115,9 @@ def _to_evaluate(overview: Overview) -> list[Step]:
     if overview.evaluations:
         newest = overview.evaluations[0]
         words = f"{newest.suite_label} by {newest.model}"
-        return [Step("evaluation", "Open the evaluations (f6)", f"the newest: {one_line(words, 60)}")]
-    return [Step("evaluate", "Evaluate base and student (f6)", "gains and losses")] if overview.runs else []
+        visit = partial(OpenEvaluation, newest.id)
+        return [Step(visit, "Open the evaluations (f6)", f"the newest: {one_line(words, 60)}")]
+    return [Step(OpenEvaluation, "Evaluate base and student (f6)", "gains and losses")] if overview.runs else []
 
 
 class OverviewScreen(LabScreen):
@@ -107,7 +127,7 @@ class OverviewScreen(LabScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "refresh", "Refresh", tooltip="Read the lab again"),
         Binding("j", "move('down')", "Next step", show=False, tooltip="Go to the next step"),
-        Binding("k", "move('up')", "Previous step", show=False, tooltip="Go to the step before"),
+        Binding("k", "move('up')", "Previous step", show=False, tooltip="Go to the previous step"),
     ]
 
     def compose_body(self) -> ComposeResult:
@@ -129,33 +149,16 @@ class OverviewScreen(LabScreen):
     @task(exclusive=True)
     async def action_refresh(self) -> None:
         """Read the counts again."""
-        self.overview = overview = await self.read(overview_of)
+        overview = await self.read(overview_of)
         self.query_one("#counts", Static).update(_counts(overview, self.context.store.note))
         options = self.query_one("#steps", OptionList)
         kept = options.highlighted or 0
-        options.clear_options()
-        steps = next_steps(overview)
-        options.add_options(Option(_step(step), id=step.key) for step in steps)
-        options.highlighted = min(kept, len(steps) - 1)
+        self.steps = next_steps(overview)
+        options.set_options(Option(_step(step)) for step in self.steps)
+        options.highlighted = min(kept, len(self.steps) - 1)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        newest = self.overview.datasets[0].name if self.overview.datasets else None
-        if event.option_id in ("traces", "import"):
-            self.post_message(OpenTraces())
-        elif event.option_id == "dataset":
-            self.post_message(OpenTraces("decision:accept"))
-        elif event.option_id == "distill":
-            self.post_message(OpenDistill(UNDISTILLED))
-        elif event.option_id == "train":
-            self.post_message(OpenTraining(newest))
-        elif event.option_id == "run":
-            self.post_message(OpenRun(self.overview.runs[0].id))
-        elif event.option_id == "compare":
-            self.post_message(OpenCompare())
-        elif event.option_id == "evaluation":
-            self.post_message(OpenEvaluation(self.overview.evaluations[0].id))
-        elif event.option_id == "evaluate":
-            self.post_message(OpenEvaluation())
+        self.post_message(self.steps[event.option_index].visit())
 
 
 def _counts(overview: Overview, note: str) -> Text:
@@ -179,7 +182,7 @@ def _counts(overview: Overview, note: str) -> Text:
     ]
     if overview.evaluations:
         suites = len({one.suite_label for one in overview.evaluations})
-        words = f"{len(overview.evaluations):,} on {suites:,} suite{'s' if suites > 1 else ''}"
+        words = f"{len(overview.evaluations):,} on {counted(suites, 'suite')}"
         lines.append(("evaluated", f"{words}, the newest {one_line(overview.evaluations[0].suite_label, 30)}"))
     if note:
         lines.append(("note", note))
@@ -193,7 +196,7 @@ def _newest(ids: list[str]) -> str:
     """Return the number of teacher runs, and the newest one."""
     if not ids:
         return "no teacher run yet"
-    return f"{len(ids):,} teacher run{'s' if len(ids) > 1 else ''}, the newest {one_line(ids[0], 10)}"
+    return f"{counted(len(ids), 'teacher run')}, the newest {one_line(ids[0], 10)}"
 
 
 def _step(step: Step) -> Text:

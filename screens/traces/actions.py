@@ -1,4 +1,4 @@
-"""What a key does to a trace, and what is confirmed of it once it is saved."""
+"""Annotations that keys make, and the confirmation once they are saved."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Written:
         undone: The annotation that was undone, or the first of several of one trace.
         number: The number of annotations that were saved or undone.
         touched: The ids of the traces that an undo changed.
-        note: What else is said with the confirmation.
+        note: A further sentence of the confirmation.
         before: The annotations that were saved before it by the same dialog, which are confirmed with it.
-        counts: What is written on the trace then.
+        counts: The numbers of annotations on the trace after the action.
     """
 
     act: Action

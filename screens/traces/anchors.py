@@ -7,24 +7,20 @@ from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
-from textual import on
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Static
 
 from o1lab.lens.anchors import Anchor, Drawing
 from o1lab.lens.convergence import Chain
 from o1lab.lens.forcing import chain_of
 from o1lab.lens.resampling import Resampled, latest, resample
-from o1lab.paths import assets_dir
-from o1lab.serve.registry import ModelRef, list_models
+from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line
-from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.dialogs import Choice, PickDialog, among
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.sections import Mark
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, task
+from screens.base.dialogs import can_continue, pick_model
+from screens.base.screen import task
+from screens.traces.heat import HeatScreen, next_of
 from screens.traces.reading import Chain as ShownChain
 from screens.traces.reading import read_chain
 from store.sqlite import Database
@@ -50,45 +46,27 @@ def _read(db: Database, trace_id: str) -> tuple[ShownChain, Chain, str, tuple[An
     return read_chain(db, trace_id), chain, *latest(db, chain)
 
 
-class AnchorsScreen(LabScreen):
+class AnchorsScreen(HeatScreen):
     """One chain, its sentences marked by their importance."""
 
     TITLE = "IMPORTANCE OF SENTENCES"
-    CSS_PATH = assets_dir() / "styles" / "traces.tcss"
+    STOPPED = "Stopped. The rollouts so far are stored."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ampersand", "models", "Draw", key_display="&",
                 tooltip="Let a model write the rest from each sentence"),
         Binding("n", "step(1)", "Next", tooltip="Go to the next important sentence"),
-        Binding("p", "step(-1)", "Previous", show=False, tooltip="Go to the important sentence before"),
+        Binding("p", "step(-1)", "Previous", show=False, tooltip="Go to the previous important sentence"),
         Binding("right", "turn_to(1)", "Next sentence", show=False, tooltip="Go to the next sentence"),
-        Binding("left", "turn_to(-1)", "Previous sentence", show=False, tooltip="Go to the sentence before"),
+        Binding("left", "turn_to(-1)", "Previous sentence", show=False, tooltip="Go to the previous sentence"),
         Binding("s", "stop", "Stop", show=False, tooltip="Stop the model that writes"),
         Binding("escape", "back", "Back", tooltip="Close this view"),
     ]  # fmt: skip
 
     def __init__(self, context: LabContext, trace_id: str) -> None:
-        super().__init__(context)
-        self.trace_id = trace_id
+        super().__init__(context, trace_id)
         self.chain: Chain | None = None
         self.anchors: tuple[Anchor, ...] = ()
         self.model = ""
-        self.running = ""
-        self.cursor = -1
-
-    def compose_body(self) -> ComposeResult:
-        yield Static(id="lens-view", markup=False)
-        yield ChainReader(id="reader")
-        yield Static(id="lens-token", markup=False)
-
-    @property
-    def reader(self) -> ChainReader:
-        return self.query_one(ChainReader)
-
-    def on_mount(self) -> None:
-        self.reader.body.shading = self.heat
-        self.reader.body.raw = True  # sentences are of the text as it is stored
-        self.reader.focus()
-        self.load()
 
     @task(exclusive=True, group="load")
     async def load(self) -> None:
@@ -96,7 +74,7 @@ class AnchorsScreen(LabScreen):
         shown, self.chain, self.model, self.anchors = await self.read(_read, self.trace_id)
         if self.reader.document is None:
             self.reader.load(shown.document)
-        self._describe()
+        self.describe()
 
     # What is shown.
 
@@ -122,8 +100,8 @@ class AnchorsScreen(LabScreen):
                 if at == self.cursor:
                     yield Mark(one.start, one.end, _CURSOR)
 
-    def _describe(self) -> None:
-        line = Text(no_wrap=True, overflow="ellipsis")
+    def lines(self) -> tuple[Text, Text]:
+        line = Text()
         if self.running:
             line.append(self.running, "bold")
         elif not self.anchors:
@@ -134,12 +112,10 @@ class AnchorsScreen(LabScreen):
             line.append(f"  {len(self.anchors):,} sentences, at most {self.most:.2f} nats")
             if len(known) < len(self.anchors):
                 line.append(f"; {len(self.anchors) - len(known):,} unknown: always written again", "dim")
-        self.query_one("#lens-view", Static).update(line)
-        self.query_one("#lens-token", Static).update(self._sentence())
-        self.reader.body.restyle()
+        return line, self._sentence()
 
     def _sentence(self) -> Text:
-        line = Text(no_wrap=True, overflow="ellipsis")
+        line = Text()
         if not 0 <= self.cursor < len(self.anchors):
             return line.append(
                 "n goes to the next important sentence, right to the next" if self.anchors else "", "dim"
@@ -163,18 +139,14 @@ class AnchorsScreen(LabScreen):
 
     def action_step(self, step: int) -> None:
         """Go to the next important sentence or the one before."""
-        here = [at for at, one in enumerate(self.anchors) if self._style(one) is not None]
-        found = [at for at in here if (at > self.cursor if step > 0 else at < self.cursor)]
-        if found:
-            self._go(found[0] if step > 0 else found[-1])
-        else:
+        important = (at for at, one in enumerate(self.anchors) if self._style(one) is not None)
+        if (at := next_of(important, self.cursor, step)) is None:
             self.notify("There is no further important sentence.", timeout=3)
+        else:
+            self._go(at)
 
     def _go(self, at: int) -> None:
-        self.cursor = at
-        self.reader.body.reveal(0, self.anchors[at].start)
-        self.reader.body.show_place(0, self.anchors[at].start, margin=3)
-        self._describe()
+        self.go_to(at, 0, self.anchors[at].start)
 
     # Drawing.
 
@@ -184,20 +156,15 @@ class AnchorsScreen(LabScreen):
         if self.running or self.chain is None:
             self.notify("A model is writing; s stops it." if self.running else "The chain is loading.", timeout=3)
             return
-        refs = await self.in_thread(lambda: [one for one in list_models(self.context.lab) if one.endpoint is None])
-        choices = [Choice(ref.id, one_line(ref.label, 60)) for ref in refs]
-        chosen = await self.app.push_screen_wait(
-            PickDialog("Which model writes the rest from each sentence?", among(choices), empty="No model matches.")
-        )
-        ref = next((one for one in refs if one.id == chosen), None)
+        ref = await pick_model(self, "Which model writes the rest from each sentence?", can_continue)
         if ref is not None:
             self.draw(self.chain, ref)
 
-    @task(exclusive=True, group="draw")
+    @task(exclusive=True, group="model")
     async def draw(self, chain: Chain, ref: ModelRef) -> None:
         """Let a model write from each sentence, and show which of them change the answer."""
         name = one_line(ref.label, 30)
-        self._run(f"{name} writes from each sentence; the first time, it is loaded. s stops.")
+        self.show_running(f"{name} writes from each sentence; the first time, it is loaded. s stops.")
         try:
             found: Resampled = await resample(
                 self.context.lab,
@@ -207,33 +174,8 @@ class AnchorsScreen(LabScreen):
                 self.context.servers,
                 samples=SAMPLES,
                 drawing=Drawing(),
-                on_rollout=lambda done, of: self._run(f"{name}: {done:,} of {of:,} rollouts. s stops."),
+                on_rollout=lambda done, of: self.show_running(f"{name}: {done:,} of {of:,} rollouts. s stops."),
             )
             self.model, self.anchors = ref.id, found.anchors
         finally:
-            if not self.closing:
-                self._run("")
-
-    def _run(self, text: str) -> None:
-        self.running = text
-        self._describe()
-
-    def action_stop(self) -> None:
-        """Stop the model; the rollouts that have arrived are stored."""
-        if self.running:
-            self.workers.cancel_group(self, "draw")
-            self.notify("Stopped. The rollouts so far are stored.", timeout=4)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "stop":
-            return bool(self.running)
-        return super().check_action(action, parameters)
-
-    def action_back(self) -> None:
-        """Close the view; a model that writes is stopped."""
-        self.dismiss()
-
-    @on(ChainReader.SpanSelected)
-    def _nothing_to_label(self, event: ChainReader.SpanSelected) -> None:
-        event.stop()
-        self.reader.clear_selection()
+            self.show_running("")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rich.text import Text
 from textual import work
@@ -19,7 +19,7 @@ from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, task
+from screens.base.screen import ScreenPart, task
 from screens.base.writer import Writer
 from screens.traces.actions import Action, Span, Spans, Written
 from store import annotations as annotation_log
@@ -104,15 +104,14 @@ def _undo(db: Database, annotator: str, action: Action) -> Written:
     return Written(action, record, traces.get(db, record.trace_id), None, first, len(undone), touched)
 
 
-class Annotator(Static):
+class Annotator(Static, ScreenPart):
     """Annotates the trace under the cursor; the line at the bottom of the screen that confirms it."""
 
+    @dataclass
     class Saved(Message):
         """An annotation is saved."""
 
-        def __init__(self, written: Written) -> None:
-            super().__init__()
-            self.written = written
+        written: Written
 
     class LabelsChanged(Message):
         """The labels of the lab may have changed."""
@@ -137,7 +136,7 @@ class Annotator(Static):
             record: Saves an action in the writer's thread; :func:`write` by default.
             keep: Keeps the kind and value of a key until its trace has loaded; False if none is loading.
         """
-        super().__init__(id="said", markup=False)
+        super().__init__(id="message", markup=False)
         self.context = context
         self.writer = writer or Writer(context.store)
         self._owns_writer = writer is None
@@ -153,10 +152,6 @@ class Annotator(Static):
     def busy(self) -> bool:
         """Whether an annotation is being written."""
         return bool(self._waiting)
-
-    @property
-    def lab_screen(self) -> LabScreen:
-        return cast(LabScreen, self.screen)
 
     async def on_unmount(self) -> None:
         if self._owns_writer:

@@ -1,4 +1,4 @@
-"""Several annotators on the Traces screen: their queues, and how they agree."""
+"""Several annotators on the Traces screen: queues and agreement."""
 
 from __future__ import annotations
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from rich.text import Text
 from textual.binding import BindingType
 
 from o1lab.errors import RefusedError
 from o1lab.lens.convergence import Convergence
 from o1lab.lens.forcing import chain_of, force_answers, judged
-from o1lab.serve.registry import ModelRef, list_models
+from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line, visible
 from o1lab.widgets.chain_reader import ReaderStatus
-from o1lab.widgets.dialogs import Choice, PickDialog, among
 from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, task
+from screens.base.dialogs import can_continue, pick_model
+from screens.base.screen import ScreenPart, task
 from store.sqlite import Database
 
 CONVERGENCE_BINDINGS: list[BindingType] = [
@@ -31,7 +29,7 @@ _MOST_GLYPHS = 32
 
 
 def answers_line(found: Convergence, others: int = 0) -> Text:
-    """Return the answers from the beginning of the chain to its end as signs, then what they come to.
+    """Return the answers from the beginning of the chain to its end as signs, then a summary.
 
     Args:
         found: the convergence.
@@ -65,7 +63,7 @@ def _stored(db: Database, trace_id: str) -> list[Convergence]:
     return judged(db, [chain])[0]
 
 
-class AnswersLine(ReaderStatus):
+class AnswersLine(ReaderStatus, ScreenPart):
     """The line; it takes no room while there is nothing to say."""
 
     DEFAULT_CSS = "AnswersLine { height: 1; padding: 0 1; background: $surface; display: none; }"
@@ -75,10 +73,6 @@ class AnswersLine(ReaderStatus):
         self._trace_id: str | None = None
         self.running = ""
         """What the model that answers has done."""
-
-    @property
-    def lab_screen(self) -> LabScreen:
-        return cast(LabScreen, self.screen)
 
     @property
     def context(self) -> LabContext:
@@ -108,18 +102,9 @@ class AnswersLine(ReaderStatus):
         if (trace_id := self._trace_id) is None:
             return
         await self.lab_screen.read(chain_of, trace_id)  # refuses a trace without a thought before a model is chosen
-        refs = await self.lab_screen.in_thread(self._models)
-        choices = [Choice(ref.id, one_line(ref.label, 60)) for ref in refs]
-        chosen = await self.app.push_screen_wait(
-            PickDialog("Which model answers after each move?", among(choices), empty="No model matches.")
-        )
-        ref = next((one for one in refs if one.id == chosen), None)
+        ref = await pick_model(self.lab_screen, "Which model answers after each move?", can_continue)
         if ref is not None:
             self.ask(trace_id, ref)
-
-    def _models(self) -> list[ModelRef]:
-        """Return the models that can continue a text."""
-        return [ref for ref in list_models(self.context.lab) if ref.endpoint is None]
 
     @task(exclusive=True, group="ask")
     async def ask(self, trace_id: str, ref: ModelRef) -> None:

@@ -1,4 +1,4 @@
-"""Dialogs that show the traces of a filter before a bulk decision or a dataset."""
+"""The traces of a filter before a bulk decision or a dataset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from o1lab.format import counted, short_count
 from o1lab.text import one_line, visible
-from o1lab.widgets.dialogs.dialog import Answer, Dialog
+from o1lab.widgets.dialogs import ScrollingDialog
 from o1lab.widgets.keys import Binding
 from screens.traces.text import DECISIONS, VERDICTS, decision_mark, problem_name, state, verdict_mark
 from store.records import TraceRow
@@ -82,56 +82,28 @@ def rows(chosen: Chosen) -> Text:
     return text
 
 
-class _ChosenDialog(Dialog[Answer]):
-    """The counts of the chosen traces, a scrolling sample of them, and the keys."""
+class BulkDialog(ScrollingDialog[str]):
+    """Asks for one decision on all traces of a filter, with a sample of them; escape cancels."""
 
     DEFAULT_CSS = """
-    _ChosenDialog {
+    BulkDialog {
         .sample { height: auto; max-height: 12; margin-top: 1; }
     }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pagedown", "scroll_rows(1)", "Page down", show=False, tooltip="Scroll down"),
-        Binding("pageup", "scroll_rows(-1)", "Page up", show=False, tooltip="Scroll up"),
-    ]
-
     FOOTER = True
-    TITLE_OF: ClassVar[str]
-    """The title; ``{}`` is the number of traces, with the word."""
-
-    def __init__(self, chosen: Chosen, query: str) -> None:
-        super().__init__(self.TITLE_OF.format(counted(chosen.total, "trace")))
-        self.chosen = chosen
-        self.text = query
-
-    def compose_dialog(self) -> ComposeResult:
-        yield from self.compose_question()
-        with VerticalScroll(classes="sample", can_focus=False):
-            yield Static(rows(self.chosen), markup=False)
-
-    def compose_question(self) -> ComposeResult:
-        """Yield the widgets above the sample."""
-        yield Static(summary(self.chosen, self.text), markup=False)
-
-    def action_scroll_rows(self, pages: int) -> None:
-        """Scroll the sample."""
-        scroll = self.query_one(".sample", VerticalScroll)
-        scroll.scroll_page_down() if pages > 0 else scroll.scroll_page_up()
-
-
-class BulkDialog(_ChosenDialog[str]):
-    """Asks for one decision on all traces of a filter; escape cancels."""
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "dismiss('accept')", "Accept all", tooltip="Accept every trace of the filter"),
         Binding("x", "dismiss('reject')", "Reject all", tooltip="Reject every trace of the filter"),
         Binding("z", "dismiss('skip')", "Skip all", tooltip="Skip every trace of the filter"),
     ]
 
-    TITLE_OF = "One decision for {}"
+    def __init__(self, chosen: Chosen, query: str) -> None:
+        super().__init__(f"One decision for {counted(chosen.total, 'trace')}")
+        self.chosen = chosen
+        self.text = query
 
-    def compose_question(self) -> ComposeResult:
-        yield from super().compose_question()
+    def compose_dialog(self) -> ComposeResult:
+        yield Static(summary(self.chosen, self.text), markup=False)
         if self.chosen.own:
             yield Static(
                 f"! {self.chosen.own:,} already have a decision of yours, which will be replaced. "
@@ -139,3 +111,5 @@ class BulkDialog(_ChosenDialog[str]):
                 classes="warning",
                 markup=False,
             )
+        with VerticalScroll(classes="sample", can_focus=False):
+            yield Static(rows(self.chosen), markup=False)

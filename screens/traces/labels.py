@@ -33,7 +33,7 @@ class LabelsDialog(Dialog[None]):
     LabelsDialog {
         .dialog { max-width: 76; }
         OptionList { height: auto; max-height: 14; border: none; background: transparent; padding: 0; }
-        #labels-said { height: auto; }
+        #labels-message { height: auto; }
     }
     """
     FOOTER = True
@@ -62,7 +62,7 @@ class LabelsDialog(Dialog[None]):
 
     def compose_dialog(self) -> ComposeResult:
         yield OptionList(markup=False, compact=True)
-        yield Static(id="labels-said", markup=False)
+        yield Static(id="labels-message", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(OptionList).focus()
@@ -85,7 +85,7 @@ class LabelsDialog(Dialog[None]):
             options.highlighted = min(at, len(self.shown) - 1)
         else:
             options.add_option(Option(Text("The lab has no labels. ctrl+n adds one.", "dim"), disabled=True))
-        self.query_one("#labels-said", Static).update(Text(visible(said)))
+        self.query_one("#labels-message", Static).update(Text(visible(said)))
 
     def _line(self, label: Label) -> Text:
         spans = self._uses.get(label.name, Use()).spans

@@ -10,10 +10,7 @@ from typing import ClassVar, cast
 
 from rich.style import Style
 from rich.text import Text
-from textual import on
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Static
 
 from o1lab.errors import RefusedError
 from o1lab.lens.asking import require_scores
@@ -28,15 +25,15 @@ from o1lab.lens.figures import (
     surprises,
 )
 from o1lab.lens.scoring import score_traces
-from o1lab.paths import assets_dir
-from o1lab.serve.registry import ModelRef, list_models
+from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line, visible
-from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import Choice, PickDialog, among
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.sections import Mark
 from screens.base.context import LabContext
-from screens.base.screen import LabScreen, task
+from screens.base.dialogs import pick_model
+from screens.base.screen import task
+from screens.traces.heat import HeatScreen, next_of
 from screens.traces.reading import Chain, read_chain
 from store import suitability, token_scores
 from store.sqlite import Database
@@ -113,21 +110,22 @@ def read_lens(db: Database, trace_id: str) -> tuple[Chain, list[TokenScores]]:
     return chain, token_scores.of_trace(db, chain.row.id)
 
 
-class LensScreen(LabScreen):
+class LensScreen(HeatScreen):
     """One chain with the scores of its tokens."""
 
     TITLE = "TOKEN LENS"
-    CSS_PATH = assets_dir() / "styles" / "traces.tcss"
+    STOPPED = "Stopped. Nothing was stored."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ampersand", "models", "Add a model", key_display="&", tooltip="Let a model score this chain"),
         Binding("dollar_sign", "student", "Student", key_display="$",
                 tooltip="Choose the student whose figures lists and filters of traces show"),
-        Binding("tab", "part(1)", "Next view", tooltip="Show the next model, at last how the last differs"),
-        Binding("shift+tab", "part(-1)", "Previous view", show=False, tooltip="Show the model before"),
+        Binding("tab", "part(1)", "Next view",
+                tooltip="Show the next model, finally how the last differs from the first"),
+        Binding("shift+tab", "part(-1)", "Previous view", show=False, tooltip="Show the previous model"),
         Binding("n", "step(1)", "Next surprise", tooltip="Go to the next token that the model finds unlikely"),
-        Binding("p", "step(-1)", "Previous surprise", tooltip="Go to the one before"),
+        Binding("p", "step(-1)", "Previous surprise", tooltip="Go to the previous one"),
         Binding("right", "turn_to(1)", "Next token", show=False, tooltip="Go to the next token"),
-        Binding("left", "turn_to(-1)", "Previous token", show=False, tooltip="Go to the token before"),
+        Binding("left", "turn_to(-1)", "Previous token", show=False, tooltip="Go to the previous token"),
         Binding("s", "stop", "Stop scoring", show=False, tooltip="Stop the model that scores"),
         Binding("escape", "back", "Back", tooltip="Close the lens"),
         Binding("percent_sign", "back", "Back", key_display="%", id="lens", show=False,
@@ -135,44 +133,27 @@ class LensScreen(LabScreen):
     ]  # fmt: skip
 
     def __init__(self, context: LabContext, trace_id: str) -> None:
-        super().__init__(context)
-        self.trace_id = trace_id
+        super().__init__(context, trace_id)
         self.views: list[View] = []
         self.at = 0  # the view
-        self.cursor = -1  # the token
-        self.scoring = ""  # what is running
         self._thought = True  # whether the chain has one: else the first section is its solution
         self._starts: dict[str, tuple[list[int], list[int]]] = {}
-
-    def compose_body(self) -> ComposeResult:
-        yield Static(id="lens-view", markup=False)
-        yield ChainReader(id="reader")
-        yield Static(id="lens-token", markup=False)
-
-    @property
-    def reader(self) -> ChainReader:
-        return self.query_one(ChainReader)
 
     @property
     def view(self) -> View | None:
         return self.views[self.at] if self.views else None
 
-    def on_mount(self) -> None:
-        self.reader.body.shading = self.heat
-        self.reader.body.raw = True  # tokens are of the text as it is stored; M renders it
-        self.reader.focus()
-        self.load(ask=True)
-
     @task(exclusive=True, group="lens")
-    async def load(self, *, ask: bool = False) -> None:
+    async def load(self) -> None:
         """Show the chain with its scores; without any, ask for a model."""
         chain, scores = await self.read(read_lens, self.trace_id)
         self._thought = bool(chain.text.thought)
         self.views = await self.in_thread(views_of, scores)
-        if self.reader.document is None:
+        opened = self.reader.document is None
+        if opened:
             self.reader.load(chain.document)
         self._show(len(self.views) - 1 if self.views else 0)
-        if ask and not self.views:
+        if opened and not self.views:
             self.action_models()
 
     def _show(self, at: int) -> None:
@@ -187,8 +168,7 @@ class LensScreen(LabScreen):
                 self._starts[part] = ([view.tokens[i].start for i in indices], indices)
             if place is not None:
                 self.cursor = self._token_at(*place)
-        self.reader.body.restyle()
-        self._describe()
+        self.describe()
 
     def _place(self) -> tuple[str, int] | None:
         if (view := self.view) is None or self.cursor < 0:
@@ -231,11 +211,10 @@ class LensScreen(LabScreen):
         if (view := self.view) is None:
             return
         here = self._first_visible() - 1 if self.cursor < 0 else self.cursor
-        found = [at for at in view.surprises if (at > here if step > 0 else at < here)]
-        if not found:
+        if (at := next_of(view.surprises, here, step)) is None:
             self.notify("There is no further surprise.", timeout=3)
-            return
-        self._go(found[0] if step > 0 else found[-1])
+        else:
+            self._go(at)
 
     def _first_visible(self) -> int:
         section, offset = self.reader.body.top_place
@@ -243,33 +222,24 @@ class LensScreen(LabScreen):
         return max(self._token_at(part, offset), 0)
 
     def _go(self, at: int) -> None:
-        view = cast(View, self.view)
-        self.cursor = at
-        token = view.tokens[at]
-        section = 0 if token.part == "thought" or not self._thought else 1
-        body = self.reader.body
-        body.reveal(section, token.start)
-        body.show_place(section, token.start, margin=3)
-        body.restyle()
-        self._describe()
+        token = cast(View, self.view).tokens[at]
+        self.go_to(at, 0 if token.part == "thought" or not self._thought else 1, token.start)
 
     # The lines.
 
-    def _describe(self) -> None:
-        """Show the view and the token at the cursor."""
-        view, line = self.view, Text(no_wrap=True, overflow="ellipsis")
+    def lines(self) -> tuple[Text, Text]:
+        view, line = self.view, Text()
         if view is None:
-            line.append(self.scoring or "No model has scored this chain yet: & chooses one.")
+            line.append(self.running or "No model has scored this chain yet: & chooses one.")
         else:
             line.append(f"{self.at + 1}/{len(self.views)} ", "dim").append(view.title, "bold")
             line.append(f"  {view.losses}  {len(view.surprises):,} stand out  ").append_text(LEGEND)
-            if self.scoring:
-                line = Text(self.scoring + "  ", "bold", no_wrap=True, overflow="ellipsis").append_text(line)
-        self.query_one("#lens-view", Static).update(line)
-        self.query_one("#lens-token", Static).update(self._token_line())
+            if self.running:
+                line = Text(self.running + "  ", "bold").append_text(line)
+        return line, self._token_line()
 
     def _token_line(self) -> Text:
-        line = Text(no_wrap=True, overflow="ellipsis")
+        line = Text()
         if (view := self.view) is None or self.cursor < 0:
             return line.append("n goes to the next surprise, right to the next token" if view else "", "dim")
         token = view.tokens[self.cursor]
@@ -294,45 +264,29 @@ class LensScreen(LabScreen):
     @task(exclusive=True, group="models", dialog=True)
     async def action_models(self) -> None:
         """Choose a model and let it score the chain."""
-        if self.scoring:
+        if self.running:
             self.notify("A model is scoring; s stops it.", timeout=3)
             return
-        refs = await self.in_thread(self._models)
         done = {view.title for view in self.views}
-        choices = [
-            Choice(ref.id, one_line(ref.label, 60), "scored" if one_line(ref.id, 30) in done else "") for ref in refs
-        ]
-        chosen = await self.app.push_screen_wait(
-            PickDialog("Which model scores this chain?", among(choices), empty="No model matches.")
+        ref = await pick_model(
+            self,
+            "Which model scores this chain?",
+            _can_score,
+            lambda ref: "scored" if one_line(ref.id, 30) in done else "",
         )
-        ref = next((one for one in refs if one.id == chosen), None)
         if ref is not None:
             self.score(ref)
 
-    def _models(self) -> list[ModelRef]:
-        """Return the models that can score."""
-        found = []
-        for ref in list_models(self.context.lab):
-            try:
-                require_scores(ref)
-            except RefusedError:
-                continue
-            found.append(ref)
-        return found
-
-    @task(exclusive=True, group="score")
+    @task(exclusive=True, group="model")
     async def score(self, ref: ModelRef) -> None:
         """Let a model score the chain, and show what it found."""
-        self.scoring = f"{one_line(ref.label, 40)} scores the chain; the first time, it is loaded. s stops."
-        self._describe()
+        self.show_running(f"{one_line(ref.label, 40)} scores the chain; the first time, it is loaded. s stops.")
         try:
             done = await score_traces(
                 self.context.lab, self.context.store, [self.trace_id], [ref], self.context.servers
             )
         finally:
-            self.scoring = ""
-            if not self.closing:
-                self._describe()
+            self.show_running("")
         for failure in done.failures:
             self.notify(visible(failure.error), severity="error", timeout=10, markup=False)
         self.load()
@@ -353,25 +307,13 @@ class LensScreen(LabScreen):
             name = visible(one_line(student.name, 40))
             self.notify(f"Filters and lists show the figures of {name}.", timeout=5, markup=False)
 
-    def action_stop(self) -> None:
-        """Stop scoring."""
-        if self.scoring:
-            self.workers.cancel_group(self, "score")
-            self.notify("Stopped. Nothing was stored.", timeout=3)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "stop":
-            return bool(self.scoring)
-        return super().check_action(action, parameters)
-
-    def action_back(self) -> None:
-        """Close the lens; a model that scores is stopped."""
-        self.dismiss()
-
-    @on(ChainReader.SpanSelected)
-    def _nothing_to_label(self, event: ChainReader.SpanSelected) -> None:
-        event.stop()
-        self.reader.clear_selection()
+def _can_score(ref: ModelRef) -> bool:
+    try:
+        require_scores(ref)
+    except RefusedError:
+        return False
+    return True
 
 
 def shown(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -22,7 +22,8 @@ from o1lab.widgets.keys import Binding
 from o1lab.widgets.paged_table import PagedTable
 from o1lab.widgets.rendered import rendered_text
 from o1lab.widgets.text_pane import TallText
-from screens.base.screen import LabScreen, reported, task
+from screens.base.messages import ContinueChain
+from screens.base.screen import ScreenPart, reported, task
 from screens.base.split import Split
 from screens.traces.converging import CONVERGENCE_BINDINGS, AnswersLine
 from screens.traces.reading import Chain, read_chain
@@ -36,19 +37,14 @@ from store.sqlite import Database
 
 CHAIN_BINDINGS: list[BindingType] = [
     Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
-    Binding("ctrl+e", "edit_answer", "Edit and go on", key_display="^e", show=False,
-            tooltip="Cut or change this chain in Compare, and let a model go on from there"),
     Binding("c", "side_by_side", "Side by side", tooltip="Read the chains of this problem side by side"),
-    Binding("percent_sign", "lens", "Lens", key_display="%", show=False,
-            tooltip="Show how likely models find each token of the chain"),
-    Binding("H", "tree", "Tree", show=False, tooltip="Show the search tree that the chain was made from"),
     Binding("i", "statement", "Problem", show=False, tooltip="Show or fold the statement of the problem"),
     Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the trace's id"),
 ]  # fmt: skip
 """What keys do with the chain under the cursor, besides annotating it."""
 
 
-class ChainPane(Vertical):
+class ChainPane(Vertical, ScreenPart):
     """Reads and shows a chain, and below it where models have its answer."""
 
     BINDINGS = CONVERGENCE_BINDINGS
@@ -88,7 +84,7 @@ class ChainPane(Vertical):
         from screens.traces.anchors import AnchorsScreen
 
         if self.shown is not None:
-            self.app.push_screen(AnchorsScreen(cast(LabScreen, self.screen).context, self.shown.row.id))
+            self.app.push_screen(AnchorsScreen(self.lab_screen.context, self.shown.row.id))
 
     def action_stop(self) -> None:
         """Stop the model that answers."""
@@ -103,8 +99,7 @@ class ChainPane(Vertical):
     async def read(self, trace_id: str) -> None:
         """Read a chain and show it, unless another one is requested in the meantime."""
         self._wanted = trace_id
-        screen = cast(LabScreen, self.screen)
-        chain = await screen.read(read_chain, trace_id, screen.context.writable)
+        chain = await self.lab_screen.read(read_chain, trace_id, self.lab_screen.context.writable)
         if self._wanted == trace_id:
             self.show(chain)
 
@@ -142,11 +137,19 @@ SHORT = 30
 """On a terminal with fewer rows, and a narrow one, what is around the text of a chain takes fewer lines."""
 
 
-class TracePanes(Split):
+class TracePanes(Split, ScreenPart):
     """A ``TraceList`` and a ``ChainPane`` that show the same trace.
 
     On a narrow terminal the screen has the class ``-narrow`` and, while the chain is shown, ``-reading``.
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+e", "edit_answer", "Edit and go on", key_display="^e", show=False,
+                tooltip="Cut or change this chain in Compare, and let a model go on from there"),
+        Binding("percent_sign", "lens", "Lens", key_display="%", show=False,
+                tooltip="Show how likely models find each token of the chain"),
+        Binding("H", "tree", "Tree", show=False, tooltip="Show the search tree that the chain was made from"),
+    ]  # fmt: skip
 
     def __init__(self, store: Store, session: Session, say: Callable[[str], None], *, id: str) -> None:
         """Create both panes; ``say`` shows a message."""
@@ -159,10 +162,6 @@ class TracePanes(Split):
     def compose(self) -> ComposeResult:
         yield self.list
         yield self.chain
-
-    @property
-    def lab_screen(self) -> LabScreen:
-        return cast(LabScreen, self.screen)
 
     # Which trace.
 
@@ -220,6 +219,31 @@ class TracePanes(Split):
         else:
             self.session.set(_CURSOR, event.trace_id)
             self.chain.read(event.trace_id)
+
+    # The chain in other screens.
+
+    def action_lens(self) -> None:
+        """Show how likely models find each token of the chain."""
+        from screens.traces.lens import LensScreen
+
+        if (chain := self.chain.shown) is not None:
+            self.app.push_screen(LensScreen(self.lab_screen.context, chain.row.id))
+
+    def action_edit_answer(self) -> None:
+        """Open the chain in Compare, with the cursor at the end of the current move: a model goes on from there."""
+        if (chain := self.chain.shown) is not None:
+            reader = self.chain.reader
+            move = reader.current_move if reader.has_focus_within else None
+            at = None if move is None else chain.text.thought_span[0] + move[1].end
+            self.post_message(ContinueChain(chain.row.id, at))
+
+    @task(exclusive=True, group="tree")
+    async def action_tree(self) -> None:
+        """Show the search tree that the chain under the cursor was made from."""
+        from screens.traces.tree import show_tree
+
+        if (trace_id := self.list.target) is not None:
+            await show_tree(self.lab_screen, trace_id)
 
     # Which pane.
 

@@ -54,7 +54,7 @@ def read_chain(db: Database, trace_id: str, lab: Lab | None = None) -> Chain:
     Args:
         db: The database.
         trace_id: The trace.
-        lab: Its lab, where it is opened for reading: the classifier of moves looks at the chain first if it has not.
+        lab: Its lab, if the classifier of moves is to label the chain first.
 
     Raises:
         MissingError: There is no such trace.
@@ -157,7 +157,7 @@ def progress_of(db: Database, query: TraceQuery, annotator: str, at_most: int | 
 
 
 def _relabelling(db: Database, query: TraceQuery) -> str:
-    """Return how many traces of a filter by moves the classifier has not looked at; empty if that is no matter."""
+    """Return how many traces of a filter by moves the classifier has not labelled; empty for another filter."""
     if not {condition.field for condition in query.conditions} & {*MOVE_KINDS, "reflective"}:
         return ""
     pending = traces.count(db, query.narrowed(_PENDING))

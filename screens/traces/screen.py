@@ -16,13 +16,12 @@ from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.paged_table import PagedTable
 from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
-from screens.base.screen import task
+from screens.base.screen import LabScreen, task
 from screens.filtering.filter_bar import SAVED_BINDINGS, FilterBar
 from screens.traces.actions import Written
 from screens.traces.annotate import ANNOTATED, DECISION_BINDINGS, REMARK_BINDINGS, STEP_BINDINGS, Annotator
 from screens.traces.annotators import ADJUDICATION_BINDINGS, choose_queue
 from screens.traces.edit import edit_chain
-from screens.traces.elsewhere import OpensElsewhere
 from screens.traces.panes import CHAIN_BINDINGS, ChainPane, TracePanes
 from screens.traces.reading import Chain, progress_of
 from screens.traces.sets import SET_BINDINGS, SetActions
@@ -37,7 +36,7 @@ from store.filters import TraceQuery
 POLL_S, PLACEHOLDER = 2.0, "filter and search: / then for example  verdict:wrong reflect>=2 wait"
 
 
-class TracesScreen(OpensElsewhere):
+class TracesScreen(LabScreen):
     """The screen: a ``FilterBar``, the ``TracePanes`` with the list and the current chain, and an ``Annotator``."""
 
     TITLE = "TRACES"
@@ -184,10 +183,6 @@ class TracesScreen(OpensElsewhere):
         nothing = event.total == 0 and not self.query_now.source and self.query_now.ids is None
         self.set_class(nothing, "-empty")
         self._show_folded()
-
-    @on(PagedTable.FetchFailed)
-    def _fetch_failed(self, event: PagedTable.FetchFailed) -> None:
-        self.report(event.error)
 
     @on(TraceList.Pointed)
     def _pointed(self, event: TraceList.Pointed) -> None:

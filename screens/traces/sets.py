@@ -8,19 +8,19 @@ from datetime import datetime
 from rich.text import Text
 from textual.binding import BindingType
 
+from o1lab.distill.building import Created
 from o1lab.format import counted
 from o1lab.ingest.annotation_text import PAST_TENSE
 from o1lab.ingest.annotations import export_annotations
 from o1lab.text import one_line
-from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
+from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.keys import Binding
-from screens.base.messages import OpenTraining
 from screens.base.screen import LabScreen
-from screens.forms.dataset import DatasetForm, created_text
+from screens.forms.dataset import make_dataset
 from screens.traces.annotate import Annotator
 from screens.traces.dialogs import BulkDialog, Chosen, rows, summary
 from store import annotations as annotation_log
-from store import datasets, traces
+from store import traces
 from store.filters import Condition, TraceQuery
 from store.sqlite import Database
 
@@ -103,24 +103,20 @@ class SetActions:
         if not chosen.total:
             say("No trace matches this filter.")
             return
-        others = [one.name for one in await self.screen.read(datasets.all_datasets)]
         about = Text("\nthe traces of the filter\n", "bold").append_text(summary(chosen, query.source))
-        form = DatasetForm(
-            self.context,
+        await make_dataset(
+            self.screen,
             query,
             title=f"A dataset from {counted(chosen.total, 'trace')}",
             name=f"set-{datetime.now().astimezone():%m%d-%H%M}",
-            others=others,
             about=about.append("\n\n").append_text(rows(chosen)),
+            created=self._say_created,
         )
-        made = await self.screen.app.push_screen_wait(form)
-        if made is None:
-            return
-        name = one_line(made.dataset.name, 40)
-        say(Text(f"dataset {name}: {counted(made.dataset.rows, 'row')}, hash {made.dataset.hash}", "green"))
-        preview = PreviewDialog(f"Dataset {name}", created_text(made), action="Train a student on it")
-        if await self.screen.app.push_screen_wait(preview):
-            self.screen.post_message(OpenTraining(made.dataset.name))
+
+    def _say_created(self, made: Created) -> None:
+        one = made.dataset
+        words = f"dataset {one_line(one.name, 40)}: {counted(one.rows, 'row')}, hash {one.hash}"
+        self.annotator.say(Text(words, "green"))
 
     async def export(self) -> None:
         """Write all annotations of the lab, undos included, as JSONL."""

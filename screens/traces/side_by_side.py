@@ -15,6 +15,7 @@ from o1lab.format import short_count
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.widgets.chain_reader import ChainReader
+from o1lab.widgets.document import ReaderDocument
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.rendered import rendered_line, rendered_text
 from o1lab.widgets.text_pane import TallText
@@ -30,20 +31,36 @@ from store.records import TraceRow
 NARROWEST = 38  # minimum width of a column in cells
 
 
-class Column(Vertical):
-    """One chain: two lines of information, and its reader."""
+class ReaderColumn(Vertical):
+    """A few lines of information, and a reader."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, correcting: bool = False) -> None:
         super().__init__(classes="column")
-        self.chain: Chain | None = None
+        self._correcting = correcting
 
     def compose(self) -> ComposeResult:
         yield Static(classes="column-title", markup=False)
-        yield ChainReader(labelling=True, correcting=True)
+        yield ChainReader(labelling=True, correcting=self._correcting)
 
     @property
     def reader(self) -> ChainReader:
         return self.query_one(ChainReader)
+
+    def draw(self, title: Text, document: ReaderDocument | None, *, again: bool) -> None:
+        """Show a text under its title; shown ``again``, it keeps its scroll position."""
+        self.query_one(".column-title", Static).update(title)
+        if again and document is not None:
+            self.reader.remark(document)
+        else:
+            self.reader.load(document)
+
+
+class Column(ReaderColumn):
+    """One chain."""
+
+    def __init__(self) -> None:
+        super().__init__(correcting=True)
+        self.chain: Chain | None = None
 
     def show(self, chain: Chain, place: str) -> None:
         """Show a chain with its place among those of the problem; the same chain keeps its scroll position."""
@@ -57,11 +74,7 @@ class Column(Vertical):
         line.append(f" {one_line(row.model, 30)}", "bold").append(f"  {one_line(row.answer or 'no answer', 24)}")
         line.append(f"  {short_count(row.chars)} {state(row)} ", "dim").append_text(moves(row.moves))
         line.append("\n").append_text(remarks(chain.records, chain.view))
-        self.query_one(".column-title", Static).update(line)
-        if before is not None and before.row.id == row.id:
-            self.reader.remark(chain.document)
-        else:
-            self.reader.load(chain.document)
+        self.draw(line, chain.document, again=before is not None and before.row.id == row.id)
 
 
 class SideBySideScreen(LabScreen):
@@ -158,10 +171,6 @@ class SideBySideScreen(LabScreen):
         """Show the whole statement, or only a line of it."""
         self.toggle_class("-statement")
         self._mark()
-
-    def action_back(self) -> None:
-        """Go back to the list."""
-        self.dismiss()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Make the clicked column the current one."""

@@ -35,12 +35,11 @@ class TraceList(PagedTable):
         Binding("slash", "screen.filter", "Filter", key_display="/", tooltip="Filter and search the list"),
     ]
 
+    @dataclass
     class Pointed(Message):
         """The cursor is on a trace that has loaded, or the list is empty (``trace_id`` is None)."""
 
-        def __init__(self, trace_id: str | None) -> None:
-            super().__init__()
-            self.trace_id = trace_id
+        trace_id: str | None
 
     def __init__(self, store: Store, *, id: str) -> None:
         super().__init__(COLUMNS, id=id, empty="No trace matches this filter. Press / to change it.")
@@ -112,7 +111,7 @@ class TraceList(PagedTable):
         try:
             whole = await called(counted)
         except StoreError as error:
-            self.post_message(self.FetchFailed(self, error))
+            self.post_message(self.FetchFailed(error))
             return
         if query is not self.query_now:
             return
@@ -121,7 +120,7 @@ class TraceList(PagedTable):
         if self._to_end:
             self._to_end = False
             super().action_bottom()
-        self.post_message(self.PageLoaded(self, whole))
+        self.post_message(self.PageLoaded(whole))
 
     def point(self, trace_id: str, index: int | None) -> None:
         """Make this the trace under the cursor, and move the cursor to its row if it has one."""

@@ -8,9 +8,8 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from o1lab.widgets.curve_styles import CurveStyles
 from o1lab.widgets.loss_plot import LossPlot
-from o1lab.widgets.plot_axes import X_AXES
+from o1lab.widgets.plot_style import X_AXES, CurveStyles
 from screens.train.poller import Points, View
 
 _PLOTS = 8

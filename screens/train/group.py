@@ -1,4 +1,4 @@
-"""What the Train screen does with all runs of a group: compare, draw, stop and resume them."""
+"""Actions of the Train screen on all runs of a group: compare, draw, stop and resume them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from screens.jobs.screen import JobsScreen
 from screens.train import text as train_text
 
 _NAMED = 6
-"""Runs that a question names; of more it gives the number."""
+"""The largest number of runs that a question names; above it, the question counts them."""
 
 
 def of_line(screen: JobsScreen) -> str:

@@ -12,8 +12,8 @@ from textual.containers import Horizontal
 from textual.widgets import Static
 
 from o1lab.text import visible
-from o1lab.widgets.curve_styles import CurveStyles
 from o1lab.widgets.line_view import LineView
+from o1lab.widgets.plot_style import CurveStyles
 from o1lab.widgets.text_pane import TallText, TextPane
 from screens.jobs.lists import JobView
 from screens.train import text as train_text

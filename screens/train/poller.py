@@ -18,7 +18,7 @@ from o1lab.train.recipe import Recipe
 from o1lab.train.recipe_file import load
 from o1lab.train.run_directory import Launch, RunDir, RunState, RunStatus
 from o1lab.train.run_list import RunReader
-from screens.jobs.kind import Snapshot
+from screens.jobs.kind import InfoLine, Snapshot
 from store import datasets
 from store.connection import Store
 from store.filters import RunQuery
@@ -31,7 +31,7 @@ _BUDGET_S = 0.2
 
 
 @dataclass(frozen=True)
-class RunLine:
+class RunLine(InfoLine[RunStatus, None]):
     """A run as the list shows it.
 
     Attributes:
@@ -47,34 +47,10 @@ class RunLine:
     place: int | None = None
 
     @property
-    def id(self) -> str:
-        return self.run.id
-
-    @property
-    def state(self) -> str:
-        return self.info.state
-
-    @property
-    def active(self) -> bool:
-        return self.info.active
-
-    @property
-    def name(self) -> str:
-        return self.info.name
-
-    @property
-    def status(self) -> RunStatus:
-        return self.info.status
-
-    @property
     def loss(self) -> float | None:
         """The last loss that it wrote."""
         loss: float | None = self.figures["loss"]
         return loss
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return self.info.tags
 
     @property
     def dataset(self) -> str:

@@ -149,8 +149,7 @@ class PreflightScreen(LabScreen):
     def action_copy_command(self) -> None:
         """Copy the command that starts this run, and show it."""
         if self.found:
-            self.app.copy_to_clipboard(visible(self.found.command))
-            self.app.notify(visible(self.found.command), title="Copied", markup=False)
+            self.copy(self.found.command)
 
     def action_back(self) -> None:
         """Go back to the form and cancel a running check."""

@@ -21,10 +21,10 @@ from o1lab.train.recipe_diff import diff
 from o1lab.train.run_columns import COLUMNS, USUAL, chosen
 from o1lab.train.run_directory import RunDir
 from o1lab.train.run_list import RunReader
-from o1lab.widgets.curve_styles import CurveStyles
 from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
 from o1lab.widgets.hardware_panel import HardwarePanel
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.plot_style import CurveStyles
 from screens.base.context import LabContext
 from screens.base.messages import OpenCompare, OpenTraces
 from screens.base.screen import task
@@ -103,6 +103,8 @@ class TrainScreen(JobsScreen):
             why=lambda line: line.status.message or "see its log.",
             settings=lambda one: one.recipe.model_dump(exclude={"dataset_hash"}) if one.recipe else None,
             facts=train_text.facts,
+            can_retry=lambda line: False,
+            must_change=lambda line: None,
             archives=True,
         )
         hint = "/ filters: state:failed, lr>=1e-4, group:sweep, sort:best"
@@ -150,7 +152,7 @@ class TrainScreen(JobsScreen):
         self.filter_bar.set_values(train_text.filter_values(snapshot))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer no key that needs a run while none is there."""
+        """Disable the keys that need a run while there is none."""
         if (snapshot := self.jobs.snapshot) is not None:
             if action == "filter":
                 return bool(snapshot.known)
@@ -204,12 +206,8 @@ class TrainScreen(JobsScreen):
     @task(group="command", dialog=True)
     async def _sort(self) -> None:
         """Choose the order of the list."""
-        now, language = ("-" if self.runs.descending else "") + self.runs.sort, RunQuery.LANGUAGE
-        title = "Sort by (a minus in front reverses it)"
-        order = await self.app.push_screen_wait(PromptDialog(title, value=now, completions=[*language.sorts]))
-        if order is not None:
-            query = RunQuery.parse(language.with_sort(self.runs.source, order.strip()))
-            self._use_filter(query)
+        if (query := await self.filter_bar.ask_order(self.runs)) is not None:
+            self._list(cast(RunQuery, query))
 
     @task(group="command", dialog=True)
     async def action_columns(self) -> None:
@@ -237,7 +235,7 @@ class TrainScreen(JobsScreen):
     @task(group="command", dialog=True)
     async def action_diff(self) -> None:
         """Show where the recipes of the marked runs and of the one under the cursor differ."""
-        names = list(dict.fromkeys(name for name in (*self.jobs.marked, self.jobs.selected) if name))
+        names = list(dict.fromkeys(filter(None, (*self.jobs.marked, self.jobs.selected))))
         if len(names) < 2:
             self.report(UsageError("Two runs are needed.", "Mark one with space, go to another, and press V."))
             return
@@ -355,9 +353,8 @@ class TrainScreen(JobsScreen):
                 command = (await self.in_thread(detail.line.run.command.read_text, "utf-8")).strip()
             except OSError as error:
                 self.report(UsageError(f"The run {detail.line.id} has no command.txt: {error.strerror}."))
-                return
-            self.app.copy_to_clipboard(visible(command))
-            self.app.notify(visible(command), title="Copied", markup=False)
+            else:
+                self.copy(command)
 
     @task(group="command", dialog=True)
     async def action_answers(self) -> None:

@@ -12,8 +12,8 @@ from textual.message import Message
 from o1lab.text import one_line
 from o1lab.train.run_columns import COLUMNS, USUAL, RunColumn
 from o1lab.widgets.columns import Column, Row
-from o1lab.widgets.curve_styles import CurveStyles
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.plot_style import CurveStyles
 from screens.jobs.kind import JobLine
 from screens.jobs.lists import JobTable
 from screens.jobs.text import sign

@@ -27,7 +27,7 @@ from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
-from screens.base.dialogs import export_path, write_file
+from screens.base.dialogs import export_file
 from screens.base.screen import LabScreen, task
 from screens.transparency import lessons
 from screens.transparency import text as text_of
@@ -74,13 +74,13 @@ class TransparencyScreen(LabScreen):
         Binding("E", "export", "Export",
                 tooltip="Write the leaderboard, the methods or a lesson to a file; the ending selects the format"),
         Binding("tab", "other_list(1)", "Next pane", show=False, tooltip="Go to the next list"),
-        Binding("shift+tab", "other_list(-1)", "Previous pane", show=False, tooltip="Go to the list before"),
+        Binding("shift+tab", "other_list(-1)", "Previous pane", show=False, tooltip="Go to the previous list"),
     ]  # fmt: skip
 
     def __init__(self, context: LabContext) -> None:
         super().__init__(context)
         self.board: Board | None = None
-        self.methods: list[MethodFacts] | None = None  # read when they are shown
+        self.methods: list[MethodFacts] | None = None  # read when they are first shown
         self.lesson_page: lessons.LessonPage | None = None  # read when it is shown
         self.lessons: dict[str, lessons.RunLesson] = {}
         self.work_key = SELF
@@ -255,7 +255,7 @@ class TransparencyScreen(LabScreen):
         shown = board.work(key) if board is not None and key is not None else None
         fixed = key in (None, METHODS, LESSON) or (shown is not None and shown.published)
         if board is None or item_id is None or key is None or fixed:
-            self._note("Choose an item of this lab or of a work of your own; a adds a work.")
+            self._note("Choose an item of this lab or of a work of your own; ctrl+n adds a work.")
             return
         name, item = (shown.name if shown is not None else SELF), board.framework.item(item_id)
         evidence = ""
@@ -302,9 +302,7 @@ class TransparencyScreen(LabScreen):
         else:
             what, name, forms = "leaderboard", "tti.md", _FORMATS
             content = _writer(leaderboard(board.framework, board.works))
-        typed = await self.app.push_screen_wait(PromptDialog(f"Write the {what} to", value=name))
-        if typed:
-            await write_file(self, export_path(self.context.lab, typed), forms, content)
+        await export_file(self, what, [name], forms, content)
 
     def _note(self, words: str) -> None:
         self.query_one("#tti-note", Static).update(Text(one_line(words, 300)))

@@ -75,7 +75,7 @@ def work_detail(one: ScoredItem, work: ScoredWork) -> Text:
             if words:
                 text.append(f"\n  {visible(words)}")
     if not one.answers:
-        text.append("\nno answer yet: y yes, x no" + (", u not used" if one.item.may_be_unused else ""), "dim")
+        text.append("\nno answer yet: a yes, x no" + (", z not used" if one.item.may_be_unused else ""), "dim")
     found = agreement(work)
     if found is not None and found.value is not None:
         text.append(f"\n\nagreement of {found.raters} scorers: Krippendorff's alpha {found.value:.2f}", "dim")
@@ -103,7 +103,7 @@ def published_detail(framework: Framework) -> Text:
     """Explain why a published work has no items."""
     return Text.assemble(
         "The scores of single items were not published.\n\n", (str(framework.source), "dim"),
-        ("\n\na adds a work of your own; under the same name it is your own score of it.", "dim"),
+        ("\n\nctrl+n adds a work of your own; under the same name it is your own score of it.", "dim"),
     )  # fmt: skip
 
 

@@ -111,7 +111,7 @@ async def voting(pilot: Pilot[int]) -> None:
     await listed(pilot)
     await pilot.press("enter")
     screen = await screen_shown(pilot, VotingScreen, "the voting")
-    await until(pilot, lambda: screen.paper is not None and not screen.busy, "the prompt")
+    await until(pilot, lambda: screen.shown is not None and not screen.busy, "the prompt")
     await until(pilot, lambda: "boxed" in shown(pilot), "its answers")
     await pilot.pause()
 

@@ -1,7 +1,6 @@
 """Dialogs that share a frame and a style; escape cancels."""
 
-from o1lab.widgets.dialogs.dialog import ConfirmDialog, Dialog, PreviewDialog
-from o1lab.widgets.dialogs.go import GoDialog
+from o1lab.widgets.dialogs.dialog import ConfirmDialog, Dialog, GoDialog, PreviewDialog, ScrollingDialog
 from o1lab.widgets.dialogs.pick import Choice, ListDialog, PickDialog, Search, among
 from o1lab.widgets.dialogs.prompt import PromptDialog
 
@@ -14,6 +13,7 @@ __all__ = [
     "PickDialog",
     "PreviewDialog",
     "PromptDialog",
+    "ScrollingDialog",
     "Search",
     "among",
 ]

@@ -1,7 +1,8 @@
-"""The base of all dialogs, a framed box in the middle of the screen; a question, and a text to read."""
+"""The base of all dialogs, a framed box in the middle of the screen; a question, a text to read, numbered places."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 from rich.text import Text
@@ -76,6 +77,20 @@ class Dialog(ModalScreen[Answer]):
         self.dismiss(None)
 
 
+class ScrollingDialog(Dialog[Answer]):
+    """A dialog with a ``VerticalScroll`` that is scrolled from any of its fields."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown", "scroll_rows(1)", "Page down", show=False, tooltip="Scroll down"),
+        Binding("pageup", "scroll_rows(-1)", "Page up", show=False, tooltip="Scroll up"),
+    ]
+
+    def action_scroll_rows(self, pages: int) -> None:
+        """Scroll a page."""
+        scroll = self.query_one(VerticalScroll)
+        scroll.scroll_page_down() if pages > 0 else scroll.scroll_page_up()
+
+
 class ConfirmDialog(Dialog[bool]):
     """Asks a yes/no question. y: True; n or escape: False; enter presses the focused button.
 
@@ -96,7 +111,7 @@ class ConfirmDialog(Dialog[bool]):
         Binding("y", "answer(True)", "Yes", tooltip="Answer yes"),
         Binding("n,escape", "answer(False)", "No", tooltip="Answer no"),
         Binding("left,h", "app.focus_previous", "Previous", id="button_left", show=False,
-                tooltip="Go to the button before"),
+                tooltip="Go to the previous button"),
         Binding("right,l", "app.focus_next", "Next", id="button_right", show=False, tooltip="Go to the next button"),
     ]  # fmt: skip
 
@@ -176,3 +191,33 @@ class PreviewDialog(Dialog[bool]):
 
     def action_scroll_body(self, rows: int) -> None:
         self._scroller.scroll_relative(y=rows, animate=False)
+
+
+class GoDialog(Dialog[int]):
+    """Lists numbered places; a digit chooses one, as its index from 0."""
+
+    DEFAULT_CSS = """
+    GoDialog .dialog { width: auto; min-width: 24; }
+    GoDialog Static { width: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(str(number), f"go({number})", f"Screen {number}", show=False, tooltip=f"Go to screen {number}")
+            for number in range(1, 8)
+        ),
+    ]
+
+    def __init__(self, places: Sequence[str]) -> None:
+        super().__init__("Go to", "esc stay")
+        self.places = places
+
+    def compose_dialog(self) -> ComposeResult:
+        lines = (Text.assemble((str(number), "bold"), f"  {place}") for number, place in enumerate(self.places, 1))
+        yield Static(Text("\n").join(lines), markup=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "go" or parameters[0] in range(1, len(self.places) + 1)
+
+    def action_go(self, number: int) -> None:
+        """Close the dialog with the place of this number."""
+        self.dismiss(number - 1)

@@ -85,7 +85,7 @@ class ListDialog(Dialog[Picked]):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "Down", show=False, priority=True, tooltip="Go to the next choice"),
-        Binding("up", "move(-1)", "Up", show=False, priority=True, tooltip="Go to the choice before"),
+        Binding("up", "move(-1)", "Up", show=False, priority=True, tooltip="Go to the previous choice"),
         Binding("pagedown", "move(10)", "Page down", show=False, priority=True, tooltip="Go down ten choices"),
         Binding("pageup", "move(-10)", "Page up", show=False, priority=True, tooltip="Go up ten choices"),
     ]

@@ -38,7 +38,7 @@ class PromptDialog(Dialog[str]):
         Binding("down", "choose(1)", "Next completion", show=False, priority=True,
                 tooltip="Choose the next completion"),
         Binding("up", "choose(-1)", "Previous completion", show=False, priority=True,
-                tooltip="Choose the completion before"),
+                tooltip="Choose the previous completion"),
         Binding("tab", "complete", "Complete", show=False, priority=True, tooltip="Complete the text"),
         Binding("enter", "enter", "OK", priority=True, tooltip="Use this text"),
     ]  # fmt: skip

@@ -53,14 +53,14 @@ async def test_three_keys_open_the_disputed_and_one_key_settles_each(context: La
         assert screen.query_now.source == "agreement:disputed"
         await pilot.press("plus")
         await until(pilot, lambda: screen.table.total == 2 and screen.target() == ids[2])
-        assert "tester: adjudicated: accepted" in words(screen, "#said")
+        assert "tester: adjudicated: accepted" in words(screen, "#message")
         await pilot.press("minus")
         await until(pilot, lambda: screen.table.total == 1 and screen.target() == ids[3])
         await pilot.press("minus")
-        await until(pilot, lambda: "nothing left in this list" in words(screen, "#said"))
+        await until(pilot, lambda: "nothing left in this list" in words(screen, "#message"))
         name = problem_name(traces.get(context.store.db, ids[3]))
-        assert "tester: adjudicated: rejected; nothing left in this list · " in words(screen, "#said")
-        assert name in words(screen, "#said")
+        assert "tester: adjudicated: rejected; nothing left in this list · " in words(screen, "#message")
+        assert name in words(screen, "#message")
         await until(pilot, lambda: screen.table.total == 0 and screen.target() == ids[3])
         await until(pilot, lambda: "rejected adjudicated by tester" in words(screen, "#remarks"))  # the chain stays
         assert screen.shown is not None and screen.shown.row.id == ids[3]
@@ -161,7 +161,7 @@ async def test_the_policy_own_hides_what_others_decided(context: LabContext, ids
         await until(pilot, lambda: "8 to do · your decisions" in words(screen, "#heading"))
         assert "to do · 2 others decided" in words(screen, "#remarks")
         await pilot.press("plus")
-        await until(pilot, lambda: "does not count: the policy is own" in words(screen, "#said"))
+        await until(pilot, lambda: "does not count: the policy is own" in words(screen, "#message"))
         await until(pilot, lambda: screen.target() == ids[1])
         await pilot.press("x")
         await until(pilot, lambda: screen.target() == ids[2] and "7 to do" in words(screen, "#heading"))
@@ -222,11 +222,11 @@ async def test_adjudicating_an_undisputed_trace_is_said(context: LabContext, ids
         screen = await ready(pilot, app)
         await pilot.press("plus")
         said = "tester: adjudicated: accepted; the trace was not disputed · "
-        await until(pilot, lambda: said in words(screen, "#said"))
+        await until(pilot, lambda: said in words(screen, "#message"))
         await until(pilot, lambda: screen.target() == ids[1])
         assert ids[1][:8] in words(screen, "#origin")
         await pilot.press("plus")
-        await until(pilot, lambda: "tester: adjudicated: accepted · " in words(screen, "#said"))
+        await until(pilot, lambda: "tester: adjudicated: accepted · " in words(screen, "#message"))
 
 
 async def test_what_another_program_decides_appears(context: LabContext, ids: list[str]) -> None:
@@ -234,7 +234,7 @@ async def test_what_another_program_decides_appears(context: LabContext, ids: li
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("a")
-        await until(pilot, lambda: "saved" in words(screen, "#said"))
+        await until(pilot, lambda: "saved" in words(screen, "#message"))
         other = open_store(context.lab.database, annotator="cara")
         for trace in ids[4:6]:
             annotation_log.annotate(other.db, trace, "decision", "accept", annotator="cara")

@@ -67,24 +67,24 @@ async def test_the_upkeep_waits_while_traces_come_and_does_not_repeat_what_it_ca
     told: list[str] = []
     upkeep = Upkeep(context, told.append, lambda: False)
     upkeep.catch_up()
-    upkeep.look()
+    upkeep.poll()
     told.clear()
     for number in (1, 2):
         row = {"problem": f"Tank {number}", "raw": f"<think>\n{THOUGHT}\n</think>\n\n12"}
         import_files(context.store, [lines(tmp_path / f"{number}.jsonl", row)])
-        upkeep.look()  # it differs from the last look: an import runs
+        upkeep.poll()  # it differs from the last look: an import runs
     assert labelled(context.store) == 0
-    upkeep.look()
+    upkeep.poll()
     assert labelled(context.store) == 2
     assert told == ["Measuring 2 traces in the background.", "Measured 2 traces. Reload a list to see the new values."]
     context.lab.moves_classifier.write_bytes(b"damaged")
-    upkeep.look()
+    upkeep.poll()
     with pytest.raises(LabError, match="cannot be used"):
-        upkeep.look()
-    upkeep.look()  # it has been told
+        upkeep.poll()
+    upkeep.poll()  # it has been told
     context.lab.moves_classifier.unlink()
-    upkeep.look()
-    upkeep.look()
+    upkeep.poll()
+    upkeep.poll()
     assert labelling.by_whom(context.store.db)["pending"] == 0
 
 
@@ -94,16 +94,16 @@ async def test_the_upkeep_tries_again_after_the_database_was_busy(
     context = seeded_context(tmp_path / "lab", 2)
     upkeep = Upkeep(context, lambda _: None, lambda: False)
     upkeep.catch_up()
-    upkeep.look()
+    upkeep.poll()
     row = {"problem": "Tank 1", "raw": f"<think>\n{THOUGHT}\n</think>\n\n12"}
     import_files(context.store, [lines(tmp_path / "1.jsonl", row)])
-    upkeep.look()
+    upkeep.poll()
     with monkeypatch.context() as busy:
         busy.setattr(Upkeep, "_measure", raising(BusyError("Another process writes.")))
         for _ in range(2):
             with pytest.raises(BusyError):
-                upkeep.look()
-    upkeep.look()
+                upkeep.poll()
+    upkeep.poll()
     assert labelled(context.store) == 1
 
 

@@ -465,7 +465,7 @@ async def test_an_answer_of_a_student_leads_to_the_chains_that_taught_it(
         await until(pilot, lambda: isinstance(pilot.app.screen, PickDialog), "the dialog")
         await until(pilot, lambda: "What is 964 + 495?" in shown(pilot), "the chains")
         opened = []
-        monkeypatch.setattr(OpenTraces, "arrive", lambda message, _screen: opened.append(message.trace_id))
+        monkeypatch.setattr(OpenTraces, "act_on", lambda message, _screen: opened.append(message.trace_id))
         await pilot.press("enter")
         await until(pilot, lambda: opened == [taught], "the way to Traces")
         await pilot.press("f5")

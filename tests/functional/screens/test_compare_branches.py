@@ -90,10 +90,10 @@ async def test_a_hosted_model_is_refused_with_the_text_kept(lab: Lab) -> None:
         assert models.has_focus
         models.highlighted = next(at for at, ref in enumerate(dialog.models) if ref.id == "hosted")
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: "cannot continue" in str(dialog.query_one("#said").render()), "the refusal")
+        await until(pilot, lambda: "cannot continue" in str(dialog.query_one("#message").render()), "the refusal")
         assert dialog.text[20:24] == "mine" and len(saved(lab)) == 2
         await pilot.press("escape")
-        await until(pilot, lambda: "Throw away" in shown(pilot), "the question")
+        await until(pilot, lambda: "Discard the changed text?" in shown(pilot), "the question")
         await pilot.press("n")
         await until(pilot, lambda: pilot.app.screen is dialog, "the dialog again")
         assert dialog.text[20:24] == "mine"
@@ -107,7 +107,9 @@ async def test_a_cut_inside_a_command_moves_to_its_start_and_says_so(lab: Lab) -
         at = dialog.text.index("\\boxed")
         dialog.put_cursor(at + 3)
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: "LaTeX command \\boxed" in str(dialog.query_one("#said").render()), "the sentence")
+        await until(
+            pilot, lambda: "LaTeX command \\boxed" in str(dialog.query_one("#message").render()), "the sentence"
+        )
         assert dialog.at == at
         await pilot.press("ctrl+up")
         end = dialog.at

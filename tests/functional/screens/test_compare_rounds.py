@@ -17,7 +17,7 @@ from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.widgets.dialogs import ConfirmDialog, PickDialog
 from screens.compare.rounds import RoundsScreen
-from screens.compare.voting import VotingScreen, ballot_of, read_paper
+from screens.compare.voting import VotingScreen, ballot_of, read_prompt
 from store import branches, conversations
 from tests.support.compare_lab import comparing, lab_with, shown, text_of, until
 from tests.support.fault_server import FaultServer
@@ -51,6 +51,11 @@ async def asked(lab: Lab) -> RoundFolder:
     status = await drive(lab, folder)
     assert status.state == "finished"
     return folder
+
+
+def voted(screen: VotingScreen) -> int | None:
+    """Return how many prompts have a vote; None while one is being saved or read."""
+    return None if screen.busy or screen.sheet is None else screen.sheet.done
 
 
 async def test_a_conversation_of_a_round_opens_blind(lab: Lab) -> None:
@@ -127,33 +132,37 @@ async def test_a_prompt_set_is_asked_in_the_background_and_voted_through(lab: La
         await until(pilot, lambda: isinstance(pilot.app.screen, VotingScreen), "the voting")
         voting = pilot.app.screen
         assert isinstance(voting, VotingScreen)
-        await until(pilot, lambda: voting.paper is not None and not voting.busy, "the first prompt")
+        await until(pilot, lambda: voting.shown is not None and not voting.busy, "the first prompt")
         assert "0 of 3 voted" in shown(pilot)
         assert "left" not in shown(pilot).replace("the left.", "")
         chosen = []
         for number in range(3):
-            paper = voting.paper
-            assert paper is not None
-            place = next(at for at, one in enumerate(paper.answers) if one.content == "From the left.")
+            prompt = voting.shown
+            assert prompt is not None
+            place = next(at for at, one in enumerate(prompt.answers) if one.content == "From the left.")
             chosen.append(place)
             await pilot.press(str(place + 1))
-            await until(pilot, lambda n=number: voting.pile.done == n + 1 and not voting.busy, f"vote {number + 1}")
+            await until(
+                pilot,
+                lambda n=number: voted(voting) == n + 1,
+                f"vote {number + 1}",
+            )
         await until(pilot, lambda: "You have voted on every prompt." in shown(pilot), "the end")
         assert "left" not in shown(pilot)
         ballots = votes_in(lab)
         assert [(one.winner, one.blind) for one in ballots] == [("left", True)] * 3
         assert [one.candidates.index("left") for one in ballots] == chosen
         await pilot.press("u")
-        await until(pilot, lambda: voting.pile.done == 2 and not voting.busy, "the undo")
+        await until(pilot, lambda: voted(voting) == 2, "the undo")
         assert len(votes_in(lab)) == 2
-        assert voting.paper is not None
+        assert voting.shown is not None
         await pilot.press("0")
-        await until(pilot, lambda: voting.pile.done == 3 and not voting.busy, "the tie")
+        await until(pilot, lambda: voted(voting) == 3, "the tie")
         assert [(one.winner, one.blind) for one in votes_in(lab)][-1] == ("tie", True)
         await pilot.press("number_sign")
         await until(pilot, lambda: "STRENGTH" in shown(pilot) and "set:three" in shown(pilot), "the results")
         await pilot.press("p")
-        await until(pilot, lambda: voting.paper is not None and not voting.busy, "the last prompt")
+        await until(pilot, lambda: voting.shown is not None and not voting.busy, "the last prompt")
         await pilot.press("minus")
         await until(pilot, lambda: votes_in(lab)[-1].winner == "none", "another vote")
         assert not votes_in(lab)[-1].blind  # the names were seen
@@ -166,18 +175,18 @@ async def test_the_results_before_the_end_are_asked_for(lab: Lab) -> None:
     async with comparing(lab, ("left",)) as (pilot, _):
         voting = VotingScreen(pilot.app.screen.context, folder.id)
         pilot.app.push_screen(voting)
-        await until(pilot, lambda: voting.paper is not None and not voting.busy, "the first prompt")
+        await until(pilot, lambda: voting.shown is not None and not voting.busy, "the first prompt")
         await pilot.press("number_sign")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
         await pilot.press("n")
         await until(pilot, lambda: pilot.app.screen is voting, "no")
-        assert voting.paper is not None
-        first = voting.paper.conversation
+        assert voting.shown is not None
+        first = voting.shown.conversation
         await pilot.press("n")
         await until(pilot, lambda: voting.at == 1 and not voting.busy, "the next prompt")
         await pilot.press("minus")
-        await until(pilot, lambda: voting.pile.done == 1 and not voting.busy, "the vote")
-        assert voting.paper is not None and voting.paper.conversation == first  # the first without a vote
+        await until(pilot, lambda: voted(voting) == 1, "the vote")
+        assert voting.shown is not None and voting.shown.conversation == first  # the first without a vote
         await pilot.press("n", "n")
         await until(pilot, lambda: voting.at == 2 and not voting.busy, "the last prompt")
         await pilot.press("n")
@@ -210,9 +219,9 @@ async def test_a_prompt_that_was_asked_in_other_words_is_voted_on_by_the_answers
                 f"{identity}-other", identity, 2, None, "user", "complete", f"Tell me: {prompt}", parent=0
             )
             branches.save(store.db, [other], head=None)
-        pile, paper, _ = read_paper(store.db, folder.id, "ann", 0)
-        assert len(pile.order) == 3 and paper is not None
-        assert paper.question in PROMPTS
-        assert {one.content for one in paper.answers} == {"Once more.", "From the right."}
-        assert set(ballot_of(paper, None, "tie", "ann", blind=True).candidates) == {"left", "right"}
-        assert read_paper(store.db, folder.id, "ann", 9)[2] == 2, "the last one, if prompts left the round meanwhile"
+        sheet, prompt, _ = read_prompt(store.db, folder.id, "ann", 0)
+        assert len(sheet.order) == 3 and prompt is not None
+        assert prompt.question in PROMPTS
+        assert {one.content for one in prompt.answers} == {"Once more.", "From the right."}
+        assert set(ballot_of(prompt, None, "tie", "ann", blind=True).candidates) == {"left", "right"}
+        assert read_prompt(store.db, folder.id, "ann", 9)[2] == 2, "the last one, if prompts left the round meanwhile"

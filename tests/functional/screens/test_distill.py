@@ -74,7 +74,7 @@ def excluded(lab: Lab) -> dict[str, str | None]:
 
 
 def said(screen: DistillScreen) -> str:
-    return str(screen.query_one("#pool-said", Static).content)
+    return str(screen.query_one("#pool-message", Static).content)
 
 
 def whole(screen: DistillScreen) -> str:

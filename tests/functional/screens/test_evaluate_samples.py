@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.app import ComposeResult
@@ -219,11 +220,16 @@ async def test_pairs_lists_what_only_one_got_right_and_leads_side_by_side_and_to
         await pilot.press("E")
         await pilot.pause()
         await pilot.press("enter")
-        await until(pilot, lambda: "written: " in shown(pilot), "the case study")
-        [page] = context.lab.exports.glob("case-add-0.html")
+        page = context.lab.exports / "case-add-0.html"
+        await until(pilot, page.exists, "the case study")
         assert "<sup>guess</sup>" in page.read_text("utf-8")
+        await pilot.press("E")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: "already exists. Replace it?" in shown(pilot), "the question")
+        await pilot.press("n")
         told: list[OpenCompare] = []
-        monkeypatch.setattr(OpenCompare, "arrive", lambda message, _screen: told.append(message))
+        monkeypatch.setattr(OpenCompare, "act_on", lambda message, _screen: told.append(message))
         await pilot.press("C")
         await until(pilot, lambda: told, "what Compare is asked for")
         assert (told[0].models, told[0].prompt) == ((BASE, STUDENT), "What is 123 + 288?")
@@ -248,14 +254,14 @@ async def test_marks_are_blind_and_on_the_disk_before_the_next_sample_shows(cont
     other = open_store(context.lab.database)  # what another program would find if this one were killed now
     async with rating_of(context) as (pilot, screen):
         seen: list[tuple[int, int]] = []
-        draw = screen._draw
+        draw = screen.draw_sample
 
-        def drawn() -> None:
+        async def drawn(*sample: Any) -> None:
             done = len(ratings.standing(other.db, ["base-1", "student-1"], "ann"))
             seen.append((done, screen.sheet.done if screen.sheet else -1))
-            draw()
+            await draw(*sample)
 
-        screen._draw = drawn  # type: ignore[method-assign]  # looks at the disk before the sample is shown
+        screen.draw_sample = drawn  # type: ignore[method-assign]  # looks at the disk before the sample is shown
         for number in range(11):
             words = shown(pilot)
             hidden = (BASE, STUDENT, "base", "student", "incorrect", "math@1", "Wait, let me check")
@@ -308,17 +314,17 @@ async def test_samples_are_labelled_with_one_key_and_then_kappa_is_shown(context
         await until(pilot, lambda: screen.shown is not None, "the first sample")
         assert not [word for word in (STUDENT, "math@1", "✗") if word in shown(pilot)]
         assert "1 correct  2 incorrect" in shown(pilot)
-        found = screen.calibration
+        found = screen.sheet
         assert found is not None
         for number, one in enumerate(found.order):
             await pilot.press("3")  # a label of refusals: not of this scorer
             await pilot.press("1" if one.stratum == "correct" else "2")
-            await until(pilot, lambda n=number: screen.calibration and screen.calibration.done == n + 1, "the label")
+            await until(pilot, lambda n=number: screen.sheet and screen.sheet.done == n + 1, "the label")
             assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == number + 1
         await until(pilot, lambda: "Cohen's kappa on" in shown(pilot), "the result")
         assert f"on {STUDENT}: 1.00  95 % " in shown(pilot)
         await pilot.press("u")
-        await until(pilot, lambda: screen.shown is not None and screen.shown.at == len(found.order) - 1, "the last one")
+        await until(pilot, lambda: screen.shown is not None and screen.at == len(found.order) - 1, "the last one")
         assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == len(found.order) - 1
         await pilot.press("p")
         await until(pilot, lambda: "your label:" in shown(pilot), "the label before")

@@ -111,7 +111,7 @@ async def test_a_model_scores_the_chain_and_its_errors_are_reported(
             await until(pilot, lambda: isinstance(app.screen, PickDialog))
             await pilot.press(*typed("base"), "enter")
             await until(pilot, lambda number=number: len(asked) == number + 1 and app.screen is screen)
-            await until(pilot, lambda: not screen.scoring)
+            await until(pilot, lambda: not screen.running)
             if number < 2:
                 await pilot.press("ampersand")
         await until(pilot, lambda: len(screen.views) == 1)
@@ -141,7 +141,7 @@ async def test_scoring_can_be_stopped(context: LabContext, monkeypatch: pytest.M
         await until(pilot, lambda: "scores the chain" in words(screen, "#lens-view"))
         await pilot.press("s")
         await ended.wait()
-        await until(pilot, lambda: not screen.scoring)
+        await until(pilot, lambda: not screen.running)
         assert "No model has scored" in words(screen, "#lens-view")
 
 

@@ -100,7 +100,7 @@ async def test_a_filter_is_saved_used_listed_and_deleted(lab: Lab) -> None:
         await pilot.press("slash", *"verdict", "colon", *"wrong", "ctrl+s")
         await until(pilot, lambda: "Name of the filter verdict:wrong" in shown(pilot), "the question")
         await pilot.press(*"bad", "enter")
-        await until(pilot, lambda: "saved:bad stands for it" in shown(pilot), "the confirmation")
+        await until(pilot, lambda: "use it as saved:bad" in shown(pilot), "the confirmation")
         assert filters.of("traces") == {"bad": "verdict:wrong"}, "it was on the disk before"
         assert screen.focused is screen.filter_bar.input
         await pilot.press("ctrl+u", *"reflect", "greater_than_sign", *"0 saved", "colon", *"bad", "enter")
@@ -176,7 +176,7 @@ async def test_a_damaged_file_is_reported_and_ignored(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=SIZE) as pilot:
         await traces_of(pilot)
-        assert any("it is not JSON" in one and "the screens start as new" in one for one in app.said)
+        assert any("it is not JSON" in one and "the screens start fresh" in one for one in app.said)
 
 
 async def test_a_filter_that_is_no_longer_valid_is_reported(lab: Lab) -> None:
@@ -188,7 +188,7 @@ async def test_a_filter_that_is_no_longer_valid_is_reported(lab: Lab) -> None:
     async with app.run_test(size=SIZE) as pilot:
         screen = await traces_of(pilot)
         assert screen.table.total == 12
-        assert any("The filter of last time, color:red, is not used. Unknown field 'color'" in one for one in app.said)
+        assert any("The last filter, color:red, is not used. Unknown field 'color'" in one for one in app.said)
 
 
 async def test_the_border_between_panes_is_where_it_was(lab: Lab) -> None:

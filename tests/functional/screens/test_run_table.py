@@ -129,7 +129,7 @@ async def test_the_lab_keeps_filters_of_runs(lab: Lab) -> None:
         await pilot.press(*"/rank>=64", "ctrl+s")
         await until(pilot, lambda: "Name of the filter rank>=64" in shown(pilot), "the question")
         await pilot.press(*"big", "enter")
-        await until(pilot, lambda: "saved:big stands for it" in shown(pilot), "the confirmation")
+        await until(pilot, lambda: "use it as saved:big" in shown(pilot), "the confirmation")
         assert SavedFilters(lab).of("runs") == {"big": "rank>=64"}
         await pilot.press("ctrl+u", *"saved:big sort:best", "enter")
         await until(pilot, lambda: screen.filter_bar.input.value == "rank>=64 sort:best", "the filter of the name")

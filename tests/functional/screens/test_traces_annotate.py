@@ -68,11 +68,11 @@ async def test_a_decision_is_on_disk_before_it_is_confirmed_and_the_next_trace_c
         screen = await ready(pilot, app)
         await pilot.press("a")
         await pilot.pause()
-        assert words(screen, "#said") == ""
+        assert words(screen, "#message") == ""
         assert screen.target() == ids[0]
         gate.set()
-        await until(pilot, lambda: "saved" in words(screen, "#said"))
-        assert "tester: accepted · add:0 solver" in words(screen, "#said")
+        await until(pilot, lambda: "saved" in words(screen, "#message"))
+        assert "tester: accepted · add:0 solver" in words(screen, "#message")
         assert on_disk(context) == [(ids[0], "decision", "accept")]
         await until(pilot, lambda: screen.shown is not None and screen.shown.row.id == ids[1])
         assert screen.table.cursor_key == ids[1]
@@ -186,8 +186,8 @@ async def test_a_failed_write_says_so_and_stays_on_the_trace(
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("a")
-        await until(pilot, lambda: "NOT saved" in words(screen, "#said"))
-        assert "accepted" in words(screen, "#said")
+        await until(pilot, lambda: "NOT saved" in words(screen, "#message"))
+        assert "accepted" in words(screen, "#message")
         assert screen.target() == ids[0]
         assert any("disk" in note.message and "full" in note.message for note in app._notifications)
 
@@ -202,7 +202,7 @@ async def test_tags_note_rating_and_span_are_recorded_and_shown(context: LabCont
         app.screen.query_one(Input).value = "careful, two words"
         await pilot.press("enter")
         await until(pilot, lambda: "#two words" in words(screen, "#remarks"))
-        await until(pilot, lambda: "tester: tagged #careful, tagged #two words · " in words(screen, "#said"))
+        await until(pilot, lambda: "tester: tagged #careful, tagged #two words · " in words(screen, "#message"))
         await pilot.press("t")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
         assert app.screen.query_one(Input).value == "careful, two words, "
@@ -233,12 +233,12 @@ async def test_undo_takes_back_and_returns_to_the_trace(context: LabContext, ids
         await pilot.press("a")
         await until(pilot, lambda: screen.target() == ids[1])
         await pilot.press("u")
-        await until(pilot, lambda: screen.target() == ids[0] and "undid " in words(screen, "#said"))
-        assert "saved" not in words(screen, "#said")
+        await until(pilot, lambda: screen.target() == ids[0] and "undid " in words(screen, "#message"))
+        assert "saved" not in words(screen, "#message")
         assert traces.get(context.store.db, ids[0]).decision is None
         await until(pilot, lambda: "to do" in words(screen, "#remarks"))
         await pilot.press("u")
-        await until(pilot, lambda: "nothing to undo" in words(screen, "#said"))
+        await until(pilot, lambda: "nothing to undo" in words(screen, "#message"))
 
 
 async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
@@ -255,11 +255,11 @@ async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
         assert (dialog.chosen.total, dialog.chosen.own) == (3, 0)
         assert dialog.chosen.models == {"Gemma-27B": 3}
         await pilot.press("x")
-        await until(pilot, lambda: "3 traces rejected" in words(screen, "#said"))
+        await until(pilot, lambda: "3 traces rejected" in words(screen, "#message"))
         assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 10, "reject": 2}
         assert traces.ids(context.store.db, TraceQuery.parse("agreement:disputed")) == [ids[2]]
         await pilot.press("u")
-        await until(pilot, lambda: "undid one decision on 3 traces" in words(screen, "#said"))
+        await until(pilot, lambda: "undid one decision on 3 traces" in words(screen, "#message"))
         assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 11, "accept": 1}
 
 
@@ -301,10 +301,10 @@ async def test_what_was_accepted_becomes_a_dataset_with_a_hash(context: LabConte
         assert isinstance(app.screen, DatasetForm)
         app.screen.query_one(Input).value = "first"
         await pilot.press("enter")
-        await until(pilot, lambda: "hash" in words(screen, "#said"))
+        await until(pilot, lambda: "hash" in words(screen, "#message"))
         made = datasets.get(context.store.db, "first")
         assert (made.rows, made.query, made.phase) == (2, "decision:accept", 2)
-        assert made.hash in words(screen, "#said")
+        assert made.hash in words(screen, "#message")
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen)
 
@@ -319,7 +319,7 @@ async def test_what_is_typed_replaces_the_suggested_name_of_a_dataset(context: L
         await pilot.press("tab")
         await until(pilot, lambda: "⏎ Create" not in shown(pilot) and "^r Create" in shown(pilot))
         await pilot.press("shift+tab", *typed("mine"), "enter")
-        await until(pilot, lambda: "dataset mine: 1 row, hash" in words(screen, "#said"))
+        await until(pilot, lambda: "dataset mine: 1 row, hash" in words(screen, "#message"))
         assert [one.name for one in datasets.all_datasets(context.store.db)] == ["mine"]
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen)
@@ -381,7 +381,7 @@ async def test_annotations_are_exported_as_jsonl(context: LabContext, ids: list[
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("a", "E")
-        await until(pilot, lambda: "wrote 1 annotation to" in words(screen, "#said"))
+        await until(pilot, lambda: "wrote 1 annotation to" in words(screen, "#message"))
     [path] = context.lab.exports.glob("annotations-*.jsonl")
     [line] = path.read_text("utf-8").splitlines()
     assert json.loads(line)["trace_id"] == ids[0]
@@ -446,7 +446,7 @@ async def test_an_undone_edit_leaves_its_trace_under_the_cursor_and_says_so(
         await until(pilot, lambda: screen.target() == edited)
         await pilot.press("k", "u")
         await until(pilot, lambda: screen.target() == edited)
-        assert f"undid the edit; its text is kept as trace {edited[:8]}: x rejects it" in words(screen, "#said")
+        assert f"undid the edit; its text is kept as trace {edited[:8]}: x rejects it" in words(screen, "#message")
         await pilot.press("x")
         await until(pilot, lambda: on_disk(context)[-1] == (edited, "decision", "reject"))
         assert annotation_log.of_trace(context.store.db, ids[2]) == []
@@ -466,7 +466,7 @@ async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
         await pilot.press("f2")
         screen = await ready(pilot, app)
         await pilot.press("e")
-        await until(pilot, lambda: "The text is unchanged" in words(screen, "#said"))
+        await until(pilot, lambda: "The text is unchanged" in words(screen, "#message"))
         annotation_log.annotate(context.store.db, ids[0], "tag", "seen", annotator="somebody else")
         await until(pilot, lambda: "#seen" in words(screen, "#remarks"))  # its own clock ticks on
         await pilot.press("f4")
@@ -489,7 +489,7 @@ async def test_an_edit_that_comes_to_nothing_records_nothing_and_keeps_the_text(
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("e")
-        await until(pilot, lambda: told in words(screen, "#said"))
+        await until(pilot, lambda: told in words(screen, "#message"))
         assert on_disk(context) == []
         kept = drafts(tmp_path)
         assert bool(kept) == ("kept" in told)
@@ -536,10 +536,10 @@ async def test_the_first_wrong_step_is_marked_at_the_move_and_taken_back(context
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("X")
-        await until(pilot, lambda: "Press tab" in words(screen, "#said"))
+        await until(pilot, lambda: "Press tab" in words(screen, "#message"))
         assert len(on_disk(context)) == 1
         await pilot.press("tab", "]", "]", "X")
-        await until(pilot, lambda: "first wrong step: move 3" in words(screen, "#said"))
+        await until(pilot, lambda: "first wrong step: move 3" in words(screen, "#message"))
         assert on_disk(context)[1:] == [(ids[0], "wrong_step", "3")]
         body = screen.reader.body
         await until(pilot, lambda: set(body.signs) == {0, 2})
@@ -554,5 +554,5 @@ async def test_the_first_wrong_step_is_marked_at_the_move_and_taken_back(context
         await until(pilot, lambda: set(body.signs) == {0, 2})
         await pilot.press("X")
         await until(pilot, lambda: set(body.signs) == {0})
-        assert "verdict on the steps withdrawn" in words(screen, "#said")
+        assert "verdict on the steps withdrawn" in words(screen, "#message")
         assert [record[2] for record in on_disk(context)] == ["1", "3", "none", "", "withdrawn"]

@@ -51,11 +51,11 @@ async def test_a_digit_labels_what_is_selected_and_rates_otherwise(context: LabC
         await until(pilot, lambda: "1 slip  2 wrong turn  3 gap" in shown(pilot))
         await pilot.press("3")
         await until(pilot, lambda: "1 span: gap" in words(screen, "#remarks"))
-        assert "saved" in words(screen, "#said") and "gap" in words(screen, "#said")
+        assert "saved" in words(screen, "#message") and "gap" in words(screen, "#message")
         moves = moves_of(traces.text(context.store.db, first))
         [span] = [record for record in annotation_log.of_trace(context.store.db, first) if record.kind == "span"]
         assert span.span == (moves[0].start, moves[1].end)  # one span over both moves
-        assert screen.reader.selection_span is None
+        assert screen.reader.body.selection_span is None
         body = screen.reader.body
         assert body.gutter_of(0, 0)[2].text == "3"  # the digit, not only its colour
         await until(pilot, lambda: "0-5 Rate" in shown(pilot))
@@ -71,7 +71,7 @@ async def test_a_letter_over_selected_characters_says_where_it_works(context: La
             await pilot.press(letter)
             said = [one.message for one in app._notifications]
             assert said == ["only while moves are selected: esc, then v once"] * number
-        assert screen.reader.selection_span is not None
+        assert screen.reader.body.selection_span is not None
         await pilot.press("escape", "v")
         await until(pilot, lambda: "SELECT 1 move" in shown(pilot) and "UPCRBVF Kind" in shown(pilot))
         await pilot.resize_terminal(*NARROW)
@@ -93,7 +93,7 @@ async def test_a_label_is_taken_away_by_its_digit_and_by_undo(context: LabContex
         await until(pilot, lambda: "2 spans: slip, wrong turn" in words(screen, "#remarks"))
         await pilot.press("v", "1")
         await until(pilot, lambda: "1 span: wrong turn" in words(screen, "#remarks"))
-        assert "undid" in words(screen, "#said") and "slip" in words(screen, "#said")
+        assert "undid" in words(screen, "#message") and "slip" in words(screen, "#message")
         await pilot.press("u")
         await until(pilot, lambda: "span" not in words(screen, "#remarks"))
         assert [kind for _, kind, _ in on_disk(context)] == ["span", "span", "undo", "undo"]
@@ -130,13 +130,13 @@ async def test_a_letter_corrects_the_kind_of_selected_moves(context: LabContext,
         assert moves is not None and kinds[0] != "backtrack"
         await pilot.press("enter", "v", "B")
         await until(pilot, lambda: body.segments.kinds[0] == "backtrack")
-        assert "the move: backtrack" in words(screen, "#said")
+        assert "the move: backtrack" in words(screen, "#message")
         await until(pilot, lambda: f"corrected from {kinds[0]}: tester" in shown(pilot))
         after = traces.get(context.store.db, first).moves
         assert after == moves | {"backtrack": moves["backtrack"] + 1, kinds[0]: moves[kinds[0]] - 1}
         await pilot.press("K", "J", "J", "V")  # the first three moves at once
         await until(pilot, lambda: body.segments.kinds[:3] == ["verify"] * 3)
-        assert "3 moves: verify" in words(screen, "#said") and "3 moves corrected" in words(screen, "#remarks")
+        assert "3 moves: verify" in words(screen, "#message") and "3 moves corrected" in words(screen, "#remarks")
         await pilot.press("u")
         await until(pilot, lambda: body.segments.kinds[:3] == ["backtrack", *kinds[1:3]])
         await pilot.press("u")

@@ -28,7 +28,7 @@ from tests.support.compare_lab import until
 
 class Plotting(App[None]):
     def compose(self) -> ComposeResult:
-        yield LossPlot("loss", "No steps yet.")
+        yield LossPlot("loss")
 
     def on_mount(self) -> None:
         self.plot.focus()
@@ -103,7 +103,7 @@ async def test_log_scale_leaves_out_what_has_no_logarithm() -> None:
         app.plot.set_series("a", [1, 2, 3, 4], [10.0, 0.0, -1.0, 0.001])
         await pilot.press("L")
         await drawn(pilot, app.plot)
-        assert app.plot.logarithmic
+        assert app.plot._log
         assert "· log" in app.picture()
         assert "0.01" in app.picture()
 

@@ -99,8 +99,8 @@ async def test_jumps_go_to_moves_of_a_kind_and_stop_at_the_last(app: Harness) ->
         assert app.reader.body.current == 3
         await pilot.pause()
         assert "compute 4/8" in str(app.reader.query_one(".reader--status").render())
-        assert app.reader.next_move("F")
-        assert not app.reader.next_move("F")
+        assert app.reader.body.step_move(1, "F")
+        assert not app.reader.body.step_move(1, "F")
         assert "▌F" in app.screen_text()
 
 
@@ -135,7 +135,7 @@ async def test_keys_behind_the_search_key_are_searched_for(app: Harness) -> None
 
 async def test_search_counts_hits_and_opens_folds(app: Harness) -> None:
     async with app.run_test(size=(60, 12)) as pilot:
-        app.reader.fold("compute", True)
+        app.reader.body.fold(app.reader.body.segments.of_kind("compute"), True)
         await pilot.press("slash", *"slowly", "enter")
         assert app.reader.body.hits == 40
         assert app.reader.body.has_focus
@@ -145,9 +145,9 @@ async def test_search_counts_hits_and_opens_folds(app: Harness) -> None:
         await pilot.press("p")
         await pilot.pause()
         assert "40/40" in str(app.reader.query_one(".reader--status").render())
-        assert app.reader.search("nowhere") == 0
-        assert app.reader.search("WAIT") == 0
-        assert app.reader.search("wait") == 2
+        assert app.reader.body.search("nowhere") == 0
+        assert app.reader.body.search("WAIT") == 0
+        assert app.reader.body.search("wait") == 2
 
 
 async def test_giving_a_search_up_returns_to_the_place(app: Harness) -> None:
@@ -167,7 +167,7 @@ async def test_selecting_by_moves_gives_their_code_points(app: Harness) -> None:
         await pilot.pause()
         segments = app.reader.body.segments
         assert app.selected == [(segments[2].start, segments[3].end)]
-        assert app.reader.selection_span is None
+        assert app.reader.body.selection_span is None
 
 
 async def test_selecting_by_characters_gives_exactly_those(app: Harness) -> None:
@@ -181,7 +181,7 @@ async def test_selecting_by_characters_gives_exactly_those(app: Harness) -> None
         await pilot.press("v", "v", "l", "y")
         assert app.copied == ["Wa"]
         await pilot.press("escape")
-        assert app.reader.selection_span is None
+        assert app.reader.body.selection_span is None
 
 
 async def test_selection_of_wide_and_hostile_characters_counts_code_points() -> None:
@@ -224,7 +224,7 @@ async def resize(pilot: Pilot[None], width: int, height: int) -> None:
 
 async def test_spans_are_marked_and_named(app: Harness) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        app.reader.set_spans([(0, 11, "restates [the] problem")])
+        app.reader.body.set_spans([(0, 11, "restates [the] problem")])
         await pilot.pause()
         assert app.screen_text().splitlines()[0].startswith("▌U*")
         assert "* restates [the] problem" in str(app.reader.query_one(".reader--status").render())
@@ -308,11 +308,11 @@ async def test_lines_that_are_kept_are_those_that_would_be_drawn(app: Harness) -
             kept = body.render_lines(everything)
             body.restyle()
             assert [list(strip) for strip in kept] == [list(strip) for strip in body.render_lines(everything)], key
-            app.reader.set_spans([(0, 11, "restates")] if key in "jn" else [])
+            app.reader.body.set_spans([(0, 11, "restates")] if key in "jn" else [])
 
 
 async def test_a_status_too_long_for_its_line_says_so(app: Harness) -> None:
     async with app.run_test(size=(30, 12)) as pilot:
-        app.reader.set_spans([(0, 11, "restates the problem in other words")])
+        app.reader.body.set_spans([(0, 11, "restates the problem in other words")])
         await pilot.pause()
         assert app.reader.query_one(".reader--status").render_line(0).text.rstrip().endswith("…")

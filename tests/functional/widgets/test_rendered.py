@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from o1lab.chains.mathtext import render
 from o1lab.widgets.document import ReaderDocument
+from o1lab.widgets.reader_body import THOUGHT
 from o1lab.widgets.rendered import laid_out, rendered_text
 from o1lab.widgets.wrap import WrappedText
 from tests.functional.widgets.test_reader import Harness
@@ -79,7 +80,7 @@ async def test_a_selection_of_characters_takes_whole_parts_of_the_source() -> No
     app = Harness(ReaderDocument("a $x^{12}$ b"))
     async with app.run_test(size=(60, 6)) as pilot:
         await pilot.press("v", "l", "l", "l")
-        assert app.reader.selection_span == (0, 10)  # "a x¹²", with the dollar signs
+        assert app.reader.body.selection_span == (0, 10)  # "a x¹²", with the dollar signs
         await pilot.press("y")
         assert app.copied == ["a $x^{12}$"]
 
@@ -102,7 +103,7 @@ async def test_a_long_chain_is_rendered_in_the_background_and_keeps_the_place() 
     app = Harness(ReaderDocument(source))
     async with app.run_test(size=(80, 12)) as pilot:
         place = source.index("Line 2500")
-        app.reader.go_to(place)
+        app.reader.body.show_place(THOUGHT, place)
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert app.reader.body.sections[0].text.rendering is not None

@@ -47,7 +47,7 @@ async def test_deltas_are_drawn_before_the_answer_is_finished() -> None:
         pane.finish()
         await pilot.pause()
         assert not pane.streaming
-        assert (pane.last_thought, pane.last_answer) == ("ones: 4 + 4 = 8", "1458")
+        assert (pane.last_thought, pane.body.sections[-1].text.text) == ("ones: 4 + 4 = 8", "1458")
         lines = app.shown().splitlines()
         assert lines[:3] == ["> What is 964 + 494?", "▾ thought (15 chars)", "ones: 4 + 4 = 8"]
         assert lines[3:5] == ["─ answer", "1458"]
@@ -102,14 +102,14 @@ async def test_an_error_keeps_what_came_and_offers_a_retry() -> None:
         pane.append_answer("half an ans")
         pane.fail("The server answered 500.")
         await pilot.pause()
-        assert pane.failed
+        assert pane.body.parts[-1] == "error"
         assert "half an ans" in app.shown()
         assert "✗ The server answered 500." in app.shown()
         assert "ctrl+r" in app.shown()
         await pilot.press("ctrl+r")
         assert app.retried == 1
         pane.drop_last_assistant()
-        assert not pane.failed
+        assert "error" not in pane.body.parts
         pane.add_assistant("whole answer")
         await pilot.pause()
         assert app.shown().split() == [">", "q", "whole", "answer"]
@@ -201,4 +201,4 @@ async def test_a_pane_is_drawn_anew_whatever_place_it_was_at() -> None:
             app.pane.body.scroll_to(y=0, animate=False)
             app.pane.body.go_to_row(0, (2, 0))
             await pilot.pause()
-        assert app.pane.last_answer.startswith("the answer")
+        assert app.pane.body.sections[-1].text.text.startswith("the answer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from o1lab.widgets.document import LabelKey
-from o1lab.widgets.marking import LETTERS, MARKING, keys_line
+from o1lab.widgets.selecting import LETTERS, MARKING, keys_line
 
 KEYS = (LabelKey("a very long label", "red", 2), LabelKey("slip", "green", 1), LabelKey("none", "blue", None))
 
