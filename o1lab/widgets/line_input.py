@@ -32,7 +32,7 @@ class LineInput(Input):
         return super().check_consume_key(key, character or _UNNAMED.get(key))
 
     async def on_key(self, event: events.Key) -> None:
-        """Run the binding of a key at once, the screen's too; send a key on if the focus has moved meanwhile."""
+        """Run the binding of a key at once, the screen's too; pass a key on if the focus has moved."""
         if self.app.focused is not self:
             event.stop()
             event.prevent_default()

@@ -14,7 +14,7 @@ from rich.style import Style
 from o1lab.widgets.wrap import WrappedText
 
 HEADER = -1
-"""The line number that stands for a section's header row."""
+"""The line number of a section's header row."""
 
 
 class Mark(NamedTuple):

@@ -256,7 +256,7 @@ def task(
     Args:
         group: the group of the worker.
         exclusive: whether it cancels the running workers of its group.
-        dialog: whether it opens a dialog after it has read something: keys typed ahead wait for the dialog.
+        dialog: whether it opens a dialog after reading something: keys typed ahead wait for the dialog.
     """
 
     def decorate(method: Callable[Options, Awaitable[Result]]) -> Callable[Options, Worker[Result | None]]:

@@ -1,4 +1,4 @@
-"""Branches of the conversation in Compare: other versions, the tree of all, and going on from inside an answer."""
+"""Branches of the conversation in Compare: other versions, the tree of all, and continuing from inside an answer."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from store.conversations import Message
 class TreeDialog(ListDialog[tuple[str, str]]):
     """All questions and answers of a conversation; returns what to do (show or edit) and the id of the message."""
 
-    KEYS = "enter show · ctrl+e edit and go on · esc back"
+    KEYS = "enter show · ctrl+e edit and continue · esc back"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+e", "edit", "Edit and go on", id="edit_answer", priority=True,
+        Binding("ctrl+e", "edit", "Edit and continue", id="edit_answer", priority=True,
                 tooltip="Change this answer, or ask this question in other words"),
     ]  # fmt: skip
 
@@ -88,16 +88,16 @@ class Branching(CompareActions):
         elif picked[0] == "edit":
             self.edit(message)
 
-    # Going on from inside an answer.
+    # Continuing from inside an answer.
 
     def edit_current(self) -> None:
-        """Open the current pane's last answer: a model goes on from the cursor."""
+        """Open the current pane's last answer: a model continues from the cursor."""
         selected = self.controller.selected()
         if selected is not None:
             self.edit(selected.message)
 
     def edit(self, message: Message) -> None:
-        """Open an answer: a model goes on from the cursor."""
+        """Open an answer: a model continues from the cursor."""
         session = self.controller.session
         if session is None or message.pane is None:
             return
@@ -121,7 +121,7 @@ class Branching(CompareActions):
         )
 
     async def continue_chain(self, trace_id: str, at: int | None) -> None:
-        """Open a recorded chain: a model goes on from the cursor, in a new conversation.
+        """Open a recorded chain: a model continues from the cursor, in a new conversation.
 
         Args:
             trace_id: The trace.
@@ -148,7 +148,7 @@ class Branching(CompareActions):
         return await self.screen.in_thread(list_models, context.lab, context.config)
 
     async def go_on(self, pane: int, prefix: Prefix, ref: ModelRef, *, turn: int | None = None) -> None:
-        """Save a beginning as another version of an answer, and show how a model goes on from it."""
+        """Save a beginning as another version of an answer, and show how a model continues from it."""
         controller, session = self.controller, self.controller.session
         if session is None:
             return

@@ -1,4 +1,4 @@
-"""Put the cursor into an answer, change its text, and let a model go on from there."""
+"""Put the cursor into an answer, change its text, and let a model continue from there."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ More = Callable[[], Awaitable[tuple[Prefix, list[ModelRef]]]]
 
 
 class AnswerArea(PlainArea):
-    """The text of an answer. Its model goes on from the cursor."""
+    """The text of an answer. Its model continues from the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+e", "screen.editor", "$EDITOR", id="edit_answer", tooltip="Change the text in $EDITOR"),
@@ -48,7 +48,7 @@ class AnswerArea(PlainArea):
 
 
 class EditDialog(Dialog[bool]):
-    """Returns True once a model goes on from the cursor; the text after it is left out."""
+    """Returns True once a model continues from the cursor; the text after it is left out."""
 
     DEFAULT_CSS = """
     EditDialog {
@@ -60,8 +60,8 @@ class EditDialog(Dialog[bool]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+r", "go", "Go on from the cursor", priority=True,
-                tooltip="Leave out what is after the cursor, and let the model go on from there"),
+        Binding("ctrl+r", "go", "Continue from the cursor", priority=True,
+                tooltip="Leave out what is after the cursor, and let the model continue from there"),
         Binding("tab", "app.focus_next", "Text or models", show=False, tooltip="Go to the text or to the models"),
     ]  # fmt: skip
 
@@ -80,14 +80,14 @@ class EditDialog(Dialog[bool]):
 
         Args:
             prefix: The whole answer with its writers.
-            models: Models that may go on.
+            models: Models that may continue.
             chosen: The id of the one that is chosen first.
             person: Who changes the text.
             more: Reads the answer with its tokens, and all models of the lab.
             go: Called with the beginning and the model; the text is saved when it returns.
             at: The initial position of the cursor; None for the end.
         """
-        super().__init__("Go on from the cursor", "ctrl+r go on · ctrl+e $EDITOR · tab models · esc back")
+        super().__init__("Continue from the cursor", "ctrl+r continue · ctrl+e $EDITOR · tab models · esc back")
         self.prefix = prefix
         self._source = prefix.text  # what was last put into the area, with its line ends
         self.models = list(models)
@@ -129,7 +129,7 @@ class EditDialog(Dialog[bool]):
         self.draw_place()
 
     def list_models(self, models: Sequence[ModelRef]) -> None:
-        """Show the models, those that cannot go on at the end; the chosen one stays chosen."""
+        """Show the models, those that cannot continue at the end; the chosen one stays chosen."""
         listed = self.query_one(OptionList)
         if listed.highlighted is not None:
             self._chosen = self.models[listed.highlighted].id
@@ -170,7 +170,7 @@ class EditDialog(Dialog[bool]):
         self.draw_place()
 
     def draw_place(self) -> None:
-        """Say where the model goes on, and from what."""
+        """Say where the model continues, and from what."""
         text, at = self.text, self.at
         bounds = boundaries(text)
         passed = sum(1 for one in bounds if one <= at) - 1
@@ -191,7 +191,7 @@ class EditDialog(Dialog[bool]):
         self.query_one("#message", Static).update(one_line(text, 300))
 
     def action_move(self, steps: int) -> None:
-        """Put the cursor on the next boundary between moves, or on the one before."""
+        """Put the cursor on the next or the previous boundary between moves."""
         at, bounds = self.at, boundaries(self.text)
         after, before = [one for one in bounds if one > at], [one for one in bounds if one < at]
         target = (after[0] if after else len(self.text)) if steps > 0 else (before[-1] if before else 0)
@@ -209,7 +209,7 @@ class EditDialog(Dialog[bool]):
 
     @work(exclusive=True, group="editor")
     async def action_editor(self) -> None:
-        """Change the text in $EDITOR; the draft is kept until a model goes on."""
+        """Change the text in $EDITOR; the draft is kept until a model continues."""
         screen = next(one for one in reversed(self.app.screen_stack) if isinstance(one, LabScreen))
         before = self.text
         try:
@@ -227,19 +227,19 @@ class EditDialog(Dialog[bool]):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         name = one_line(self.models[event.option_index].label, 60)
-        self.query_one("#models", Static).update(f"The model that goes on: {name} (tab: choose another)")
+        self.query_one("#models", Static).update(f"The model that continues: {name} (tab: choose another)")
 
     def on_option_list_option_selected(self) -> None:
         self.action_go()
 
     @work(exclusive=True, group="go")
     async def action_go(self) -> None:
-        """Let the model go on from the cursor."""
+        """Let the model continue from the cursor."""
         text, (at, inside) = self.text, snapped(self.text, self.at)
         if inside and self._said != text:
             self._said = text
             self.put_cursor(at)
-            self.say(f"The cursor was inside {inside} and is at its start now: ctrl+r again goes on from there.")
+            self.say(f"The cursor was inside {inside} and is at its start now: ctrl+r again continues from there.")
             return
         marked = self.query_one(OptionList).highlighted
         if marked is None:

@@ -36,7 +36,7 @@ class PromptInput(PlainArea):
         Binding("ctrl+underscore", "undo", "Undo", id="undo_typing", show=False, tooltip="Undo the last change"),
         Binding("ctrl+j", "break_line", "New line", key_display="^j", tooltip="Begin a new line of the prompt"),
         Binding("ctrl+b", "ask_instead", "Ask instead", key_display="^b",
-                tooltip="Ask this instead of the earlier prompt, on a branch of its own"),
+                tooltip="Ask this instead of the earlier prompt, on a new branch"),
     ]  # fmt: skip
 
     @dataclass

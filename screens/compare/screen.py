@@ -265,7 +265,7 @@ class CompareScreen(LabScreen):
 
     @task(exclusive=True, group="dialog")
     async def continue_chain(self, trace_id: str, at: int | None) -> None:
-        """Open a recorded chain, so that a model goes on from inside it. Called for another screen."""
+        """Open a recorded chain, so that a model continues from inside it. Called for another screen."""
         await self.branching.continue_chain(trace_id, at)
 
     def action_edit_answer(self) -> None:

@@ -1,4 +1,4 @@
-"""What votes come to: the strengths of the contestants, and a dataset of pairs for preference training."""
+"""Results of votes: the strengths of the contestants, and a dataset of pairs for preference training."""
 
 from __future__ import annotations
 

@@ -118,9 +118,10 @@ class Listing:
         return Page([table_row(row) for row in rows], total)
 
 
-def mark(outcome: str) -> Text:
+def mark(outcome: str, words: str = "") -> Text:
+    """Return the sign of an outcome, with words after it in the same style."""
     sign, style = SIGNS.get(outcome, ("?", ""))
-    return Text(sign, style)
+    return Text(f"{sign} {words}".rstrip(), style)
 
 
 def table_row(row: SampleRow) -> Row:
@@ -145,9 +146,8 @@ def graded(value: float | None) -> str:
 
 def peek(row: SampleRow, scorer: str) -> Text:
     """Format three lines about the sample under the cursor."""
-    sign, style = SIGNS.get(row.outcome, ("?", ""))
-    text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"{sign} {row.outcome}", style).append(f"  {sample_name(row.item, row.sample)}", "bold")
+    text = Text(no_wrap=True, overflow="ellipsis").append_text(mark(row.outcome, row.outcome))
+    text.append(f"  {sample_name(row.item, row.sample)}", "bold")
     text.append(f"  {scorer}: ", "dim").append(one_line(row.reason, 300) or "no reason given")
     text.append(graded(row.value))
     text.append("\ngold ", "dim").append(one_line(", ".join(row.gold), 80) or "none")
@@ -169,8 +169,7 @@ def heading(evaluation: Evaluation, scorer: str, tally: Tally | None) -> Text:
         return text.append(f"  {one_line(scorer, 40)}", "dim")
     for outcome, number in tally.outcomes.items():
         if number:
-            sign, style = SIGNS[outcome]
-            text.append(" ").append(f"{sign} {number:,}", style)
+            text.append(" ").append_text(mark(outcome, f"{number:,}"))
     total = tally.total
     share = f"  {100 * tally.outcomes['correct'] / total:.1f}% of {total:,}" if total else "  no samples yet"
     return text.append(share).append(f"  {one_line(scorer, 40)}", "dim")
@@ -194,8 +193,7 @@ def title(whole: WholeSample, scorer: str, *, reason: bool = False) -> Text:
 def verdict(whole: WholeSample, scorer: str) -> Text:
     """Format the outcome with its sign."""
     outcome = whole.outcome(scorer)
-    sign, style = SIGNS.get(outcome, ("?", ""))
-    return Text(f"{sign} {outcome}", style)
+    return mark(outcome, outcome)
 
 
 def origin(whole: WholeSample) -> Text:
@@ -221,9 +219,7 @@ def words(whole: WholeSample, scorer: str) -> Text:
     for score in sorted(whole.scores, key=lambda one: one.scorer != scorer):
         line = Text(no_wrap=True, overflow="ellipsis")
         line.append(one_line(score.scorer, 48), "bold" if score.scorer == scorer else "dim").append(" ")
-        sign, style = SIGNS.get(score.outcome, ("?", ""))
-        line.append(f"{sign} {score.outcome}", style)
-        line.append(graded(score.value))
+        line.append_text(mark(score.outcome, score.outcome)).append(graded(score.value))
         line.append(f": {one_line(score.reason, 400)}" if score.reason else "")
         lines.append(line)
     return Text("\n").join(lines or [Text("not scored", "dim")])

@@ -51,11 +51,6 @@ class FilterInput(LineInput):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "submit", "Use the filter", tooltip="Show what the filter finds"),
         Binding("tab", "complete", "Complete", show=False, tooltip="Complete the field or its value"),
-        Binding("up", "recall(-1)", "Earlier filter", show=False, tooltip="Show the previous filter of the history"),
-        Binding("down", "recall(1)", "Later filter", show=False, tooltip="Show the next filter of the history"),
-        Binding("ctrl+s", "save_filter", "Save", tooltip="Save the filter under a name, to use it as saved:NAME"),
-        Binding("ctrl+o", "saved", "Saved", tooltip="Use a saved filter, or delete one"),
-        Binding("escape", "restore", "Back", tooltip="Leave the filter as it was"),
     ]
 
     def __init__(self, bar: FilterBar, placeholder: str, completion: Suggester) -> None:
@@ -81,25 +76,9 @@ class FilterInput(LineInput):
             self.value = self._suggestion
             self.cursor_position = len(self.value)
 
-    def action_recall(self, step: int) -> None:
-        """Show an earlier or a later filter of the history."""
-        self._bar.recall(step)
-
     async def action_submit(self) -> None:
         """Use the filter. The focus moves at once, so that the next key goes to the list."""
         self._bar.submit()
-
-    def action_save_filter(self) -> None:
-        """Save the filter under a name."""
-        self._bar.save()
-
-    def action_saved(self) -> None:
-        """Choose a saved filter."""
-        self._bar.choose_saved()
-
-    def action_restore(self) -> None:
-        """Leave the input and restore the previous filter."""
-        self._bar.restore()
 
 
 SAVED_BINDINGS: list[BindingType] = [
@@ -127,6 +106,14 @@ class FilterBar(Vertical):
         &.-wrong #filter-help { color: $text-warning; text-style: bold; }
     }
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "recall(-1)", "Earlier filter", show=False, tooltip="Show the previous filter of the history"),
+        Binding("down", "recall(1)", "Later filter", show=False, tooltip="Show the next filter of the history"),
+        Binding("ctrl+s", "save_filter", "Save", tooltip="Save the filter under a name, to use it as saved:NAME"),
+        Binding("ctrl+o", "saved", "Saved", tooltip="Use a saved filter, or delete one"),
+        Binding("escape", "restore", "Back", tooltip="Leave the filter as it was"),
+    ]
 
     @dataclass
     class Changed(Message):
@@ -230,14 +217,14 @@ class FilterBar(Vertical):
             self._session.add_earlier(self.kind.NAME, query.source)
         self._leave(query)
 
-    def restore(self) -> None:
+    def action_restore(self) -> None:
         """Restore the filter from before the input got the focus, and leave the input."""
         self._cancel_pause()
         self._show(self._before.source)
         self._show_help(self._explain(self._before.source))
         self._leave(self._before, restored=True)
 
-    def recall(self, step: int) -> None:
+    def action_recall(self, step: int) -> None:
         """Show an earlier (-1) or later (1) filter of the history in the input; after the last one it is empty."""
         earlier = self._session.earlier(self.kind.NAME)
         self._recalled = max(0, min(self._recalled + step, len(earlier)))
@@ -281,7 +268,7 @@ class FilterBar(Vertical):
             self._completion.saved = await asyncio.to_thread(self._lab.saved_filters.of, self.kind.NAME)
 
     @task(group="saved-dialog")
-    async def save(self) -> None:
+    async def action_save_filter(self) -> None:
         """Ask for a name, and save the typed filter under it."""
         if self._lab is None or (query := self._read(self.input.value, complete=True)) is None:
             return
@@ -299,7 +286,7 @@ class FilterBar(Vertical):
         self._show_help(f"saved: use it as saved:{name.strip()}{before}")
 
     @task(group="saved-dialog")
-    async def choose_saved(self) -> None:
+    async def action_saved(self) -> None:
         """Choose a saved filter, and use it."""
         from screens.filtering.saved import SavedFiltersDialog
 

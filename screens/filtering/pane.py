@@ -29,7 +29,7 @@ class FilteredPane(Vertical, ScreenPart, Generic[QueryT]):
         super().__init__(id=id, classes=classes)
         self.context = context
         self.query_now = query
-        self._to_row = 0  # the row of last time, until the list has loaded
+        self._to_row = 0  # the remembered row, until the list has loaded
         self.writer = Writer(context.store)
 
     async def on_unmount(self) -> None:
@@ -51,7 +51,7 @@ class FilteredPane(Vertical, ScreenPart, Generic[QueryT]):
         self.apply(query)
 
     def to_remembered_row(self) -> None:
-        """Move the cursor to the row of last time once the list has loaded."""
+        """Move the cursor to the remembered row once the list has loaded."""
         self._to_row = self.context.session.get(self._row_key, 0)
 
     @property

@@ -97,7 +97,8 @@ def next_steps(overview: Overview) -> list[Step]:
         newest = overview.datasets[0]
         why = f"{newest.rows:,} rows, hash {newest.hash}"
         train = Step(partial(OpenTraining, newest.name), f"Train a student on {newest.name}", why)
-        compare = Step(OpenCompare, "Talk to teacher and student", "side by side, from one prompt")
+        who = "teacher and student" if overview.runs else "teacher and base"
+        compare = Step(OpenCompare, f"Talk to {who}", "side by side, from one prompt")
         steps = [compare, train] if overview.runs else [train, compare]
         if overview.runs:
             run = overview.runs[0].id

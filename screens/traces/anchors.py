@@ -133,12 +133,12 @@ class AnchorsScreen(HeatScreen):
     # Moving.
 
     def action_turn_to(self, step: int) -> None:
-        """Go to the next sentence or the one before."""
+        """Go to the next sentence or the previous one."""
         if self.anchors:
             self._go(max(0, min(self.cursor + step, len(self.anchors) - 1)))
 
     def action_step(self, step: int) -> None:
-        """Go to the next important sentence or the one before."""
+        """Go to the next important sentence or the previous one."""
         important = (at for at, one in enumerate(self.anchors) if self._style(one) is not None)
         if (at := next_of(important, self.cursor, step)) is None:
             self.notify("There is no further important sentence.", timeout=3)

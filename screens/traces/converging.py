@@ -64,7 +64,7 @@ def _stored(db: Database, trace_id: str) -> list[Convergence]:
 
 
 class AnswersLine(ReaderStatus, ScreenPart):
-    """The line; it takes no room while there is nothing to say."""
+    """The line; hidden while it is empty."""
 
     DEFAULT_CSS = "AnswersLine { height: 1; padding: 0 1; background: $surface; display: none; }"
 

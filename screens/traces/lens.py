@@ -201,13 +201,13 @@ class LensScreen(HeatScreen):
     # The cursor.
 
     def action_turn_to(self, step: int) -> None:
-        """Go to the next token or the one before."""
+        """Go to the next token or the previous one."""
         if (view := self.view) is not None and view.tokens:
             start = self._first_visible() if self.cursor < 0 else self.cursor + step
             self._go(max(0, min(start, len(view.tokens) - 1)))
 
     def action_step(self, step: int) -> None:
-        """Go to the next token that stands out, or the one before."""
+        """Go to the next token that stands out or the previous one."""
         if (view := self.view) is None:
             return
         here = self._first_visible() - 1 if self.cursor < 0 else self.cursor

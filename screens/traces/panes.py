@@ -41,7 +41,7 @@ CHAIN_BINDINGS: list[BindingType] = [
     Binding("i", "statement", "Problem", show=False, tooltip="Show or fold the statement of the problem"),
     Binding("y", "copy_id", "Copy id", show=False, tooltip="Copy the trace's id"),
 ]  # fmt: skip
-"""What keys do with the chain under the cursor, besides annotating it."""
+"""The keys for the chain under the cursor, other than those that annotate it."""
 
 
 class ChainPane(Vertical, ScreenPart):
@@ -144,8 +144,8 @@ class TracePanes(Split, ScreenPart):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+e", "edit_answer", "Edit and go on", key_display="^e", show=False,
-                tooltip="Cut or change this chain in Compare, and let a model go on from there"),
+        Binding("ctrl+e", "edit_answer", "Edit and continue", key_display="^e", show=False,
+                tooltip="Cut or change this chain in Compare, and let a model continue from there"),
         Binding("percent_sign", "lens", "Lens", key_display="%", show=False,
                 tooltip="Show how likely models find each token of the chain"),
         Binding("H", "tree", "Tree", show=False, tooltip="Show the search tree that the chain was made from"),
@@ -230,7 +230,7 @@ class TracePanes(Split, ScreenPart):
             self.app.push_screen(LensScreen(self.lab_screen.context, chain.row.id))
 
     def action_edit_answer(self) -> None:
-        """Open the chain in Compare, with the cursor at the end of the current move: a model goes on from there."""
+        """Open the chain in Compare, with the cursor at the end of the current move: a model continues from there."""
         if (chain := self.chain.shown) is not None:
             reader = self.chain.reader
             move = reader.current_move if reader.has_focus_within else None

@@ -108,7 +108,7 @@ def document_of(
 
 
 def _changes(writers: Sequence[Writer], text: str) -> Iterator[Sign]:
-    """Yield a sign for each place where another model goes on."""
+    """Yield a sign for each place where another model continues."""
     for at, model in changes(writers, text):
         yield Sign(at, CHANGE, "bold cyan", takes_over(model))
 

@@ -148,12 +148,12 @@ class TracesScreen(LabScreen):
     def action_save_filter(self) -> None:
         """Save the filter, from the list. The focus moves at once: what is typed next is the name."""
         self.action_filter()
-        self.filter_bar.save()
+        self.filter_bar.action_save_filter()
 
     def action_saved(self) -> None:
         """Choose a saved filter, from the list."""
         self.action_filter()
-        self.filter_bar.choose_saved()
+        self.filter_bar.action_saved()
 
     @on(FilterBar.Changed)
     def _filter_changed(self, event: FilterBar.Changed) -> None:

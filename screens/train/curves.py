@@ -86,7 +86,7 @@ class Curves(Container):
             self._redraw()
 
     def step_metric(self, by: int) -> None:
-        """Draw the next metric, or the one before, over the same range."""
+        """Draw the next or the previous metric over the same range."""
         names = list(self._metrics)
         self.metric = names[(names.index(self.metric) + by) % len(names)]
         self._redraw()

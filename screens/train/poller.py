@@ -219,7 +219,7 @@ class Poller:
             )
 
     def forget(self, run_id: str) -> None:
-        """Return the whole curve of this run at the next poll. It does not wait for the poll that goes on."""
+        """Return the whole curve of this run at the next poll. It does not wait for the running poll."""
         self._forgotten.add(run_id)
 
     def _follow(self, run: RunDir) -> _Followed:

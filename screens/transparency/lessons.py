@@ -25,7 +25,7 @@ _MOST_RUNS = 50
 _NARROWEST, _LOWEST = 40, 7
 """Columns and rows of the smallest plot."""
 _AROUND = 7
-"""Lines of a plot besides its rows and figures: titles and axis."""
+"""Lines of a plot other than its rows and figures: titles and axis."""
 
 
 @dataclass(frozen=True)
