@@ -175,7 +175,7 @@ async def test_a_word_is_on_disk_before_it_is_confirmed_and_undo_takes_it_back(
         await until(pilot, lambda: "again: as the rules say" in said(screen), "the second undo")
         assert excluded(lab)["b"] is None
         await pilot.press("u")
-        await until(pilot, lambda: "No ruling was made here" in said(screen), "that there is no more")
+        await until(pilot, lambda: "No ruling was made in this session" in said(screen), "that there is no more")
 
 
 async def test_a_key_means_the_problem_under_the_cursor_however_fast_it_came(lab: Lab) -> None:
