@@ -49,6 +49,7 @@ class StreamBody(LineView):
         super().__init__()
         self.parts: list[Part] = []
         self.folding = False
+        """Whether thoughts are folded."""
         self.sticky = True
         self._tokens: dict[int, int] = {}
         self._pending: dict[int, list[str]] = {}
@@ -151,8 +152,9 @@ class StreamBody(LineView):
             self._tokens[section] = tokens
         self._title(section)
 
-    def fold(self, folded: bool | None) -> None:
-        self.folding = not self.folding if folded is None else folded
+    def action_fold_thoughts(self) -> None:
+        """Fold or show all thoughts, future ones included."""
+        self.folding = not self.folding
         for index, part in enumerate(self.parts):
             if part == "thought":
                 self.sections[index].folded = self.folding
@@ -174,9 +176,6 @@ class StreamBody(LineView):
         if action == "fold_thoughts":
             return "thought" in self.parts
         return super().check_action(action, parameters)
-
-    def action_fold_thoughts(self) -> None:
-        self.fold(None)
 
     def action_retry(self) -> None:
         self.post_message(self.Retry())
@@ -309,10 +308,6 @@ class StreamPane(Vertical):
             count -= 1
         self.body.truncate(count)
         self._thought = self._answer = None
-
-    def fold_thoughts(self, folded: bool | None = None) -> None:
-        """Fold (True), unfold (False) or toggle (None) all thoughts, future ones included."""
-        self.body.fold(folded)
 
     def clear(self) -> None:
         """Remove all turns."""

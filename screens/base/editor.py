@@ -27,6 +27,16 @@ async def edit_draft(screen: LabScreen, draft: Path, raw: str) -> str | None:
     Raises:
         LabError: An editor cannot be started, or what it wrote cannot be read.
     """
+    run_suspended(screen, draft)
+    return await screen.in_thread(read_draft, draft, raw)
+
+
+def run_suspended(screen: LabScreen, draft: Path) -> None:
+    """Run $EDITOR on a file, with the app suspended in the meantime.
+
+    Raises:
+        LabError: An editor cannot be started.
+    """
     try:
         with screen.app.suspend():
             run_editor(draft)
@@ -34,7 +44,6 @@ async def edit_draft(screen: LabScreen, draft: Path, raw: str) -> str | None:
         raise LabError("An editor cannot be started from this terminal.") from error
     finally:
         screen.refresh(repaint=True, layout=True)
-    return await screen.in_thread(read_draft, draft, raw)
 
 
 def write_draft(name: str, raw: str) -> Path:

@@ -64,7 +64,7 @@ class VotingScreen(BlindScreen[VotingSheet, BlindPrompt]):
     TITLE = "VOTE"
     NOUN = "prompt"
     DONE = "voted on"
-    LATER = "votes"
+    JUDGEMENT = "vote"
     UNDONE = "Your vote is withdrawn."
     CSS_PATH: ClassVar[list[Any]] = [
         assets_dir() / "styles" / "evaluate_samples.tcss",
@@ -110,7 +110,7 @@ class VotingScreen(BlindScreen[VotingSheet, BlindPrompt]):
         await self.panes.set_count(len(shown.answers))
         for place, (stream, answer) in enumerate(zip(self.panes.places, shown.answers, strict=True)):
             stream.set_title(f"{place + 1}")
-            stream.fold_thoughts(True)
+            stream.body.folding = True
             draw_answer(stream, answer, "", hidden=True)
             stream.body.sticky = False
             stream.body.action_top()

@@ -42,7 +42,6 @@ class Poller:
 
     lab: Lab
     store: Store
-    _prompts: dict[str, Mapping[str, Prompt]] = field(default_factory=dict)
     _reasons: StampedCache[Mapping[str, int]] = field(default_factory=StampedCache)
     _faults: StampedCache[tuple[FaultCount, ...]] = field(default_factory=StampedCache)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -59,24 +58,22 @@ class Poller:
         return RunDetail(
             info,
             folder,
-            self._prompts_of(folder),
+            _read_prompts(folder),
             self._reasons.get(info.id, (info.status.rejected, info.status.failed), lambda: self._read_reasons(info.id)),
             self._faults.get(info.id, tuple(info.status.faults.items()), lambda: _read_faults(info, folder)),
             folder.pause_file.exists(),
         )
 
-    def _prompts_of(self, folder: RunFolder) -> Mapping[str, Prompt]:
-        """A run's prompts never change."""
-        if folder.id not in self._prompts:
-            try:
-                self._prompts[folder.id] = restore_prompts(folder.prompts)
-            except LabError:
-                return {}
-        return self._prompts[folder.id]
-
     def _read_reasons(self, run_id: str) -> Mapping[str, int]:
         with self.store.explained():
             return teacher_runs.reasons(self.store.db, run_id)
+
+
+def _read_prompts(folder: RunFolder) -> Mapping[str, Prompt]:
+    try:
+        return restore_prompts(folder.prompts)
+    except LabError:
+        return {}
 
 
 def _read_faults(info: RunInfo, folder: RunFolder) -> tuple[FaultCount, ...]:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual import on, work
-from textual.app import ComposeResult, SuspendNotSupported
+from textual import on
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import OptionList
 
 from o1lab.inference.prompts import Prompt, all_prompts, begin_version, keep_version
-from o1lab.ingest.edit import run_editor
 from o1lab.paths import assets_dir
 from o1lab.text import one_line, visible
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import LabContext
+from screens.base.editor import run_suspended
 from screens.base.screen import LabScreen, task
 
 
@@ -79,30 +79,20 @@ class PromptsScreen(LabScreen):
         else:
             self.app.pop_screen()
 
-    @work(exclusive=True, group="edit")
+    @task(exclusive=True, group="edit")
     async def action_edit(self) -> None:
         """Edit a copy and save it as a new version of the prompt in the lab if it is valid."""
         if (prompt := self.prompts.get(self.selected or "")) is None:
             return
+        draft = await self.in_thread(begin_version, self.context.lab, prompt.label)
         try:
-            draft = await self.in_thread(begin_version, self.context.lab, prompt.label)
-            try:
-                with self.app.suspend():
-                    run_editor(draft)
-            except SuspendNotSupported:
-                await self.in_thread(draft.unlink)
-                self.app.notify("This terminal cannot run an editor.", severity="warning")
-                return
-            finally:
-                self.refresh(repaint=True, layout=True)
+            run_suspended(self, draft)
             made = await self.in_thread(keep_version, draft, prompt)
-        except Exception as error:
-            self.report(error)
-            if "draft" in locals() and draft.exists():
-                self.app.notify(
-                    visible(f"Your text is kept in {draft}. Press e to continue with it."), markup=False, timeout=10
-                )
-            return
+        except Exception:
+            if draft.exists():
+                kept = f"Your text is kept in {draft}. Press e to continue with it."
+                self.app.notify(visible(kept), markup=False, timeout=10)
+            raise
         if made is None:
             self.app.notify("The text is unchanged, so there is no new version.", markup=False)
             return

@@ -60,7 +60,7 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
     Attributes:
         NOUN: What is judged.
         DONE: What has happened to a judged one.
-        LATER: The judgements that would not be blind once the results have been shown.
+        JUDGEMENT: What a judgement is called: a mark, a label or a vote.
         UNDONE: The message after an undo.
         busy: A judgement is being written or a sample read.
         sheet: All samples, as last read.
@@ -72,7 +72,7 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
     NOUN: ClassVar[str] = "sample"
     DONE: ClassVar[str]
-    LATER: ClassVar[str] = "judgements"
+    JUDGEMENT: ClassVar[str]
     UNDONE: ClassVar[str]
 
     def __init__(self, context: LabContext) -> None:
@@ -189,7 +189,7 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
         if self.closing:
             return
         if at is None:
-            self.say("There is nothing of yours to undo here.")
+            self.say(f"You have no {self.JUDGEMENT} here to undo.")
         else:
             self.say(self.UNDONE)
             await self._go(at)
@@ -211,7 +211,7 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
         if self.busy:
             return
         question = f"Show the results before all {self.NOUN}s are {self.DONE}?"
-        words = f"They name the models, so later {self.LATER} are not blind."
+        words = f"They name the models, so later {self.JUDGEMENT}s are not blind."
         if not self.asks_for_results or await self.app.push_screen_wait(ConfirmDialog(question, words, danger=True)):
             self.unblinded = True
             await self.draw_results()
@@ -247,7 +247,7 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
         self.shown = None
         self.show_progress()
         self.add_class("-over")
-        keys = f"\n\np goes back to the last {self.NOUN}, u undoes your last judgement, escape leaves."
+        keys = f"\n\np goes back to the last {self.NOUN}, u undoes your last {self.JUDGEMENT}, escape leaves."
         self.query_one("#blind-results Static", Static).update(text.append(keys, "dim"))
 
     def say(self, message: str) -> None:

@@ -24,6 +24,7 @@ class CalibrationScreen(BlindScreen[Calibration, Shown]):
 
     TITLE = "CALIBRATE"
     DONE = "labelled"
+    JUDGEMENT = "label"
     UNDONE = "Your label is removed."
     BINDINGS: ClassVar[list[BindingType]] = [
         *(

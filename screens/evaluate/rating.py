@@ -30,7 +30,7 @@ class RatingScreen(BlindScreen[Sheet, BlindSample]):
 
     TITLE = "RATE"
     DONE = "marked"
-    LATER = "marks"
+    JUDGEMENT = "mark"
     UNDONE = "Your mark is removed: type another one, or press n for the next sample."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "save", "Save", tooltip="Save the typed mark and show the next sample"),
