@@ -56,7 +56,7 @@ class EditDialog(Dialog[bool]):
         AnswerArea, AnswerArea:focus { height: 1fr; min-height: 3; border: none; padding: 0; }
         OptionList { height: auto; max-height: 5; border: none; padding: 0; background: $surface; }
         OptionList:focus { background: $boost; }
-        #models { text-style: bold; }
+        #model-title { text-style: bold; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -101,9 +101,9 @@ class EditDialog(Dialog[bool]):
 
     def compose_dialog(self) -> ComposeResult:
         yield AnswerArea(self.prefix.text, soft_wrap=True, show_line_numbers=False, id="answer")
-        yield Static("", classes="hint", id="place", markup=False)
+        yield Static("", classes="hint", id="cursor-place", markup=False)
         yield Static("", classes="warning", id="message", markup=False)
-        yield Static("", id="models", markup=False)
+        yield Static("", id="model-title", markup=False)
         yield OptionList(id="model")
 
     def _line(self, ref: ModelRef) -> Text:
@@ -185,7 +185,7 @@ class EditDialog(Dialog[bool]):
         elif self.prefix.tokens is not None:
             known = self.prefix.tokens.up_to(at) is not None
             parts.append("from the recorded tokens" if known else "not between recorded tokens: tokenised again")
-        self.query_one("#place", Static).update(" · ".join(parts))
+        self.query_one("#cursor-place", Static).update(" · ".join(parts))
 
     def say(self, text: str) -> None:
         self.query_one("#message", Static).update(one_line(text, 300))
@@ -227,7 +227,7 @@ class EditDialog(Dialog[bool]):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         name = one_line(self.models[event.option_index].label, 60)
-        self.query_one("#models", Static).update(f"The model that continues: {name} (tab: choose another)")
+        self.query_one("#model-title", Static).update(f"The model that continues: {name} (tab: choose another)")
 
     def on_option_list_option_selected(self) -> None:
         self.action_go()

@@ -88,8 +88,8 @@ class CompareScreen(LabScreen):
     def compose_body(self) -> ComposeResult:
         yield self.panes
         yield Static(id="hint", markup=False)
-        with Horizontal(id="ask"):
-            yield Static(">", id="sign", markup=False)
+        with Horizontal(id="prompt-row"):
+            yield Static(">", id="prompt-sign", markup=False)
             yield self.prompt
 
     def on_mount(self) -> None:

@@ -100,10 +100,10 @@ class WriteScreen(LabScreen):
         """The draft that could not be saved on leaving; a second escape leaves without it."""
 
     def compose_body(self) -> ComposeResult:
-        yield Static(id="asked", markup=False)
+        yield Static(id="write-problem", markup=False)
         with VerticalScroll(id="statement", can_focus=False):
             yield TallText(rendered_text(self.problem.statement), id="statement-text", markup=False)
-        yield ChainReader(id="written")
+        yield ChainReader(id="moves")
         yield Static(id="line-title", markup=False)
         yield MoveInput(placeholder="type a move; enter saves it and begins the next", id="line")
         yield Static(id="solution-title", markup=False)
@@ -146,7 +146,7 @@ class WriteScreen(LabScreen):
         where = f"{self.problem.source} {self.problem.key}".strip()
         gold = "none known" if self.problem.answer is None else one_line(self.problem.answer, 40)
         title = Text.assemble((one_line(where, 60), "bold"), (f"  gold {gold}  {self.problem.id[:12]}", "dim"))
-        self.query_one("#asked", Static).update(title)
+        self.query_one("#write-problem", Static).update(title)
         self.line.disabled = self.solution.disabled = True  # until the draft has been read
         self.open()
 

@@ -39,7 +39,7 @@ class RunView(JobView[Detail]):
         yield Static(id="panes", markup=False)
         yield self.curves
         yield Static(id="figures", markup=False)
-        with Horizontal(id="below"):
+        with Horizontal(id="probes-and-log"):
             yield TextPane("answers to the probes", id="probes")
             yield LogPane("log", id="log")
 

@@ -88,12 +88,12 @@ class TransparencyScreen(LabScreen):
         self._new: list[str] = []  # works without an answer yet
 
     def compose_body(self) -> ComposeResult:
-        with Horizontal(id="tti"):
+        with Horizontal(id="index"):
             yield CellList(id="works")
             with Vertical():
                 yield CellList(id="items")
                 yield TextPane("answers", id="answers")
-        yield Static(id="tti-note", markup=False)
+        yield Static(id="index-note", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#works").focus()
@@ -305,7 +305,7 @@ class TransparencyScreen(LabScreen):
         await export_file(self, what, [name], forms, content)
 
     def _note(self, words: str) -> None:
-        self.query_one("#tti-note", Static).update(Text(one_line(words, 300)))
+        self.query_one("#index-note", Static).update(Text(one_line(words, 300)))
 
 
 def _board(db: Database, framework: Framework) -> Board:
