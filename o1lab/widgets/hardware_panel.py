@@ -43,23 +43,23 @@ class HardwarePanel(Static):
         make = type(self).reader  # of the class: a function would be bound
         self._reader = None if make is None else make()
         self._reading: Reading | None = None
-        self._looking = False
+        self._reading_now = False
 
-    def look(self, jobs: Mapping[int, str]) -> None:
+    def poll(self, jobs: Mapping[int, str]) -> None:
         """Read the machine in a thread, unless the last reading is not finished."""
-        if self._reader is not None and not self._looking:
-            self._looking = True
-            self._look(self._reader, jobs)
+        if self._reader is not None and not self._reading_now:
+            self._reading_now = True
+            self._read(self._reader, jobs)
 
     @work(thread=True, group="hardware")
-    def _look(self, reader: Reader, jobs: Mapping[int, str]) -> None:
+    def _read(self, reader: Reader, jobs: Mapping[int, str]) -> None:
         try:
             reading = reader.read(jobs)
         except Exception:  # a driver may raise anything; the app goes on without the panel
             log.warning("the machine cannot be read", exc_info=True)
             return
         finally:
-            self._looking = False
+            self._reading_now = False
         if self.is_attached:
             self.app.call_from_thread(self._show, reading)
 

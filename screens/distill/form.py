@@ -16,7 +16,7 @@ from o1lab.paths import Lab, assets_dir
 from o1lab.serve.registry import list_models
 from screens.distill.text import estimate_text
 from screens.forms.estimating_form import EstimatingForm
-from screens.forms.settings_form import Offer, model_choices
+from screens.forms.settings_form import FormOptions, model_choices
 from store.connection import Store
 
 
@@ -28,8 +28,8 @@ class DistillForm(EstimatingForm[TeacherRunSettings, Estimate]):
     MODEL = TeacherRunSettings
     WHOLE = "method"
 
-    async def look(self) -> Offer:
-        return await self.in_thread(read_offer, self.context.lab, self.context.config)
+    async def read_form_options(self) -> FormOptions:
+        return await self.in_thread(read_options, self.context.lab, self.context.config)
 
     def first_field(self) -> str:
         return "endpoint"
@@ -51,7 +51,7 @@ class DistillForm(EstimatingForm[TeacherRunSettings, Estimate]):
         return await self.in_thread(launch, self.context.lab, settings)
 
 
-def read_offer(lab: Lab, config: Config) -> Offer:
+def read_options(lab: Lab, config: Config) -> FormOptions:
     """Read the models and prompts of the lab; the default is the first teacher or model. Call it in a thread."""
     models = list_models(lab, config)
     prompts = tuple((f"{one.label}  ({one.method})", one.label) for one in reversed(all_prompts(lab)))
@@ -59,7 +59,7 @@ def read_offer(lab: Lab, config: Config) -> Offer:
     choices = model_choices(models)
     notes = {"prompt": "Press L on the Distill screen to see and edit them."}
     options = {"endpoint": choices, "student": choices, "critic": choices, "prompt": prompts}
-    return Offer(options, start={"endpoint": teacher.id}, notes=notes)
+    return FormOptions(options, start={"endpoint": teacher.id}, notes=notes)
 
 
 def count(store: Store, settings: TeacherRunSettings) -> int:

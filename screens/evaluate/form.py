@@ -22,7 +22,7 @@ from o1lab.serve.registry import list_models
 from o1lab.settings import Setting
 from o1lab.text import one_line, visible
 from screens.forms.estimating_form import EstimatingForm
-from screens.forms.settings_form import Offer, model_choices
+from screens.forms.settings_form import FormOptions, model_choices
 from store.connection import Store
 
 
@@ -58,11 +58,11 @@ class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
         super().__init__(*arguments, **options)
         self.suites: dict[str, ListedSuite] = {}
 
-    async def look(self) -> Offer:
+    async def read_form_options(self) -> FormOptions:
         context = self.context
-        listed, offer = await self.in_thread(read_offer, context.lab, context.config, context.store)
+        listed, options = await self.in_thread(read_options, context.lab, context.config, context.store)
         self.suites = {one.file.name: one for one in listed}
-        return offer
+        return options
 
     def is_relevant(self, setting: Setting, texts: Mapping[str, str]) -> bool:
         suite = self._suite(texts)
@@ -118,7 +118,7 @@ class EvaluateForm(EstimatingForm[EvaluationSettings, Estimate]):
         return await self.in_thread(launch, self.context.lab, settings)
 
 
-def read_offer(lab: Lab, config: Config, store: Store) -> tuple[list[ListedSuite], Offer]:
+def read_options(lab: Lab, config: Config, store: Store) -> tuple[list[ListedSuite], FormOptions]:
     """Read the suites of the lab, those with items first, and the models. Call it in a thread.
 
     The defaults are the first suite and the latest student. A lab without a student gets the solver.
@@ -133,7 +133,7 @@ def read_offer(lab: Lab, config: Config, store: Store) -> tuple[list[ListedSuite
     start = {"suite": suites[0].file.name if suites else "", "model": model.id if model else ""}
     labels = tuple((one.label, one.file.name) for one in suites)
     notes = {"suite": "Its items: ✓ in the lab, ↓ on the hub, ✗ missing."}
-    return suites, Offer({"suite": labels, "model": choices, "judge": choices}, start=start, notes=notes)
+    return suites, FormOptions({"suite": labels, "model": choices, "judge": choices}, start=start, notes=notes)
 
 
 def _listed(lab: Lab, store: Store, one: SuiteFile) -> ListedSuite:

@@ -31,7 +31,7 @@ Choices = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Offer:
+class FormOptions:
     """Choices and values for a form that come from the lab and the machine, by the name of a setting.
 
     Attributes:
@@ -51,7 +51,7 @@ class SettingsForm(LabScreen, Generic[Settings]):
     """A form that edits the settings of ``MODEL``.
 
     A subclass sets the model and ``GO``, the label of its button, binds ``ctrl+r`` to ``go`` and adds ``KEYS``. It
-    implements :meth:`look`, which returns the choices, and :meth:`action_go`.
+    implements :meth:`read_form_options`, which returns the choices, and :meth:`action_go`.
     """
 
     DEFAULT_CSS = """
@@ -89,13 +89,13 @@ class SettingsForm(LabScreen, Generic[Settings]):
         self.values = values
         self.launched = launched
         self.draft = draft
-        self._offered: dict[str, str] = {}
+        self._initial: dict[str, str] = {}
         self.touched: set[str] = set()
 
     # What a subclass implements.
 
     @abstractmethod
-    async def look(self) -> Offer:
+    async def read_form_options(self) -> FormOptions:
         """Return the choices. An exception is reported, and the form stays empty."""
 
     @abstractmethod
@@ -155,13 +155,13 @@ class SettingsForm(LabScreen, Generic[Settings]):
     @task(exclusive=True, group="fill")
     async def fill(self) -> None:
         """Read the choices and draw the form."""
-        offer = await self.look()
+        options = await self.read_form_options()
         settings = self.settings
-        begun = {name: as_field(one, offer).default for name, one in settings.items()}
-        start = {**offer.start, **self.values}
-        begun |= {name: settings[name].as_text(value) for name, value in start.items() if name in settings}
-        self._offered = dict(begun)
-        begun |= {name: text for name, text in self.draft.items() if name in settings}
+        initial = {name: as_field(one, options).default for name, one in settings.items()}
+        start = {**options.start, **self.values}
+        initial |= {name: settings[name].as_text(value) for name, value in start.items() if name in settings}
+        self._initial = dict(initial)
+        initial |= {name: text for name, text in self.draft.items() if name in settings}
         rows: list[Widget] = []
         headings = dict[str, Label]()
         for name, setting in settings.items():
@@ -169,8 +169,8 @@ class SettingsForm(LabScreen, Generic[Settings]):
                 headings[setting.section] = Label(setting.section, classes="section", markup=False)
                 headings[setting.section].display = False
                 rows.append(headings[setting.section])
-            row = FieldRow(as_field(setting, offer), begun[name])
-            row.display = self.is_relevant(setting, begun)
+            row = FieldRow(as_field(setting, options), initial[name])
+            row.display = self.is_relevant(setting, initial)
             headings[setting.section].display |= row.display
             rows.append(row)
         self._headings = headings
@@ -212,12 +212,12 @@ class SettingsForm(LabScreen, Generic[Settings]):
     def _mark_changes(self, texts: Mapping[str, str]) -> None:
         """In a form with the settings of another run, mark the fields whose values differ from that run's."""
         for name, text in texts.items():
-            self.row(name).mark(bool(self.values) and text != self._offered[name])
+            self.row(name).mark(bool(self.values) and text != self._initial[name])
 
     def _judge(self, *, all_fields: bool = False) -> Settings | None:
         texts = self.texts()
         self.draft.clear()
-        if self.values or texts != self._offered:
+        if self.values or texts != self._initial:
             self.draft.update(texts)
         settings, wrong = self.judge(texts)
         self._mark_changes(texts)
@@ -256,7 +256,7 @@ class SettingsForm(LabScreen, Generic[Settings]):
         """Show the help of a field; of a choice whose values have meanings, that of the chosen one."""
         setting = self.settings[row.field.name]
         name = row.field.name.replace("_", " ")
-        before = self._offered[row.field.name] if self.values else ""
+        before = self._initial[row.field.name] if self.values else ""
         was = f"  (• changed; was: {one_line(before, 40)})" if before and row.text != before else ""
         words = setting.display.meanings.get(row.text, row.field.help)
         unset = f"  (default: {setting.unset})" if setting.unset else ""
@@ -272,25 +272,25 @@ class SettingsForm(LabScreen, Generic[Settings]):
         await self.run_action("go")
 
 
-def as_field(setting: Setting, offer: Offer) -> Field:
+def as_field(setting: Setting, options: FormOptions) -> Field:
     """Return the field of a form for a setting."""
     name, display = setting.name, setting.display
-    choices = offer.choices.get(name, ())
+    choices = options.choices.get(name, ())
     if setting.choices and not choices:
         choices = tuple((str(value), str(value)) for value in setting.choices)
     elif setting.kind is bool:
         choices = (("no", "false"), ("yes", "true"))
-    if display.empty and (setting.choices or name in offer.choices):
+    if display.empty and (setting.choices or name in options.choices):
         choices = ((display.empty, ""), *choices)
-    kind: Kind = "choice" if choices or name in offer.choices else "lines" if setting.kind is list else "line"
+    kind: Kind = "choice" if choices or name in options.choices else "lines" if setting.kind is list else "line"
     notes = [
         "One per line." if kind == "lines" else "",
         f"Type none to {display.none}." if display.none else "",
-        offer.notes.get(name, ""),
+        options.notes.get(name, ""),
     ]
     help_text = " ".join([setting.help, *filter(None, notes)])
     placeholder = display.empty if setting.empty_is_value else setting.unset
-    return Field(name, kind, help_text, setting.default_text, choices, offer.suggestions.get(name, ()), placeholder)
+    return Field(name, kind, help_text, setting.default_text, choices, options.suggestions.get(name, ()), placeholder)
 
 
 def model_choices(models: Sequence[ModelRef]) -> Choices:

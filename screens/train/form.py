@@ -25,7 +25,7 @@ from o1lab.train.recipe import Recipe
 from o1lab.train.replay import command, replay_datasets, replayed_base
 from o1lab.widgets.keys import Binding
 from screens.base.screen import task
-from screens.forms.settings_form import Choices, Offer, SettingsForm
+from screens.forms.settings_form import Choices, FormOptions, SettingsForm
 from store import datasets
 from store.records import Dataset
 from store.sqlite import Database
@@ -51,19 +51,21 @@ class TrainForm(SettingsForm[Recipe]):
         self.has_datasets = False
         self.has_replay = False
 
-    async def look(self) -> Offer:
+    async def read_form_options(self) -> FormOptions:
         context = self.context
         self.recipes = await self.in_thread(recipe_files, context.lab)
-        offer = await self.in_thread(read_offer, context.lab, context.config, context.store.db)
-        known = [value for _, value in offer.choices["dataset"]]
+        options = await self.in_thread(read_options, context.lab, context.config, context.store.db)
+        known = [value for _, value in options.choices["dataset"]]
         self.has_datasets = bool(known)
-        self.has_replay = bool(offer.choices["replay_dataset"])
+        self.has_replay = bool(options.choices["replay_dataset"])
         dataset = self.values.get("dataset") or (known[0] if known else None)
         if dataset is None:
-            return offer
+            return options
         start = await self.in_thread(starting_values, self.recipes, dataset)
-        paired = await self.in_thread(for_pairs, context.store.db, dataset)
-        return Offer(offer.choices, offer.suggestions, {**offer.start, **paired, **start, "dataset": dataset})
+        paired = await self.in_thread(pair_values, context.store.db, dataset)
+        return FormOptions(
+            options.choices, options.suggestions, {**options.start, **paired, **start, "dataset": dataset}
+        )
 
     def first_field(self) -> str:
         return "base" if self.has_datasets else "dataset"
@@ -104,7 +106,7 @@ class TrainForm(SettingsForm[Recipe]):
             self.row(field).set_text(text)
 
 
-def read_offer(lab: Lab, config: Config, db: Database) -> Offer:
+def read_options(lab: Lab, config: Config, db: Database) -> FormOptions:
     """Read the bases, datasets, adapters and devices of the lab and the machine. Call it in a thread."""
     adapters: list[tuple[str, str]] = []
     waiting: list[tuple[str, str]] = []
@@ -135,10 +137,10 @@ def read_offer(lab: Lab, config: Config, db: Database) -> Offer:
     }
     local = sorted(str(path.parent) for path in lab.models.glob("*/config.json"))
     bases = tuple(dict.fromkeys([config.base, Recipe.model_fields["base"].default, *local]))
-    return Offer(choices, {"base": bases}, {"base": config.base})
+    return FormOptions(choices, {"base": bases}, {"base": config.base})
 
 
-def for_pairs(db: Database, dataset: str) -> dict[str, Any]:
+def pair_values(db: Database, dataset: str) -> dict[str, Any]:
     """Return the values to begin with for a dataset of pairs; empty for another. Call it in a thread."""
     kinds = {one.kind for one in datasets.all_datasets(db) if one.name == dataset}
     return {"objective": "dpo", "learning_rate": PREFERENCE_RATE} if kinds == {"pairs"} else {}

@@ -140,7 +140,7 @@ class TrainScreen(JobsScreen):
         if not isinstance(snapshot, TrainSnapshot):
             return
         here = processes_here(line.info for line in snapshot.every if line.active)
-        self.query_one(HardwarePanel).look(here)
+        self.query_one(HardwarePanel).poll(here)
         for points in snapshot.points:
             if points.run_id in self._drawn() and not self.curves.draw(points, snapshot.view):
                 self.poller.forget(points.run_id)

@@ -26,7 +26,7 @@ from o1lab.train.run_directory import RunDir, find_run
 from o1lab.widgets.form import FieldRow
 from screens.base.context import open_context
 from screens.train import preflight, preflight_text
-from screens.train.form import TrainForm, read_offer
+from screens.train.form import TrainForm, read_options
 from screens.train.preflight import PreflightScreen
 from screens.train.screen import TrainScreen
 from store import open_store
@@ -164,7 +164,7 @@ def test_imported_adapters_and_whole_models_are_offered(lab: Lab) -> None:
     Description("import", base="tiny").write(lab.models / "kims")
     store = open_store(lab.database)
     try:
-        offer = read_offer(lab, load_config(lab), store.db)
+        offer = read_options(lab, load_config(lab), store.db)
     finally:
         store.close()
     assert offer.choices["init_from"] == (("imported kims, on tiny", "models/kims"),)
