@@ -132,7 +132,7 @@ class Detail:
 
 
 @dataclass
-class _Kept:
+class _Cached:
     """Cached figures, with the database stamp and the time of their computation, and its duration in seconds."""
 
     figures: Figures
@@ -140,7 +140,7 @@ class _Kept:
     at: float
     took: float
 
-    def serves(self, written: tuple[int, ...], now: float) -> bool:
+    def is_fresh(self, written: tuple[int, ...], now: float) -> bool:
         """Whether nothing was written since, or it is too early to compute them again."""
         return self.written == written or now - self.at < self.took / SHARE
 
@@ -151,7 +151,7 @@ class Poller:
 
     lab: Lab
     store: Store
-    _kept: dict[str, _Kept] = field(default_factory=dict)
+    _cached: dict[str, _Cached] = field(default_factory=dict)
     _scorers: StampedCache[Mapping[str, int]] = field(default_factory=StampedCache)
     _faults: StampedCache[tuple[FaultCount, ...]] = field(default_factory=StampedCache)
     _polled: bool = False
@@ -172,8 +172,8 @@ class Poller:
             return Snapshot(lines, self._detail(line) if line else None, partial)
 
     def _line(self, identity: str, info: EvalInfo | None, record: Evaluation | None) -> Line:
-        kept = self._kept.get(identity)
-        return Line(identity, info, record, kept.figures if kept else None)
+        cached = self._cached.get(identity)
+        return Line(identity, info, record, cached.figures if cached else None)
 
     def _written(self) -> tuple[int, ...]:
         """A stamp that changes whenever any process writes to the database."""
@@ -197,8 +197,8 @@ class Poller:
         """Compute figures that are missing or out of date, the chosen one's first; return whether some are left."""
 
         def urgency(one: Evaluation) -> tuple[bool, bool, float]:
-            kept, info = self._kept.get(one.id), infos.get(one.id)
-            return one.id != chosen, not (info and info.active), kept.at if kept else 0.0
+            cached, info = self._cached.get(one.id), infos.get(one.id)
+            return one.id != chosen, not (info and info.active), cached.at if cached else 0.0
 
         first, self._polled = not self._polled, True
         if first and sum(one.items * one.samples for one in records.values()) > AT_ONCE:
@@ -206,16 +206,16 @@ class Poller:
         order, begun, partial = sorted(records.values(), key=urgency), time.monotonic(), False
         for whole in (False, True):  # all figures first, then the intervals of many samples
             for one in order:
-                kept, now = self._kept.get(one.id), time.monotonic()
-                if whole and (kept is None or kept.figures.whole):
+                cached, now = self._cached.get(one.id), time.monotonic()
+                if whole and (cached is None or cached.figures.whole):
                     continue
-                if not whole and kept and kept.figures.scorer == one.scorer and kept.serves(written, now):
+                if not whole and cached and cached.figures.scorer == one.scorer and cached.is_fresh(written, now):
                     continue
                 if now - begun > BUDGET_S:
-                    partial = partial or whole or kept is None
+                    partial = partial or whole or cached is None
                 else:
-                    figures = self._figures(one, whole=kept is not None)
-                    self._kept[one.id] = _Kept(figures, written, time.monotonic(), time.monotonic() - now)
+                    figures = self._figures(one, whole=cached is not None)
+                    self._cached[one.id] = _Cached(figures, written, time.monotonic(), time.monotonic() - now)
         return partial
 
     def _figures(self, one: Evaluation, *, whole: bool) -> Figures:
@@ -238,10 +238,10 @@ class Poller:
 
     def _scorers_of(self, identity: str) -> Mapping[str, int]:
         """Return the scorers as of the last figures."""
-        kept = self._kept.get(identity)
-        if kept is None:
+        cached = self._cached.get(identity)
+        if cached is None:
             return {}
-        return self._scorers.get(identity, kept.at, lambda: evaluations.scorers(self.store.db, identity))
+        return self._scorers.get(identity, cached.at, lambda: evaluations.scorers(self.store.db, identity))
 
     def _faults_of(self, line: Line, folder: EvalFolder) -> tuple[FaultCount, ...]:
         """Read the errors from the journal, which must be read in full."""
