@@ -42,7 +42,7 @@ from bench.memory import QWEN
 from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.jobs.hook import HookCaller
 from o1lab.models.base import resolve_base
-from o1lab.train import tensors
+from o1lab.train import tensors, trainers
 from o1lab.train.callbacks import Reporter
 from o1lab.train.distributed import World
 from o1lab.train.held_out import IGNORED
@@ -155,7 +155,7 @@ def ours(task: Task, folder: Path) -> float:
     steering, watch = Steering(wanted, World.of(), lambda: False, reporter), Watch(task)
     model = copy.deepcopy(task.model)
     try:
-        trainer, _ = tensors.build_trainer(
+        trainer, _ = trainers.build_trainer(
             model, task.tokenizer, wanted, rows, run.checkpoints_dir / ".saving", cpu=not task.gpu, bf16=task.gpu,
             adapter=lora_config(wanted, model), callbacks=[steering, watch],
         )  # fmt: skip

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.chat.rounds.directory import RoundFolder
+from o1lab.config import EventName
 from o1lab.distill.run_directory import RunFolder
 from o1lab.errors import NotFoundError
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.jobs import spawn
 from o1lab.jobs.directory import JobFolder, JobInfo, list_directories, matching
-from o1lab.jobs.events import EventName, event_of_end
+from o1lab.jobs.hook import event_of_end
 from o1lab.paths import Lab
 from o1lab.train.metrics_reader import time_left
 from o1lab.train.run_directory import SPIKES, RunDir, RunStatus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
@@ -209,12 +209,28 @@ class AnnotationsConfig(_Section):
     )
 
 
+EventName = Literal["finished", "failed", "dead", "budget", "spike"]
+"""An event of a job that notifications and the hook report. A job that a person stopped has none.
+
+finished
+    The job has done all of its work.
+failed
+    An error ended it, or stopped it, such as a refused API key.
+dead
+    Its process ended without a final status, for example because it was killed.
+budget
+    It stopped because its budget in money or tokens is spent.
+spike
+    The loss of a training run jumped: it is more than half above the median of the last 30 logged losses, and more than
+    eight median absolute deviations above it (``train/callbacks.spike``).
+"""
+EVENTS: tuple[EventName, ...] = get_args(EventName)
+
+
 class NotifySettings(_Section):
     """Notifications of the events of jobs."""
 
-    on: list[Literal["finished", "failed", "dead", "budget", "spike"]] = Field(
-        default=["finished", "failed", "dead", "budget", "spike"], description="the events to report"
-    )
+    on: list[EventName] = Field(default=list(EVENTS), description="the events to report")
     bell: bool = Field(default=True, description="whether the app rings the bell of the terminal")
     desktop: list[Literal["osc9", "osc777"]] = Field(
         default=["osc9", "osc777"],

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
+from o1lab.errors import LabError
+
 ValueT = TypeVar("ValueT")
 
 
@@ -99,6 +101,23 @@ def write_json(path: Path, values: Mapping[str, Any], *, durable: bool = True) -
     except UnicodeEncodeError:
         text = json.dumps(dict(values), indent=1)
     write_text(path, text + "\n", durable=durable)
+
+
+@contextmanager
+def writing(what: Path | str, hint: str = "Check the lab's disk and permissions.") -> Iterator[None]:
+    """Report that the block cannot write a file or folder.
+
+    Args:
+        what: the file or folder, as the message names it.
+        hint: what to do.
+
+    Raises:
+        LabError: the block raised an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LabError(f"Cannot write {what}: {error.strerror or error}.", hint) from error
 
 
 @contextmanager

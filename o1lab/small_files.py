@@ -7,6 +7,7 @@ nested too deeply, or has a value of the wrong type. A list can then show the er
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from functools import lru_cache
 from pathlib import Path
@@ -78,6 +79,21 @@ def open_file(path: Path) -> IO[bytes]:
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return path.open("rb")
+
+
+def read_tail(path: Path, limit: int) -> list[bytes]:
+    """Return the lines at the end of a file; the last one is what follows the last line break.
+
+    Args:
+        path: the file; one that is missing, or not a regular file, has no lines.
+        limit: maximum number of bytes to read. If the file is longer, the first line may lack its beginning.
+    """
+    try:
+        with open_file(path) as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - limit, 0))
+            return file.read(limit).split(b"\n")
+    except OSError:
+        return []
 
 
 def read_json(path: Path, kind: type[Kind]) -> Kind:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from store.errors import MissingError, NewerSchemaError, UnwritableError, explained
 from store.migrations import migrations
 from store.records import scrubbed
 from store.sqlite import Database
 
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
 BUSY_TIMEOUT_S = 15.0
 # WAL keeps its index in shared memory, which these cannot share between hosts.
 _NETWORK_FILE_SYSTEMS = (
@@ -40,6 +44,18 @@ class Store:
         if found is None:
             found = self._local.db = self._connect()
         return found
+
+    async def in_thread(
+        self, query: Callable[Concatenate[Database, Options], Result], *args: Options.args, **kwargs: Options.kwargs
+    ) -> Result:
+        """Call ``query`` in a thread, with the connection of that thread as its first argument.
+
+        Args:
+            query: A function on a database, such as ``traces.text``.
+            *args: Its other arguments.
+            **kwargs: Its keyword arguments.
+        """
+        return await asyncio.to_thread(lambda: query(self.db, *args, **kwargs))
 
     @property
     def note(self) -> str:

@@ -334,7 +334,7 @@ def require_name(text: str) -> None:
 
 
 def scrubbed(text: str) -> str:
-    """Return ``text`` for a TEXT column: lone surrogates, which SQLite cannot encode, become `?`."""
+    """Replace lone surrogates by `?`: UTF-8, SQLite and tokenizers cannot encode them."""
     if text.isascii():
         return text
     try:

@@ -103,7 +103,7 @@ class BranchedHistory:
             message: the answer.
             model: its writer, if none is stored.
         """
-        tokens = await asyncio.to_thread(branches.tokens_of, self.store.db, message.id)
+        tokens = await self.store.in_thread(branches.tokens_of, message.id)
         return replace(prefixes.of_answer(message, model), tokens=tokens)
 
     def may_branch(self, turn: int) -> None:

@@ -95,7 +95,7 @@ class ConversationSession(BranchedHistory):
     ) -> ConversationSession:
         """Create a conversation with one pane for each of ``refs``."""
         panes = [(ref.id, ref.label) for ref in refs]
-        record = await asyncio.to_thread(lambda: conversations.create(store.db, title, panes, asdict(settings)))
+        record = await store.in_thread(conversations.create, title, panes, asdict(settings))
         return cls(store, record, refs, settings, opener=opener, listener=listener, client=client, verifier=verifier)
 
     @classmethod
@@ -304,7 +304,7 @@ class ConversationSession(BranchedHistory):
         answers = [one for pane in self.order(voted) if (one := self.answer(pane, voted)) is not None]
         hidden = self.settings.blind if blind is None else blind
         ballot = ballot_on(self.record, answers, winner, annotator, blind=hidden)
-        await asyncio.to_thread(lambda: conversations.vote(self.store.db, ballot))
+        await self.store.in_thread(conversations.vote, ballot)
         return ballot
 
     def _start(self, pane: int, begun: Begun | None = None) -> None:

@@ -59,7 +59,7 @@ def anchors(
     Example: o1lab anchors 3f9c --model 7a1b/100 --samples 20
     """
     from o1lab.config import load_config
-    from o1lab.lens.anchors import Drawing
+    from o1lab.lens.anchors import RolloutSettings
     from o1lab.lens.forcing import chain_of
     from o1lab.lens.resampling import resample
     from o1lab.serve.registry import find_model
@@ -67,10 +67,10 @@ def anchors(
 
     lab = current_lab()
     ref = find_model(lab, model or load_config(lab).base)
-    drawing = Drawing(temperature, top_p, max_tokens, seed)
+    settings = RolloutSettings(temperature, top_p, max_tokens, seed)
     with opened() as store:
         chain = chain_of(store.db, traces.get(store.db, trace).id)
-        resampled = partial(resample, samples=samples, drawing=drawing, on_rollout=partial(advance, "Drawn"))
+        resampled = partial(resample, samples=samples, settings=settings, on_rollout=partial(advance, "Drawn"))
         done = with_servers(lab, lambda manager: resampled(lab, store, chain, ref, manager))
     data = {
         "id": chain.name,

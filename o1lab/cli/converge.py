@@ -72,7 +72,7 @@ def converge(
     """
     from o1lab.config import load_config
     from o1lab.evaluate.stats.convergence import chains_of, spent
-    from o1lab.lens.convergence import Manner
+    from o1lab.lens.convergence import AnswerPrompt
     from o1lab.lens.forcing import force_answers, judged
     from o1lab.serve.registry import find_model
     from store import continuations, evaluations
@@ -103,7 +103,7 @@ def converge(
         done = with_servers(lab, lambda manager: force(lab, store, chains, ref, manager))
         if evaluation:
             continuations.add_evaluation(store.db, of.id, done.model)
-        hows = [Manner.of(one, opener, max_tokens).how for one in chains]
+        hows = [AnswerPrompt.of(one, opener, max_tokens).how for one in chains]
         parts = judged(store.db, chains, model=done.model, hows=hows)
     found = [(chain, some[0]) for chain, some in zip(chains, parts, strict=True) if some]
     failures = [{"chain": one.trace_id, "model": one.model, "error": one.error} for one in done.failures]

@@ -97,7 +97,7 @@ def add_job_verbs(app: Verbs, jobs: JobCommands) -> None:  # noqa: PLR0915 - it 
         wait: Annotated[bool, typer.Option("--wait", help="Return when it has stopped.")] = False,
     ) -> None:
         from o1lab.jobs import manage
-        from o1lab.jobs.follow import follow
+        from o1lab.jobs.spawn import follow
 
         lab = current_lab()
         if group := jobs.members(lab, identity):

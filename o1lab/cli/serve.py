@@ -108,10 +108,10 @@ def web(
 
     Example: o1lab web --port 8000
     """
-    from o1lab.serve.web import listen, serve_web
+    from o1lab.serve.web import listen_for_web, serve_web
 
     lab = current_lab()
-    bound, address = listen(port, public_url)
+    bound, address = listen_for_web(port, public_url)
 
     def ready() -> None:
         lines = [

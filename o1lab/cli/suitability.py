@@ -65,7 +65,7 @@ def suitability_of(
     """
     from o1lab.config import load_config
     from o1lab.evaluate import pass_rates
-    from o1lab.lens.asking import require_scores
+    from o1lab.lens.scorers import require_scores
     from o1lab.lens.suitability import fill
     from o1lab.serve.registry import find_model
     from store import suitability, traces

@@ -124,7 +124,7 @@ def with_control(lab: Lab, values: Mapping[str, Any], *, dry_run: bool) -> dict[
 
 def wait_for(lab: Lab, runs: Sequence[RunDir]) -> list[RunDir]:
     """Wait until all runs have ended, and print how each one ended; return those that failed or died."""
-    from o1lab.jobs.follow import follow_all
+    from o1lab.jobs.spawn import follow_all
 
     failed = []
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def follow_run(run: RunDir) -> RunState:
     """Print a line for each step until the run ends, unless JSON is wanted; return its final state."""
-    from o1lab.jobs.follow import follow
+    from o1lab.jobs.spawn import follow
     from o1lab.train.metrics_reader import Metrics
 
     metrics = Metrics(run.metrics)

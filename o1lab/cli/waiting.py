@@ -53,7 +53,7 @@ def wait(
 
     Example: o1lab runs wait sums-seed 9e00 --any --timeout 3600 --json
     """
-    from o1lab.jobs.follow import follow_all
+    from o1lab.jobs.spawn import follow_all
 
     lab = current_lab()
     chosen = {folder.path: folder for identity in jobs for folder in _named(lab, identity)}
@@ -139,8 +139,7 @@ def hardware() -> None:
     Example: o1lab hardware --json
     """
     from o1lab.activity import running
-    from o1lab.jobs.directory import processes_here
-    from o1lab.jobs.hardware import Hardware
+    from o1lab.jobs.hardware import Hardware, processes_here
 
     lab = lab_if_any()
     jobs: dict[int, str] = {}

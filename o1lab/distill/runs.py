@@ -20,7 +20,7 @@ from o1lab.distill.provenance import save_models
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
-from o1lab.files import write_json
+from o1lab.files import write_json, writing
 from o1lab.inference import journal
 from o1lab.inference.calls import Role
 from o1lab.inference.journal import FaultCount
@@ -130,16 +130,12 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
         checked = check(lab, settings, store)
         folder = RunFolder(lab.distill / spawn.new_id(lab.distill))
         teacher = checked.models["teacher"]
-        try:
+        with writing(f"the run's folder {folder.path}"):
             folder.stop_file.parent.mkdir(parents=True)
             write_json(folder.settings_file, settings.model_dump(mode="json"))
             keep_prompts(folder.prompts, checked.prompts)
             save_models(folder.asked, {ref.id: ref for ref in checked.models.values()}.values())
             folder.write_status(TeacherRunStatus("starting", host=socket.gethostname(), heartbeat=time.time()))
-        except OSError as error:
-            raise LabError(
-                f"Cannot write the run's folder {folder.path}: {error.strerror}.", "Check the lab's disk."
-            ) from error
         model = teacher.endpoint.model if teacher.endpoint else teacher.id
         register(lab, folder, model, checked.prompts, store)
         return folder

@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="LAB/distill/ID")
     folder = RunFolder(parser.parse_args().folder.absolute())
-    return report_end(lambda: run_here(Lab(folder.path.parent.parent), folder))
+    return report_end(lambda: run_here(folder.lab, folder))
 
 
 def run_here(

@@ -1,4 +1,4 @@
-"""The interface of what makes a job's calls, and the context that all calls of one job share."""
+"""The interface of the backends that make a job's calls, and the context that all calls of one job share."""
 
 from __future__ import annotations
 

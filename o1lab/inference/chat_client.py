@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -68,7 +67,7 @@ class ChatClient:
             sampling: the sampling parameters; None for the defaults.
             prefix_token_ids: the tokens of the last message, if it is continued and they are known; else its text is
                 encoded.
-            reader: reads the reply of ``target``, for a caller that wants what arrived of an answer it stops.
+            reader: reads the reply of ``target``; a caller that stops an answer gets the text received so far from it.
 
         Yields:
             Events; the last one is ``Done`` or ``Failed``.
@@ -154,6 +153,6 @@ async def rendered_prompt(target: ModelAddress, messages: Sequence[Message]) -> 
         async with httpx2.AsyncClient(timeout=10, mounts=PAST_PROXIES) as client:
             answer = await client.post(url, json=payload, headers={"Authorization": f"Bearer {target.key}"})
         prompt = answer.json().get("prompt") if answer.status_code == 200 else None
-    except (httpx2.HTTPError, json.JSONDecodeError, AttributeError):
+    except (httpx2.HTTPError, ValueError, AttributeError):
         return None
     return prompt if isinstance(prompt, str) else None

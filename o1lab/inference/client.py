@@ -24,7 +24,7 @@ from o1lab.inference.calls import (
     digest,
 )
 from o1lab.inference.errors import host_of, wait_text
-from o1lab.inference.limits import Price, most_tokens, rough_tokens
+from o1lab.inference.limits import Price, prompt_tokens, rough_tokens, worst_case
 from o1lab.inference.models import ModelClient
 from o1lab.inference.settings import RequestSettings, StreamMode
 from o1lab.inference.stream import Reply, ReplyReader
@@ -140,9 +140,8 @@ class CompletionClient:
     ) -> tuple[Response, RequestError | None]:
         """Make one attempt within the budget and the rates, and journal it: the response, and its error if any."""
         model, context = self._models[role], self._context
-        prompt = sum(rough_tokens(message["content"]) for message in messages)
-        most = most_tokens(messages)
-        worst, worst_usd = most + settings.max_tokens, model.price.of(most, settings.max_tokens)
+        prompt = prompt_tokens(messages)
+        worst, worst_usd = worst_case(messages, settings.max_tokens, model.price)
         guess = prompt + model.typical(settings.max_tokens)
         await context.control.gate()
         await context.budget.reserve(worst, worst_usd)

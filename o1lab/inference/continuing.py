@@ -1,8 +1,8 @@
-"""Requests that continue a response which has begun: the conversation's last message is the assistant's.
+"""Requests that continue a response: the last message of the conversation is the assistant's.
 
 o1lab's own servers take such a conversation with ``continue_final_message``. vLLM has a field of that name too, but its
-templates trim the text and remove thoughts from it, so it is asked through ``/v1/completions``: with the tokens of its
-own prompt, and those of the response after them. Other servers answer such a message instead of continuing it.
+templates trim the text and remove thoughts from it. So the request goes to ``/v1/completions``, with the tokens of its
+own prompt followed by those of the response. Other servers answer such a message instead of continuing it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from o1lab.errors import RefusedError
 from o1lab.inference.calls import RequestError
 from o1lab.models.prefixes import after_prompt
 from o1lab.serve.endpoints import ModelAddress
+from store.records import scrubbed
 
 _TAIL = 60
 """Tokens at the end of a prompt: a mark may open a thought among them, and the response is encoded after them."""
@@ -56,7 +57,7 @@ async def continuation(
 
 
 def require_continuing(target: ModelAddress, name: str) -> None:
-    """Check that a server continues a response that has begun.
+    """Check that a server can continue a response.
 
     Args:
         target: the model.
@@ -96,7 +97,7 @@ async def _as_tokens(client: openai.AsyncOpenAI, target: ModelAddress, body: Map
 
 async def _encoded_after(client: openai.AsyncOpenAI, target: ModelAddress, tail: str, prefix: str) -> list[int]:
     """Return the tokens of a text after the end of a prompt, as :func:`o1lab.models.prompts.encode_after` does."""
-    text = prefix.encode("utf-8", "replace").decode()
+    text = scrubbed(prefix)
 
     async def encode(some: str) -> list[int]:
         body = {"prompt": some, "add_special_tokens": False}
@@ -114,8 +115,8 @@ async def _post(client: openai.AsyncOpenAI, target: ModelAddress, path: str, bod
         raise CannotContinueError(
             RequestError.of(
                 "no_continuing",
-                f"The server of {target.model} does not say which tokens its prompt has (/{path}).",
-                "Ask a vLLM server of a newer version.",
+                f"The server of {target.model} does not return the tokens of its prompt (/{path}).",
+                "Use a newer version of vLLM.",
             )
         )
     return found[wanted]

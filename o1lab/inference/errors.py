@@ -136,11 +136,11 @@ def malformed(target: ModelAddress, raw: str = "") -> RequestError:
     return RequestError.of("malformed", sentence, hint, raw=raw)
 
 
-def not_api(target: ModelAddress, kind: str, raw: str = "") -> RequestError:
+def not_api(target: ModelAddress, kind: str) -> RequestError:
     """The error of a web page, for example from a proxy or a login page."""
     sentence = f"{host_of(target)} sent {kind.partition(';')[0] or 'a web page'} instead of a stream."
     hint = "Check the url: it leads to a web page (of a proxy or a login?), not to an OpenAI-compatible server."
-    return RequestError.of("not_api", sentence, hint, raw=raw)
+    return RequestError.of("not_api", sentence, hint)
 
 
 def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str, sent: Mapping[str, Any]) -> RequestError:
@@ -151,8 +151,8 @@ def _of_status(error: openai.APIStatusError, target: ModelAddress, raw: str, sen
     room = token_room(words, sent)
 
     def make(code: str, sentence: str, hint: str, **more: Any) -> RequestError:
-        said = f" The server says: {words}" if words else ""
-        return RequestError.of(code, f"{sentence}{said}", hint, status=status, raw=raw, **more)
+        quoted = f" The server says: {words}" if words else ""
+        return RequestError.of(code, f"{sentence}{quoted}", hint, status=status, raw=raw, **more)
 
     if room is not None and status in (400, 413, 422):
         return _too_many_tokens(room, sent, model, make)

@@ -63,14 +63,14 @@ class Done:
     """The answer is complete or reached its limit.
 
     Attributes:
-        finish_reason: the server's word, such as ``stop`` or ``length``.
+        finish_reason: as the server reports it, such as ``stop`` or ``length``.
         prompt_tokens, completion_tokens: the server's counts; None if it reports none.
         thought_tokens, answer_tokens: the parts of ``completion_tokens``; None if the server does not report them.
         seconds: duration of the whole request.
         ttft_s: seconds until the first token; None if none came.
         tokens_per_second: the rate from the first token to the last.
         raw: the text as the model wrote it, with its think marks; that of the continuation if it continued a response.
-        token_ids: its tokens, without those that the prompt has already; empty if the server does not say them.
+        token_ids: its tokens, without those that the prompt has already; empty if the server does not report them.
     """
 
     finish_reason: str

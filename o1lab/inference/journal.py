@@ -135,7 +135,7 @@ def faults(path: Path) -> list[FaultCount]:
 
 
 def usage_by_role(path: Path) -> dict[str, Usage]:
-    """Return what the calls to each role took; every attempt in the journal counts."""
+    """Return the usage of the calls to each role; every attempt in the journal counts."""
     found: dict[str, Usage] = {}
     for _, response in read(path):
         found.setdefault(response.role or "teacher", Usage()).add(response)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from o1lab.jobs.control import Clock, Control, RunStopped
@@ -128,7 +128,7 @@ class Budget:
 
     Args:
         control: stops the job when the budget is used up.
-        usage: what the job has used so far. The budget only reads it; the code that counts a response adds to it.
+        usage: what the job has used so far. The budget only reads it.
         usd: the limit in US dollars; None for no limit.
         tokens: the limit in tokens, input and output together; None for no limit.
     """
@@ -200,6 +200,17 @@ def rough_tokens(text: str) -> int:
     """Estimate the tokens of ``text`` by ``RULE``."""
     wide = 0 if text.isascii() else len(_WIDE.findall(text))
     return wide + (len(text) - wide + 3) // 4
+
+
+def prompt_tokens(messages: Iterable[Mapping[str, str]]) -> int:
+    """Estimate the tokens of the contents of these messages by ``RULE``."""
+    return sum(rough_tokens(message["content"]) for message in messages)
+
+
+def worst_case(messages: Sequence[Mapping[str, str]], max_tokens: int, price: Price) -> tuple[int, float]:
+    """Return the most tokens and US dollars that a call can take."""
+    most = most_tokens(messages)
+    return most + max_tokens, price.of(most, max_tokens)
 
 
 def most_tokens(messages: Iterable[Mapping[str, str]]) -> int:

@@ -35,7 +35,7 @@ class ModelClient:
     hidden_thoughts: bool = False
     prompt: PromptOptions = field(default_factory=PromptOptions)
     refusals: Refusals = field(init=False)
-    """What the server refuses of requests."""
+    """The parts of requests that the server refuses."""
     _replies: int = 0
     _written: int = 0
 
@@ -52,11 +52,11 @@ class ModelClient:
         return {name: value for name, value in self.body(settings, sample, ()).items() if name in OPTIONS}
 
     def body(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
-        """Return the body of a request without what the server refuses, the same for every engine."""
+        """Return the body of a request without the parts that the server refuses, for every engine."""
         return self.refusals.apply(self.wanted(settings, sample, messages))
 
     def wanted(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
-        """Return the body of a request with everything that the settings say."""
+        """Return the body of a request with all settings."""
         options = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,

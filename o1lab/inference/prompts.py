@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from o1lab.errors import LabError, NotFoundError, UsageError
-from o1lab.files import write_json
+from o1lab.files import write_json, writing
 from o1lab.inference.calls import Message
 from o1lab.paths import Lab, assets_dir
 from o1lab.small_files import UnreadableError, parse_yaml, read_json, read_text
@@ -140,12 +140,10 @@ def begin_version(lab: Lab, wanted: str) -> Path:
     draft = lab.prompts / f"{prompt.name}-{version}.md{_DRAFT}"
     front = {"name": prompt.name, "version": version, "for": prompt.method, "about": prompt.about}
     sections = "\n\n".join(f"# {role}\n{text}" for role, text in prompt.sections)
-    try:
+    with writing(draft):
         draft.parent.mkdir(exist_ok=True)
         with suppress(FileExistsError), draft.open("x", encoding="utf-8") as file:
             file.write(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n{sections}\n")
-    except OSError as error:
-        raise LabError(f"Cannot write {draft}: {error.strerror}.", "Check the permissions of the lab.") from error
     return draft
 
 

@@ -1,6 +1,6 @@
-"""What a server refuses of a request: options, a system message, too many tokens; and the memory of it.
+"""Parts of requests that a server refuses: options, a system message, too many tokens; and a record of them.
 
-A refused option is left out of later requests: the memory is a file of this user, so that the next run knows it too. An
+A refused option is left out of later requests. The record is a file of this user, so that later runs use it. An
 entry expires after ``FORGOTTEN_AFTER_S``, and ``o1lab models forget`` removes it.
 """
 
@@ -50,7 +50,7 @@ _ROLE = re.compile(
     re.IGNORECASE,
 )
 
-# --- the memory -----------------------------------------------------------------------------------------
+# --- the record -----------------------------------------------------------------------------------------
 
 
 class Refusals:
@@ -65,11 +65,11 @@ class Refusals:
         self.target = target
         self.note = note
         self.known = remembered(target.base_url, target.model)
-        """The name of each change, and the server's words."""
+        """The name of each change, and the server's message."""
         self._noted: set[str] = set()
 
     def add(self, found: Mapping[str, str]) -> None:
-        """Remember what a server refused, here and for later runs."""
+        """Record refusals, here and for later runs."""
         new = {name: self.target.redact(words) for name, words in found.items() if name not in self.known}
         self.known |= new
         if new:  # calls in flight together are refused together
@@ -130,13 +130,13 @@ def folded(messages: Sequence[Message]) -> list[Message]:
 
 
 def remembered(base_url: str, model: str) -> dict[str, str]:
-    """Return what the server of a model refused lately: the name of each change, and the server's words."""
+    """Return the recent refusals of the server of a model: the name of each change, and the server's message."""
     entry = _entries().get(f"{base_url} {model}", {})
     return {name: words for name, (at, words) in entry.items() if at > _oldest()}
 
 
 def forget(base_url: str, model: str) -> list[str]:
-    """Forget what the server of a model refused, and return the names of the changes."""
+    """Delete the refusals of the server of a model, and return the names of the changes."""
     entries = _entries()
     gone = entries.pop(f"{base_url} {model}", {})
     if gone:
@@ -150,7 +150,7 @@ def _remember(target: ModelAddress, found: Mapping[str, str]) -> None:
         {name: (now, one_line(words, 300)) for name, words in found.items()}
     )
     recent = {key: {n: e for n, e in names.items() if e[0] > _oldest()} for key, names in entries.items()}
-    with contextlib.suppress(OSError):  # without the file, the next run learns it again
+    with contextlib.suppress(OSError):  # without the file, the next run is refused again
         write_json(_file(), {key: names for key, names in recent.items() if names}, durable=False)
 
 
@@ -177,7 +177,7 @@ def _oldest() -> float:
 
 
 def words_of(body: Any) -> str:
-    """Return the server's own words in the body of an error: its messages, or the text of a web page."""
+    """Return the message in the body of an error, or the text of a web page."""
     match body:
         case str():
             text = re.sub(r"(?is)<(script|style|title)\b.*?</\1>", _title, body) if "<" in body else body
@@ -213,7 +213,7 @@ def refused_options(
         param: the parameter that the error names, if it names one.
 
     Returns:
-        The name of each change that the request needs, with the server's words; empty if it cannot be repeated.
+        The name of each change that the request needs, with the server's message; empty if it cannot be repeated.
     """
     words = words_of(payload)
     if status not in (400, 422) or code == "context_length_exceeded" or token_room(words, sent) is not None:

@@ -79,7 +79,7 @@ class Reply:
         raw: the body as text if there was an error.
         options: the request's parameters besides the messages.
         status: the HTTP status, if there was one.
-        token_ids: the tokens that the model wrote, after those of its prompt, if the server says them.
+        token_ids: the tokens that the model wrote, after those of its prompt, if the server reports them.
         token_ends: the offset in ``answer`` at which each of them ends; -1 if it came together with the next one.
     """
 
@@ -210,7 +210,7 @@ class ReplyReader:
         return Reply(thought, answer, refusal, token_ids=list(ids), token_ends=list(ends))
 
     def end(self) -> Reply:
-        """Return the reply. It has an error unless the server said that the response is complete or at its limit."""
+        """Return the reply. It has an error unless the server marked the response as complete or at its limit."""
         reply = self._reply
         self.rest()
         reply.error = reply.error or self._repeated()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class RunStopped(Exception):  # noqa: N818 - not an error: the user or the budget stopped the job
-    """No further call may be made. The conversation ends; resuming the job continues it."""
+    """No more calls may be made. The conversation ends; resuming the job continues it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

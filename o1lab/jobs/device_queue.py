@@ -144,7 +144,7 @@ def environment_of(devices: Sequence[Device]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a ticket says of its job; empty texts if it says nothing.
+    """The content of a ticket; empty if an older version of the program wrote it.
 
     Attributes:
         job: the job, such as ``run 7f3a9c21``.
@@ -164,34 +164,16 @@ class Ticket:
 
 
 def waiting_words(ahead: Sequence[Ticket]) -> str:
-    """Say what the jobs ahead in a queue are: ``run 7f3a of lab demo, and 2 more``."""
+    """Describe the jobs ahead in a queue: ``run 7f3a of lab demo, and 2 more``."""
     more = len(ahead) - 1
     return (ahead[0] if ahead else Ticket()).words + (f", and {more} more" if more > 0 else "")
 
 
 def places_words(devices: Sequence[Device], ahead: Sequence[Ticket], *, every: bool = False) -> str:
-    """Say what a run waits for: a device, or one of several GPUs, or ``every`` one of them."""
+    """Describe what a run waits for: a device, or one of several GPUs, or ``every`` one of them."""
     if len(devices) == 1:
         return f"Waiting for {waiting_words(ahead)} on {devices[0].name}."
     return f"Waiting for {'all' if every else 'one'} of {len(devices)} GPUs, behind {waiting_words(ahead)}."
-
-
-@contextmanager
-def acquire_device(
-    device: Device,
-    *,
-    owner: Ticket = Ticket(),
-    waiting: Callable[[Sequence[Ticket]], None] = lambda _ahead: None,
-    give_up: Callable[[], bool] = lambda: False,
-    folder: Path | None = None,
-) -> Iterator[bool]:
-    """Lock a device for the block, as :func:`acquire_first` does with several.
-
-    Yields:
-        Whether the device is locked.
-    """
-    with acquire_first([device], owner=owner, waiting=waiting, give_up=give_up, folder=folder) as locked:
-        yield locked is not None
 
 
 @contextmanager
@@ -206,9 +188,9 @@ def acquire_first(
     """Lock the first of several devices that is free, after waiting for the runs ahead in their queues.
 
     Args:
-        devices: the devices, those that are preferred first.
-        owner: the job that wants one of them, which jobs behind it name.
-        waiting: called repeatedly with the jobs ahead in the shortest queue, the one that uses the device first.
+        devices: the devices in order of preference.
+        owner: the job that waits, as shown to the jobs behind it.
+        waiting: called repeatedly with the jobs ahead in the shortest queue; the first of them uses the device.
         give_up: called repeatedly; once it returns true, the block runs without a device.
         folder: the folder of the locks; by default in the cache.
 
@@ -251,8 +233,8 @@ def acquire_all(
     """
     with ExitStack() as stack:
         for device in sorted(devices, key=lambda one: one.entry):
-            one = acquire_device(device, owner=owner, waiting=waiting, give_up=give_up, folder=folder)
-            if not stack.enter_context(one):
+            one = acquire_first([device], owner=owner, waiting=waiting, give_up=give_up, folder=folder)
+            if stack.enter_context(one) is None:
                 yield None
                 return
         yield devices
@@ -263,7 +245,7 @@ class _Place:
     """A place in the queue of a device.
 
     Attributes:
-        ahead: the jobs ahead of it at the last look.
+        ahead: the jobs ahead of it when the queue was last read.
     """
 
     ticket: Path
@@ -277,7 +259,7 @@ class _Place:
         return cls(*_take_ticket(queue, owner), (queue / "turn").open("a"), [])
 
     def has_turn(self) -> bool:
-        """Look whether nobody is ahead; if so, lock the device."""
+        """Read the queue; lock the device and return True if no job is ahead."""
         self.ahead = _alive_before(self.ticket)
         return not self.ahead and _try_lock(self.turn)
 
@@ -331,7 +313,7 @@ def _alive(tickets: Iterable[Path]) -> list[Ticket]:
 
 
 def _read(ticket: Path) -> Ticket:
-    """Return what a ticket says; an older version of the program wrote nothing."""
+    """Read a ticket; those of older versions of the program are empty."""
     try:
         return read_json(ticket, Ticket)
     except UnreadableError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -24,7 +24,7 @@ from o1lab.files import write_json
 from o1lab.jobs.about import About, id_of_name, read_about
 from o1lab.jobs.lock import exclusive_lock, holder
 from o1lab.jobs.log import cause_of_death, hook_fault, log_tail
-from o1lab.paths import PathIn
+from o1lab.paths import Lab, PathIn
 from o1lab.process import is_alive
 from o1lab.small_files import UnreadableError, read_json
 from store.errors import MissingError
@@ -103,8 +103,8 @@ class JobInfo(Generic[StatusT, SettingsT]):
         settings: the job's settings; None if they cannot be read or the kind has none.
         stale: whether the heartbeat of an active job is old. On another host, nothing more can be determined.
         name, notes, tags, archived: set by the user.
-        unreadable: which of its files is damaged, and how; empty if none is.
-        hook_fault: what went wrong when the lab's hook was called for it; empty if nothing did.
+        unreadable: the damaged file and what is wrong with it; empty if none is damaged.
+        hook_fault: the error of the last call of the lab's hook for it; empty without one.
     """
 
     id: str
@@ -154,6 +154,11 @@ class JobFolder(Generic[StatusT, SettingsT]):
         return self.path.name
 
     @property
+    def lab(self) -> Lab:
+        """The lab that the job belongs to."""
+        return Lab(self.path.parent.parent)
+
+    @property
     def resume_hint(self) -> str:
         """The command that continues the job, as a hint for messages."""
         return f"Resume with: {self.verb} resume {self.id}"
@@ -163,7 +168,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
     about_file = FileIn("about.json", "The name, notes and tags that the user gave it, and whether it is archived.")
     about_lock = FileIn("control/about.lock", "Locked while a program changes about.json.")
     log = FileIn("log.txt", "What its process printed.")
-    hooks_file = FileIn("hooks.jsonl", "How calls of the lab's hook for it went.")
+    hooks_file = FileIn("hooks.jsonl", "The results of calls of the lab's hook for it.")
     stop_file = FileIn("control/stop", "Creating this file asks the job to stop, also from another machine.")
     pause_file = FileIn("control/pause", "The job makes no new call while this file exists.")
     lock_file = FileIn("control/lock", "Locked by the process that works on the job.")
@@ -233,14 +238,14 @@ class JobFolder(Generic[StatusT, SettingsT]):
         return JobInfo(self.id, state, status, age, settings, stale, *described, self.hook_fault())
 
     def judged(self, status: StatusT, *, stale: bool) -> tuple[str, StatusT, bool]:
-        """Judge a job that is active by its status.
+        """Return the state of a job whose status is active.
 
         Args:
             status: its status.
             stale: whether its heartbeat is old.
 
         Returns:
-            Its state, its status, and whether nothing more than the old heartbeat is known.
+            Its state, its status, and whether the heartbeat is old and nothing more is known.
         """
         if not _is_gone(status, stale=stale):
             return status.state, status, stale
@@ -250,7 +255,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
         return "dead", self.explain_death(status), stale
 
     def explain_death(self, status: StatusT) -> StatusT:
-        """Return the status of a dead job, with what ended it as its message, and what to do as its hint."""
+        """Return the status of a dead job: the message says what ended it, the hint what to do."""
         message, hint = cause_of_death(self.log, status.heartbeat)
         return replace(status, message=message, hint=f"{hint} {self.resume_hint}.".strip())
 
@@ -281,7 +286,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
         return log_tail(self.log, lines)
 
     def hook_fault(self) -> str:
-        """Return what went wrong when the lab's hook was called for the last time; empty if nothing did."""
+        """Return the error of the last call of the lab's hook; empty without one."""
         return hook_fault(self.hooks_file)
 
     def ask_to_stop(self) -> None:
@@ -327,7 +332,7 @@ class JobFolder(Generic[StatusT, SettingsT]):
         """Return the error for a lock that another process has.
 
         Args:
-            action: what that process does with the job: running, using.
+            action: what that process is doing with the job, such as ``running``.
         """
         return UsageError(
             f"{holder(self.lock_file)} is {action} the {self.noun} {self.id}.",
@@ -343,16 +348,6 @@ def _is_gone(status: JobStatus, *, stale: bool) -> bool:
     if status.host != socket.gethostname():
         return False
     return stale if status.pid is None else not is_alive(status.pid, status.pid_started)
-
-
-def processes_here(infos: Iterable[JobInfo[Any, Any]], noun: str = "run") -> dict[int, str]:
-    """Return the jobs whose processes are on this machine, in words, by process id."""
-    here = socket.gethostname()
-    found = {}
-    for info in infos:
-        if info.active and info.status.pid is not None and info.status.host == here:
-            found[info.status.pid] = f"{noun} {info.id}"
-    return found
 
 
 def created_at(path: Path, file: str) -> float:

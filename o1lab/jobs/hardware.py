@@ -1,14 +1,16 @@
-"""What the machine does: its GPUs, from the NVIDIA driver, its CPU and memory, and the processes of jobs."""
+"""The load of the machine: GPUs (from the NVIDIA driver), CPU, memory, and the processes of jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from types import ModuleType
 from typing import Any, Protocol, TypeVar, cast
 
 from o1lab.jobs.device_queue import Device, Ticket, holders
+from o1lab.jobs.directory import JobInfo
 from o1lab.text import one_line
 
 Value = TypeVar("Value")
@@ -16,7 +18,7 @@ _MOST_PROCESSES = 3
 
 
 class Nvml(Protocol):
-    """The functions of pynvml that are used. Each raises ``NVMLError`` for what a GPU or a driver cannot say."""
+    """The functions of pynvml that are used. Each raises ``NVMLError`` if the GPU or driver does not report a value."""
 
     NVMLError: type[Exception]
 
@@ -43,14 +45,14 @@ def driver() -> Nvml:
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
-    """A GPU at one moment; None is what it does not say.
+    """A GPU at one moment; a value that it does not report is None.
 
     Attributes:
-        use: percent of the time in which it computed.
+        use: percent of the time in which it was computing.
         memory_bytes, memory_total_bytes: memory in use by all processes, and all of it.
         power_w, power_limit_w: in watts.
         temperature_c: in degrees Celsius.
-        users: who uses it: the job that has it from the queue, else its processes.
+        users: the job that has it from the queue, else the processes on it.
     """
 
     index: int
@@ -67,7 +69,7 @@ class GpuReading:
 
 @dataclass(frozen=True, slots=True)
 class ProcessReading:
-    """The process of a job with its children: percent of one core, None at the first look, and resident memory."""
+    """The process of a job with its children: percent of one core, None in the first reading, and resident memory."""
 
     job: str
     cpu: float | None
@@ -79,7 +81,7 @@ class Reading:
     """A machine at one moment.
 
     Attributes:
-        cpu: percent of all cores; None at the first look, since it is measured between two.
+        cpu: percent of all cores since the last reading; None in the first one.
         processes: the jobs that run on it.
         fault: why the GPUs cannot be read, if there may be some.
     """
@@ -98,7 +100,7 @@ class Reading:
 
 @dataclass
 class Hardware:
-    """Reads the machine again and again; the use of a CPU is that since the last reading.
+    """Reads the load of the machine; the use of a CPU is that since the last reading.
 
     Args:
         nvml: returns the NVIDIA driver; tests replace it.
@@ -113,7 +115,7 @@ class Hardware:
         """Read everything. It may take a tenth of a second, so call it in a thread.
 
         Args:
-            jobs: the jobs of this machine that run, by the id of their process.
+            jobs: the jobs that run on this machine, by the id of their process.
         """
         import psutil
 
@@ -194,7 +196,7 @@ class Hardware:
 
 
 def _users(pids: list[int], jobs: Mapping[int, str]) -> tuple[str, ...]:
-    """Say what the processes on a GPU are: jobs, also of a parent process, else their names."""
+    """Describe the processes on a GPU: the job of the process or of a parent, else its name."""
     import psutil
 
     found = []
@@ -213,6 +215,16 @@ def _users(pids: list[int], jobs: Mapping[int, str]) -> tuple[str, ...]:
 def _text(value: str | bytes | None) -> str:
     """Return a text of the driver; old versions of pynvml return bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
+
+
+def processes_here(infos: Iterable[JobInfo[Any, Any]], noun: str = "run") -> dict[int, str]:
+    """Return the jobs that run on this machine, such as ``run 7f3a``, by the id of their process."""
+    here = socket.gethostname()
+    found = {}
+    for info in infos:
+        if info.active and info.status.pid is not None and info.status.host == here:
+            found[info.status.pid] = f"{noun} {info.id}"
+    return found
 
 
 def gpu_metrics(entry: str, nvml: Nvml | None = None) -> Callable[[], dict[str, float]]:

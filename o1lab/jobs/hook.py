@@ -1,11 +1,11 @@
-"""Call the hook of a lab: a command of o1lab.toml that is told of the events of jobs.
+"""Call the hook of a lab: a command of o1lab.toml that is run for events of jobs.
 
 A worker starts a small process (``o1lab.jobs.hook_process``) that holds the other end of a pipe. The operating system
 closes the pipe when the worker ends, however it ends, and the process then reads the final status and calls the hook.
-So hooks work with the app closed and for a worker that was killed, and never delay a job. What went wrong with a hook
-is in ``hooks.jsonl`` of the job, from where lists and the app show it.
+So hooks run with the app closed and after a worker was killed, and never delay a job. Errors of a hook are in
+``hooks.jsonl`` of the job; lists and the app show them.
 
-Nobody calls the hook of a job whose machine went down, or whose worker could not even start.
+The hook is not called if the machine went down, or if the worker could not start.
 """
 
 from __future__ import annotations
@@ -21,32 +21,40 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from o1lab.config import NotifySettings, load_config, name_of
+from o1lab.config import EventName, NotifySettings, load_config, name_of
 from o1lab.errors import LabError
-from o1lab.jobs.directory import JobFolder
-from o1lab.jobs.events import EventName
-from o1lab.paths import Lab
+from o1lab.jobs.directory import CountedStatus, JobFolder, JobStatus
 from o1lab.text import one_line
 
 _OUTPUT = 2_000
-"""Bytes of a failed hook's output that are looked at."""
+"""Bytes of a failed hook's output that are read."""
+_BY_A_PERSON = (None, "stop", "interrupt")
 
 
-def lab_of(folder: JobFolder[Any, Any]) -> Lab:
-    """Return the lab that a job belongs to."""
-    return Lab(folder.path.parent.parent)
+def event_of_end(state: str, status: JobStatus) -> EventName | None:
+    """Return the event for the end of a job; None without one, or if the job is active.
+
+    Args:
+        state: the state of the job, which may be ``dead``.
+        status: its last status.
+    """
+    if state in ("finished", "failed", "dead"):
+        return state  # type: ignore[return-value]  # one of these three
+    if state != "stopped" or not isinstance(status, CountedStatus) or status.stopped_by in _BY_A_PERSON:
+        return None
+    return "budget" if status.stopped_by in ("budget_usd", "budget_tokens") else "failed"
 
 
 def settings_of(folder: JobFolder[Any, Any]) -> NotifySettings:
-    """Return who is told of a job's events; nobody if o1lab.toml cannot be read."""
+    """Return the notification settings of the job's lab; no events if o1lab.toml cannot be read."""
     try:
-        return load_config(lab_of(folder)).notify
+        return load_config(folder.lab).notify
     except LabError:
         return NotifySettings(on=[])
 
 
 class HookCaller:
-    """The process that calls the hook for a job, as its worker sees it. It does nothing if the lab has no hook.
+    """Reports events of a job to the process that calls the hook. It does nothing if the lab has no hook.
 
     Args:
         folder: the job, which this process works on.
@@ -77,8 +85,8 @@ class HookCaller:
         os.set_blocking(writer, False)
         self._pipe = writer  # closed by the operating system when this process ends
 
-    def tell(self, event: EventName, cause: str) -> None:
-        """Call the hook for an event during the job; a hook that is slow never delays it."""
+    def send(self, event: EventName, cause: str) -> None:
+        """Call the hook for an event during the job, without waiting for the hook."""
         if self._pipe is not None:
             line = json.dumps({"event": event, "cause": one_line(cause, 400)}) + "\n"
             with suppress(OSError):  # the process is gone, or far behind
@@ -93,7 +101,6 @@ class HookCaller:
 
 def environment(folder: JobFolder[Any, Any], event: EventName, state: str, cause: str) -> dict[str, str]:
     """Return the variables that a hook gets in addition to its environment."""
-    lab = lab_of(folder)
     try:
         name = folder.about().name
     except LabError:
@@ -106,8 +113,8 @@ def environment(folder: JobFolder[Any, Any], event: EventName, state: str, cause
         "O1LAB_STATE": state,
         "O1LAB_CAUSE": one_line(cause, 1_000),
         "O1LAB_DIR": str(folder.path),
-        "O1LAB_LAB": str(lab.root),
-        "O1LAB_LAB_NAME": one_line(name_of(lab), 200),
+        "O1LAB_LAB": str(folder.lab.root),
+        "O1LAB_LAB_NAME": one_line(name_of(folder.lab), 200),
     }
 
 
@@ -115,7 +122,7 @@ def call(folder: JobFolder[Any, Any], settings: NotifySettings, event: EventName
     """Call the hook if the settings want it for this event; return what went wrong, empty if nothing did."""
     if event not in settings.on or not settings.hook:
         return ""
-    fault = _run(settings, os.environ | environment(folder, event, state, cause), lab_of(folder).root)
+    fault = _run(settings, os.environ | environment(folder, event, state, cause), folder.lab.root)
     record(folder, event, fault)
     return fault
 
@@ -139,13 +146,13 @@ def _run(settings: NotifySettings, env: dict[str, str], cwd: Path) -> str:
         if not status:
             return ""
         output.seek(0)
-        said = one_line(output.read(_OUTPUT).decode("utf-8", "replace"), 200)
+        printed = one_line(output.read(_OUTPUT).decode("utf-8", "replace"), 200)
     how = f"it was ended by signal {-status}" if status < 0 else f"exit status {status}"
-    return f"{how}{f': {said}' if said else ''}"
+    return f"{how}{f': {printed}' if printed else ''}"
 
 
 def record(folder: JobFolder[Any, Any], event: EventName, fault: str) -> None:
-    """Write down how a call of the hook went."""
+    """Record the result of a call of the hook."""
     line = {"event": event, "time": round(time.time(), 3), "ok": not fault, "fault": fault}
     with suppress(OSError), folder.hooks_file.open("a", encoding="utf-8") as file:  # a full disk cannot take it either
         file.write(json.dumps(line) + "\n")

@@ -18,13 +18,12 @@ from typing import Any
 
 from o1lab.jobs import hook
 from o1lab.jobs.directory import JobFolder, JobInfo
-from o1lab.jobs.events import event_of_end
 from o1lab.process import is_alive
 
 _CHECK_S = 5.0
 """Seconds between two checks that the worker is alive: a process that it forked may hold the pipe open."""
 _ENDING_S = 60.0
-"""Seconds that a worker may take to end after its end of the pipe was closed."""
+"""Seconds that a worker may take to end after it closed the pipe."""
 _POLL_S = 0.1
 
 
@@ -47,10 +46,10 @@ def main() -> int:
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
             with suppress(ValueError, TypeError, KeyError):  # a line of another version
-                said = json.loads(line)
-                hook.call(folder, settings, said["event"], folder.read_status().state, str(said["cause"]))
+                found = json.loads(line)
+                hook.call(folder, settings, found["event"], folder.read_status().state, str(found["cause"]))
     info = _at_the_end(folder, int(pid))
-    event = event_of_end(info.state, info.status)
+    event = hook.event_of_end(info.state, info.status)
     if event is not None and folder.is_job():  # the files of a job that was removed are missing: it has not failed
         hook.call(folder, settings, event, info.state, info.status.message)
     return 0

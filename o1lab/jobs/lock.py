@@ -1,4 +1,4 @@
-"""The lock of a job. It is held by one process at a time, which writes into the file who it is."""
+"""The lock of a job: a file that one process at a time locks, and in which it identifies itself."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def exclusive_lock(path: Path) -> Iterator[bool]:
 
 
 def holder(path: Path) -> str:
-    """Return who holds the lock, as the subject of a sentence."""
+    """Return the process that holds the lock, as the subject of a sentence."""
     with suppress(OSError), path.open(encoding="utf-8", errors="replace") as file:
         if (text := one_line(file.readline(_LONGEST), _LONGEST)).startswith("Process "):
             return text
@@ -54,7 +54,7 @@ def holder(path: Path) -> str:
 
 
 def _sign(file: IO[str]) -> None:
-    """Write who this process is. Nobody reads it after the lock is released."""
+    """Write which process this is; the text means nothing after the lock is released."""
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     command = one_line(shlex.join(sys.argv), 120)
     file.truncate(0)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Generic
 
 from o1lab.errors import LabError, UsageError
-from o1lab.files import locked, write_json
+from o1lab.files import locked, write_json, writing
 from o1lab.jobs import spawn
 from o1lab.jobs.about import About, Note, valid_tags
 from o1lab.jobs.directory import FolderT, JobFolder, JobInfo, SettingsT, StatusT, find_directory, list_directories
-from o1lab.jobs.follow import follow_all
+from o1lab.jobs.spawn import follow_all
 from o1lab.paths import Lab
 from store.records import LONGEST_NAME, NAME_RULE, is_name
 
@@ -319,7 +319,7 @@ def set_tags(folder: JobFolder[StatusT, SettingsT], tags: Sequence[str]) -> JobI
 
 
 def archive(folder: JobFolder[StatusT, SettingsT], *, archived: bool = True) -> JobInfo[StatusT, SettingsT]:
-    """Archive a job, which lists then leave out, or take it back. Its files stay where they are.
+    """Archive a job, so that lists omit it, or undo that. Its files stay where they are.
 
     Raises:
         UsageError: it is active.
@@ -336,14 +336,10 @@ def archive(folder: JobFolder[StatusT, SettingsT], *, archived: bool = True) -> 
 
 def _write_about(folder: JobFolder[Any, Any], change: Callable[[About], About]) -> None:
     """Replace about.json by what ``change`` makes of it; other programs that change it wait."""
-    try:
+    with writing(folder.about_file):
         folder.about_lock.parent.mkdir(exist_ok=True)  # not the job's folder, which may have been removed
         with locked(folder.about_lock):
             write_json(folder.about_file, asdict(change(folder.about())))
-    except OSError as error:
-        raise LabError(
-            f"Cannot write {folder.about_file}: {error.strerror}.", "Check the lab's disk and permissions."
-        ) from error
 
 
 def _delete(folder: JobFolder[Any, Any], kept: tuple[str, ...]) -> None:

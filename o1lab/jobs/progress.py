@@ -1,4 +1,4 @@
-"""The counts of a job that asks models, as its status shows them."""
+"""The counts of a job that calls models, as its status shows them."""
 
 from __future__ import annotations
 

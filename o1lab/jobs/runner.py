@@ -1,4 +1,4 @@
-"""Run a job that asks models: write its status and react to its control files.
+"""Run a job that calls models: write its status and react to its control files.
 
 To continue after a crash, run the job again on the same directory.
 """

@@ -1,18 +1,21 @@
-"""Start the workers of jobs as detached processes, and choose ids of new jobs."""
+"""Start the workers of jobs as detached processes, follow jobs, and choose ids of new ones."""
 
 from __future__ import annotations
 
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError
-from o1lab.jobs.directory import JobFolder
+from o1lab.jobs.directory import FolderT, JobFolder, JobInfo, SettingsT, StatusT
 from o1lab.jobs.log import begin_session
 
+POLL_S = 0.5
+"""Seconds between two polls of a job."""
 # Workers that this process started. They are polled from time to time, so that they do not stay zombies.
 _children: list[subprocess.Popen[bytes]] = []
 
@@ -58,6 +61,41 @@ def worker_command(folder: JobFolder[Any, Any], module: str, *arguments: str) ->
 def reap() -> None:
     """Forget the workers of this process that have ended."""
     _children[:] = [child for child in _children if child.poll() is None]
+
+
+def follow(folder: JobFolder[StatusT, SettingsT]) -> Iterator[JobInfo[StatusT, SettingsT]]:
+    """Yield the state of a job every ``POLL_S`` seconds; the last one is its final state."""
+    while True:
+        reap()
+        info = folder.info()
+        yield info
+        if not info.active:
+            return
+        time.sleep(POLL_S)
+
+
+def follow_all(
+    folders: Sequence[FolderT], *, poll_s: float = POLL_S, timeout_s: float | None = None
+) -> Iterator[tuple[FolderT, JobInfo[Any, Any]]]:
+    """Yield each job with its final state as it ends.
+
+    Args:
+        folders: the jobs.
+        poll_s: seconds between two polls.
+        timeout_s: maximum number of seconds to wait; None for no limit.
+    """
+    left, deadline = list(folders), None if timeout_s is None else time.monotonic() + timeout_s
+    while left:
+        reap()
+        for folder in list(left):
+            info = folder.info()
+            if not info.active:
+                left.remove(folder)
+                yield folder, info
+        if left and deadline is not None and time.monotonic() >= deadline:
+            return
+        if left:
+            time.sleep(poll_s if deadline is None else min(poll_s, max(deadline - time.monotonic(), 0)))
 
 
 def new_id(parent: Path) -> str:

@@ -1,6 +1,6 @@
-"""One action on several jobs, such as those of a group: which it applies to, and what became of each.
+"""One action on several jobs, such as those of a group: which jobs it applies to, and the result for each.
 
-The command line and the screens use it: :func:`choose` says what an action would do, :func:`act` does it.
+The command line and the screens use it: :func:`choose` lists the jobs of an action, :func:`act` performs it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def choose(
 
 
 def act(chosen: Chosen, action: Callable[[Job], ResultT]) -> Outcome[ResultT]:
-    """Act on each chosen job; one that fails does not keep the others from it."""
+    """Perform an action on each chosen job; an error of one does not stop the others."""
     results, failed = [], []
     for job, info in chosen.jobs:
         try:

@@ -35,14 +35,14 @@ _PREFIX_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """How rollouts are drawn.
+class RolloutSettings:
+    """The sampling of rollouts.
 
     Attributes:
-        temperature: the temperature.
-        top_p: the nucleus.
+        temperature: the sampling temperature.
+        top_p: the probability mass of nucleus sampling.
         max_tokens: the limit of a rollout.
-        seed: of the first sample.
+        seed: the seed of the first sample.
     """
 
     temperature: float = 0.7
@@ -65,7 +65,7 @@ def sentences(thought: str) -> list[tuple[int, int]]:
 def prefix(chain: Chain, position: int) -> str:
     """Return the beginning of a response up to a place of its thought; after the whole thought, it is closed.
 
-    It does not end with a space: the tokens of words begin with theirs, so that after a lone one a model goes on oddly.
+    It does not end with a space: tokens of words begin with one, and after a lone space models continue badly.
     """
     before = chain.thought[:position].rstrip(" \t")
     begun = f"<think>\n{before}"
@@ -118,7 +118,7 @@ def anchors(chain: Chain, rollouts: Sequence[Rollout]) -> list[Anchor]:
 
     Args:
         chain: the chain.
-        rollouts: those of one model in one manner.
+        rollouts: those of one model with one sampling.
     """
     by_place: dict[int, list[Rollout]] = {}
     for one in rollouts:

@@ -1,7 +1,7 @@
-"""Where a chain has its answer: what a model answers when the thought is cut at the end of each move.
+"""Where a chain reaches its answer: what a model answers when the thought is cut at the end of each move.
 
 A thought is cut, closed, and the answer is opened; the model completes it. The first place with the right answer, and
-the place from which the answer stays the same, say how much of the thought was spent after it had converged, as in Liu
+the place from which the answer stays the same, show how much of the thought came after it had converged, as in Liu
 and Wang (2025), "Answer Convergence as a Signal for Early Stopping in Reasoning" (arXiv:2506.02536).
 """
 
@@ -35,12 +35,12 @@ class Chain:
     """A question with a thought that is cut.
 
     Attributes:
-        name: what people call it: the id of the trace, or the item of the sample.
+        name: its name for people: the id of the trace, or the item of the sample.
         messages: what was asked.
         thought: the whole thought.
         solution: what followed it.
         moves: the moves of the thought.
-        golds: the right answers; empty if nobody knows one.
+        golds: the right answers; empty if none is known.
         cluster: the question: chains of one question are drawn together for intervals.
     """
 
@@ -74,8 +74,8 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How an answer is forced.
+class AnswerPrompt:
+    """What a model continues, so that it answers.
 
     Attributes:
         opener: the text after the cut thought: it closes the thought and begins the answer.
@@ -86,8 +86,8 @@ class Manner:
     max_tokens: int = MAX_TOKENS
 
     @classmethod
-    def of(cls, chain: Chain, opener: str | None = None, max_tokens: int = MAX_TOKENS) -> Manner:
-        """Return the manner that fits a chain: a box, after the words with which its own solution introduces one.
+    def of(cls, chain: Chain, opener: str | None = None, max_tokens: int = MAX_TOKENS) -> AnswerPrompt:
+        """Return the prompt that fits a chain: a box, after the words with which its own solution introduces one.
 
         Args:
             chain: the chain.
@@ -122,7 +122,7 @@ class Manner:
 
 
 def opener_of(solution: str) -> str:
-    """Return how a solution opens its box, if it says nothing else before it; else ``OPENER``."""
+    """Return how a solution opens its box, if the line has no other words; else ``OPENER``."""
     at = solution.rfind("\\boxed{")
     lead = solution[solution.rfind("\n", 0, at) + 1 : at] if at >= 0 else "no box"
     return lead + "\\boxed{" if _LEAD.fullmatch(lead) else OPENER
@@ -136,7 +136,7 @@ class Point:
         position: the place, in code points.
         tokens: of the thought up to it; None if the server does not count them.
         answer: the answer that was forced; None if the model gave none.
-        right: whether it is right, no answer is not; None if nobody knows a right one, or it cannot be verified.
+        right: whether it is right; False without an answer; None if no right answer is known, or it cannot be verified.
     """
 
     position: int
@@ -155,7 +155,7 @@ class Convergence:
     Attributes:
         model: the name of the model.
         points: all places, the first before the thought, the last after it.
-        against: what answers are compared with: ``gold``, ``own`` for the answer of the chain, empty for nothing.
+        against: what answers are compared with: ``gold``, ``own`` for the answer of the chain, or nothing (empty).
     """
 
     model: str
@@ -192,8 +192,7 @@ class Convergence:
 
     @property
     def overwritten(self) -> int:
-        """How often a wrong answer followed a right one. Places without an answer, or with one that cannot be verified,
-        do not count."""
+        """How often a wrong answer followed a right one, without the places whose answer is missing or unverifiable."""
         known = [one for one in self.points if one.answer is not None and one.right is not None]
         return sum(bool(one.right and not after.right) for one, after in pairwise(known))
 
@@ -222,8 +221,8 @@ def converged(chain: Chain, answers: Sequence[ForcedAnswer], right: Sequence[boo
 
     Args:
         chain: the chain.
-        answers: the answers of one model in one manner, in the order of the thought; others of places that are no
-            cuts now are left out.
+        answers: the answers of one model in one manner, in the order of the thought; those at other
+            places than its cuts are ignored.
         right: for each answer whether it is right.
     """
     by_place = {one.position: (one, verdict) for one, verdict in zip(answers, right, strict=True)}
@@ -240,7 +239,7 @@ def converged(chain: Chain, answers: Sequence[ForcedAnswer], right: Sequence[boo
 
 
 def sentences(found: Convergence) -> list[str]:
-    """Return what a convergence says, as lines for people."""
+    """Describe a convergence, as lines for people."""
     lines = []
     if found.stable is None:
         lines.append("At the end of the thought the model gives no answer, so none is stable.")
@@ -250,7 +249,7 @@ def sentences(found: Convergence) -> list[str]:
             line += f"; {found.tokens_after:,} of {found.tokens or 0:,} tokens come after it"
         lines.append(f"{line}.")
     if found.against != "gold":
-        lines.append("Right is the chain's own answer." if found.against else "Nobody knows the right answer.")
+        lines.append("The chain's own answer counts as right." if found.against else "The right answer is not known.")
     if found.overwritten:
         times = "once" if found.overwritten == 1 else f"{found.overwritten} times"
         lost = "; the last answer is wrong" if found.lost else ""

@@ -32,8 +32,8 @@ class ScoredToken:
         start: where it begins, in code points of its part.
         end: where it ends.
         loss: its negative natural log-probability.
-        rank: 1 if the model finds it the most likely one; None if the server does not say.
-        entropy: of the distribution at its place, in nats; None if the server does not say.
+        rank: 1 for the most likely token; None if the server does not report it.
+        entropy: of the distribution at its place, in nats; None if the server does not report it.
         top: the most likely tokens with their log-probabilities.
     """
 
@@ -104,13 +104,13 @@ def losses_by_kind(tokens: Sequence[ScoredToken], moves: Sequence[Move], part: s
     return found
 
 
-def surprises(tokens: Sequence[ScoredToken], at_least: float = SURPRISE) -> list[ScoredToken]:
-    """Return the tokens with at least this loss, in the order of the text."""
-    return [token for token in tokens if token.loss >= at_least]
+def surprises(tokens: Sequence[ScoredToken]) -> list[ScoredToken]:
+    """Return the tokens with a loss of ``SURPRISE`` or more, in the order of the text."""
+    return [token for token in tokens if token.loss >= SURPRISE]
 
 
 def rank_text(token: ScoredToken) -> str:
-    """Return the rank of a token in words."""
+    """Return the rank of a token as a phrase."""
     return "rank not known" if token.rank is None else f"rank {token.rank:,}"
 
 

@@ -6,22 +6,21 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from o1lab.chains.verify import Verdict, VerifierPool
 from o1lab.errors import RefusedError
 from o1lab.inference.calls import LIMITS
-from o1lab.inference.chat_client import ChatClient
-from o1lab.inference.continuing import require_continuing
 from o1lab.inference.events import Sampling
 from o1lab.ingest.measuring import moves_of
 from o1lab.ingest.verifying import verify_pairs
-from o1lab.lens.convergence import MAX_TOKENS, STOPS, Chain, Convergence, Manner, converged
-from o1lab.lens.going_on import Asking, as_they_come
+from o1lab.lens.continuations import first_then_others, open_continuer
+from o1lab.lens.convergence import MAX_TOKENS, STOPS, AnswerPrompt, Chain, Convergence, converged
 from o1lab.lens.scoring import Failure, model_key
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import ModelRef, open_model
+from o1lab.serve.registry import ModelRef
 from store import continuations, traces
 from store.connection import Store
 from store.continuations import ForcedAnswer
@@ -30,13 +29,13 @@ from store.sqlite import Database
 
 @dataclass(frozen=True, slots=True)
 class ForcedPass:
-    """What a pass over some chains did.
+    """The result of a pass over some chains.
 
     Attributes:
-        model: what identifies the model.
-        asked: the number of answers that were asked for.
-        known: the number of those that were stored already, or that an identical chain of this pass has got.
-        failures: the chains without all answers, and why.
+        model: the key of the model, see :func:`o1lab.lens.scoring.model_key`.
+        asked: the number of answers that were requested.
+        known: the number of answers that were stored already, or requested for an identical chain of this pass.
+        failures: the chains that lack answers, and why.
     """
 
     model: str
@@ -78,11 +77,10 @@ async def force_answers(
     again: bool = False,
     on_answer: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ForcedPass:
-    """Let a model answer at each cut of some chains. Each answer is stored when it arrives; stored ones are not asked
-    for again, so a pass that was stopped goes on where it was.
+    """Let a model answer at each cut of some chains, from the last cut of a chain on.
 
-    The longest part of a chain is sent first and the others after it: a server that keeps prefixes reads the chain
-    once.
+    Each answer is stored when it arrives, and stored ones are not requested again: another call continues a pass that
+    was stopped.
 
     Args:
         lab: the lab.
@@ -92,7 +90,7 @@ async def force_answers(
         manager: runs its server.
         opener: begins the answer; by default what fits each chain, see :meth:`Manner.of`.
         max_tokens: the limit of an answer.
-        again: whether stored answers are asked for again.
+        again: whether stored answers are requested again.
         on_answer: called with the number of answers that have arrived and of all.
 
     Raises:
@@ -100,65 +98,57 @@ async def force_answers(
         LabError: it cannot be opened, or every request to it would fail.
     """
     key = await asyncio.to_thread(model_key, lab, ref)
-    manners = [Manner.of(one, opener, max_tokens) for one in chains]
-    kept = await asyncio.to_thread(lambda: continuations.answers_of(store.db, [one.key for one in chains]))
-    todo: list[tuple[Chain, Manner, list[int]]] = []
-    for chain, manner in zip(chains, manners, strict=True):
-        stored = {one.position for one in kept[chain.key] if (one.model, one.how) == (key, manner.how)}
-        todo.append((chain, manner, [cut for cut in chain.cuts if again or cut not in stored]))
+    kept = await store.in_thread(continuations.answers_of, [one.key for one in chains])
+    todo: list[tuple[Chain, AnswerPrompt, list[int]]] = []
+    for chain in chains:
+        prompt = AnswerPrompt.of(chain, opener, max_tokens)
+        stored = {one.position for one in kept[chain.key] if (one.model, one.how) == (key, prompt.how)}
+        todo.append((chain, prompt, [cut for cut in chain.cuts if again or cut not in stored]))
     total = sum(len(cuts) for _, _, cuts in todo)
     known = sum(len(chain.cuts) for chain in chains) - total
     if not total:
         return ForcedPass(key, 0, known, ())
-    address = await open_model(ref, manager)
-    require_continuing(address, ref.id)
     failures: list[Failure] = []
     done = 0
     answered: dict[tuple[str, str], set[int]] = {}  # samples of one question may have the same thought
-    async with ChatClient() as client:
-        asking = Asking(client, address, ref)
+    async with open_continuer(ref, manager) as asked:
 
-        async def answer(chain: Chain, manner: Manner, cut: int) -> ForcedAnswer:
-            sampling = Sampling(max_tokens=manner.max_tokens, stop=STOPS)
-            reply = await asking.go_on(chain, manner.prefix(chain, cut), sampling)
-            text = manner.answer(reply.raw, whole=reply.finish_reason.lower() not in LIMITS)
-            return ForcedAnswer(chain.key, key, manner.how, cut, ref.id, reply.prompt_tokens, reply.raw, text)
+        async def answer(chain: Chain, prompt: AnswerPrompt, cut: int) -> ForcedAnswer:
+            sampling = Sampling(max_tokens=prompt.max_tokens, stop=STOPS)
+            reply = await asked.continue_response(chain, prompt.prefix(chain, cut), sampling)
+            text = prompt.answer(reply.raw, whole=reply.finish_reason.lower() not in LIMITS)
+            return ForcedAnswer(chain.key, key, prompt.how, cut, ref.id, reply.prompt_tokens, reply.raw, text)
 
-        for chain, manner, cuts in todo:
-            same = answered.setdefault((chain.key, manner.how), set())
+        for chain, prompt, cuts in todo:
+            same = answered.setdefault((chain.key, prompt.how), set())
             waiting = sorted(set(cuts) - same, reverse=True)
             total -= len(cuts) - len(waiting)
             known += len(cuts) - len(waiting)
             try:
-                for batch in (waiting[:1], waiting[1:]):
-                    async with aclosing(as_they_come([answer(chain, manner, cut) for cut in batch])) as answers:
-                        async for some in answers:
-                            await asyncio.to_thread(_store, store, some)
-                            same.update(one.position for one in some)
-                            done += len(some)
-                            on_answer(done, total)
+                async with aclosing(first_then_others(partial(answer, chain, prompt), waiting)) as answers:
+                    async for some in answers:
+                        await store.in_thread(continuations.add_answers, some)
+                        same.update(one.position for one in some)
+                        done += len(some)
+                        on_answer(done, total)
             except RefusedError as error:
                 failures.append(Failure(chain.name, ref.id, error.message))
     return ForcedPass(key, done, known, tuple(failures))
 
 
-def _store(store: Store, answers: Sequence[ForcedAnswer]) -> None:
-    continuations.add_answers(store.db, answers)
-
-
 def judged(
     db: Database, chains: Sequence[Chain], *, model: str | None = None, hows: Sequence[str] | None = None
 ) -> list[list[Convergence]]:
-    """Return the convergence of chains by each model that has answered at all places, the latest first.
+    """Return the convergence of chains for each model that has answered at all places, the latest first.
 
-    Answers are verified against the gold answers, or against the chain's own. Blocks while it verifies: call it in a
+    Answers are compared with the gold answers, or with that of the chain. It blocks while it verifies: call it in a
     thread.
 
     Args:
         db: the lab's database.
         chains: the chains.
-        model: what identifies the only model that is wanted.
-        hows: for each chain the only manner that is wanted.
+        model: the key of the only model to return; None for all.
+        hows: for each chain, the ``how`` of the only prompt to return; None for all.
     """
     kept = continuations.answers_of(db, [one.key for one in chains])
     groups: list[tuple[int, Chain, list[ForcedAnswer]]] = []

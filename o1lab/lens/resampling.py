@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from o1lab.inference.chat_client import ChatClient
-from o1lab.inference.continuing import require_continuing
 from o1lab.inference.events import Sampling
-from o1lab.lens.anchors import Anchor, Drawing, anchors, answer_of, prefix, sentences
+from o1lab.lens.anchors import Anchor, RolloutSettings, anchors, answer_of, prefix, sentences
+from o1lab.lens.continuations import first_then_others, open_continuer
 from o1lab.lens.convergence import Chain
-from o1lab.lens.going_on import Asking, as_they_come
 from o1lab.lens.scoring import model_key
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.registry import ModelRef, open_model
+from o1lab.serve.registry import ModelRef
 from store import continuations
 from store.connection import Store
 from store.continuations import Rollout
@@ -29,8 +27,8 @@ class Resampled:
 
     Attributes:
         anchors: the sentences with their importance.
-        drawn: the number of rollouts that were drawn now.
-        known: the number of those that were stored before.
+        drawn: the number of rollouts that this pass drew.
+        known: the number of rollouts that were stored before.
         cut_off: the number of rollouts without an answer.
     """
 
@@ -48,11 +46,13 @@ async def resample(
     manager: ServerManager,
     *,
     samples: int,
-    drawing: Drawing,
+    settings: RolloutSettings,
     on_rollout: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Resampled:
-    """Draw rollouts from each place of a chain. Each is stored when it arrives; stored ones are not drawn again, so
-    that a pass that was stopped goes on where it was, and more samples can be added.
+    """Draw rollouts from each place of a chain, from the last one on.
+
+    Each is stored when it arrives, and stored ones are not drawn again: another call continues a pass that was stopped,
+    or adds samples.
 
     Args:
         lab: the lab.
@@ -61,7 +61,7 @@ async def resample(
         ref: the model.
         manager: runs its server.
         samples: number of rollouts from each place.
-        drawing: how they are drawn.
+        settings: how they are drawn.
         on_rollout: called with the number of rollouts that have arrived and of all.
 
     Raises:
@@ -71,45 +71,37 @@ async def resample(
     key = await asyncio.to_thread(model_key, lab, ref)
     bounds = sentences(chain.thought)
     places = sorted({start for start, _ in bounds} | {end for _, end in bounds}, reverse=True)
-    kept = await asyncio.to_thread(lambda: continuations.rollouts_of(store.db, chain.key, key, drawing.how))
+    kept = await store.in_thread(continuations.rollouts_of, chain.key, key, settings.how)
     stored = {(one.position, one.sample) for one in kept}
-    # The longest beginning first: a server that keeps prefixes reads the chain once.
     todo = [(place, number) for place in places for number in range(samples) if (place, number) not in stored]
     if todo:
-        address = await open_model(ref, manager)
-        require_continuing(address, ref.id)
-        async with ChatClient() as client:
-            asking = Asking(client, address, ref)
+        async with open_continuer(ref, manager) as model:
 
-            async def draw(place: int, number: int) -> Rollout:
+            async def draw(task: tuple[int, int]) -> Rollout:
+                place, number = task
                 sampling = Sampling(
-                    temperature=drawing.temperature,
-                    top_p=drawing.top_p,
-                    max_tokens=drawing.max_tokens,
-                    seed=drawing.seed + number,
+                    temperature=settings.temperature,
+                    top_p=settings.top_p,
+                    max_tokens=settings.max_tokens,
+                    seed=settings.seed + number,
                 )
-                reply = await asking.go_on(chain, prefix(chain, place), sampling)
+                reply = await model.continue_response(chain, prefix(chain, place), sampling)
                 answer = answer_of(chain, place, reply.raw)
-                return Rollout(chain.key, key, drawing.how, place, number, ref.id, reply.raw, answer)
+                return Rollout(chain.key, key, settings.how, place, number, ref.id, reply.raw, answer)
 
             done = 0
-            for batch in (todo[:1], todo[1:]):
-                async with aclosing(as_they_come([draw(place, number) for place, number in batch])) as arrived:
-                    async for some in arrived:
-                        await asyncio.to_thread(_store, store, some)
-                        kept += some
-                        done += len(some)
-                        on_rollout(done, len(todo))
+            async with aclosing(first_then_others(draw, todo)) as arrived:
+                async for some in arrived:
+                    await store.in_thread(continuations.add_rollouts, some)
+                    kept += some
+                    done += len(some)
+                    on_rollout(done, len(todo))
     wanted = [one for one in kept if one.sample < samples]
     without = sum(one.answer is None for one in wanted)
     return Resampled(tuple(anchors(chain, wanted)), len(todo), len(wanted) - len(todo), without)
 
 
 def latest(db: Database, chain: Chain) -> tuple[str, tuple[Anchor, ...]]:
-    """Return the model that drew the latest rollouts of a chain, and what they say; nothing if there are none."""
+    """Return the model that drew the latest rollouts of a chain, and its sentences; both empty without rollouts."""
     found = continuations.latest_rollouts(db, chain.key)
     return (found[0].name, tuple(anchors(chain, found))) if found else ("", ())
-
-
-def _store(store: Store, some: Sequence[Rollout]) -> None:
-    continuations.add_rollouts(store.db, some)

@@ -1,4 +1,4 @@
-"""Score recorded chains: how likely models of the lab find each token of them."""
+"""Score recorded chains: the probability of each token by models of the lab."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from o1lab.errors import RefusedError
-from o1lab.lens.asking import open_scorer, request_of, require_scores
+from o1lab.lens.scorers import open_scorer, request_of, require_scores
 from o1lab.paths import Lab
 from o1lab.serve.identity import identify
 from o1lab.serve.manager import ServerManager
@@ -25,7 +25,7 @@ TOP = 5
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A chain that a model did not score, and why."""
+    """A chain that a model did not score, and the reason."""
 
     trace_id: str
     model: str
@@ -34,10 +34,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass over some chains did.
+    """The result of a pass over some chains.
 
     Attributes:
-        models: what identifies each model, in the order of the models.
+        models: the key of each model (:func:`model_key`), in the order of the models.
         scored: the number of chains that were scored.
         known: the number of those that had been before.
         failures: the chains that were not.
@@ -79,7 +79,7 @@ async def score_traces(
     keys = [await asyncio.to_thread(model_key, lab, ref) for ref in refs]
     todo: list[tuple[ModelRef, str, list[str]]] = []
     for ref, key in zip(refs, keys, strict=True):
-        wanted = list(trace_ids) if again else await asyncio.to_thread(token_scores.missing, store.db, trace_ids, key)
+        wanted = list(trace_ids) if again else await store.in_thread(token_scores.missing, trace_ids, key)
         todo.append((ref, key, wanted))
     total, done = sum(len(wanted) for _, _, wanted in todo), 0
     failures: list[Failure] = []
@@ -88,14 +88,14 @@ async def score_traces(
             continue
         async with open_scorer(ref, manager) as scorer:
             for trace_id in wanted:
-                text = await asyncio.to_thread(traces.text, store.db, trace_id)
+                text = await store.in_thread(traces.text, trace_id)
                 try:
                     tokens = await scorer.scores(request_of(text), TOP)
                 except RefusedError as error:
                     failures.append(Failure(trace_id, ref.id, error.message))
                 else:
                     found = TokenScores(trace_id, key, ref.id, losses_of(tokens), tokens)
-                    await asyncio.to_thread(token_scores.add, store.db, [found])
+                    await store.in_thread(token_scores.add, [found])
                 done += 1
                 on_scored(done, total)
     return Pass(tuple(keys), done - len(failures), len(refs) * len(trace_ids) - total, tuple(failures))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from o1lab.errors import RefusedError
-from o1lab.lens.asking import Scorer, open_scorer, request_of
+from o1lab.lens.scorers import Scorer, open_scorer, request_of
 from o1lab.lens.scoring import Failure, model_key, score_traces
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
@@ -42,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a pass did.
+    """The result of a pass.
 
     Attributes:
         model: what identifies the student.
@@ -69,7 +69,7 @@ async def fill(
     local: bool = True,
     on_done: Callable[[str, int, int], None] = lambda _what, _done, _total: None,
 ) -> Filled:
-    """Score what a student has not scored of some traces. Each figure is stored at once: another call goes on there.
+    """Score what a student has not scored of some traces. Figures are stored at once: another call continues the pass.
 
     Args:
         lab: the lab.
@@ -77,29 +77,29 @@ async def fill(
         trace_ids: the traces.
         ref: the student.
         manager: runs its server.
-        local: whether the sentences are scored, too. That takes about ``CONTEXT`` passes more.
-        on_done: called with what is done, and the numbers of finished chains and of all.
+        local: whether to score the sentences as well, which takes about ``CONTEXT`` more passes.
+        on_done: called with the name of the step, and the numbers of finished chains and of all.
 
     Raises:
         RefusedError: the student has no token scores.
         LabError: it cannot be opened.
     """
     key = await asyncio.to_thread(model_key, lab, ref)
-    missing = await asyncio.to_thread(token_scores.missing, store.db, trace_ids, key)
+    missing = await store.in_thread(token_scores.missing, trace_ids, key)
     done = await score_traces(lab, store, missing, [ref], manager, on_scored=lambda at, of: on_done("Scored", at, of))
-    todo = await asyncio.to_thread(suitability.without_local, store.db, trace_ids, key) if local else []
+    todo = await store.in_thread(suitability.without_local, trace_ids, key) if local else []
     failures = list(done.failures)
     if todo:
         async with open_scorer(ref, manager) as scorer:
             for at, trace_id in enumerate(todo, 1):
-                text = await asyncio.to_thread(traces.text, store.db, trace_id)
+                text = await store.in_thread(traces.text, trace_id)
                 try:
                     found = await local_loss(scorer, request_of(text))
                 except RefusedError as error:
                     failures.append(Failure(trace_id, ref.id, error.message))
                 else:
                     if found is not None:
-                        await asyncio.to_thread(suitability.set_local, store.db, trace_id, key, found)
+                        await store.in_thread(suitability.set_local, trace_id, key, found)
                 on_done("Scored sentence by sentence", at, len(todo))
     failed = len(failures) - len(done.failures)
     known = len(trace_ids) - len({*missing, *todo})

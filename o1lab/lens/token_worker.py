@@ -1,9 +1,9 @@
 """``python -P -m o1lab.lens.token_worker FOLDER``: encode responses for a server that takes token ids.
 
-Input and output are JSON Lines. A line of input is what :func:`o1lab.lens.asking.request_of` returns, with ``options``
-(see ``PromptOptions``) and an ``id``; it is answered with this ``id`` and the tokens of question and response, and
-where those of the response stand, or an error. The first line of output says that the tokenizer is loaded. It is a
-process of its own because transformers imports torch.
+Input and output are JSON Lines. A line of input is what :func:`o1lab.lens.scorers.request_of` returns, with ``options``
+(see ``PromptOptions``) and an ``id``; the answer has this ``id``, the tokens of the question and
+the response, and the places of those of the response; or an error. The first line of output reports that the tokenizer
+is loaded. It is a separate process because transformers imports torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from o1lab.errors import O1LabError, RefusedError
+from o1lab.errors import O1LabError
+from o1lab.models.child import error_report
 from o1lab.models.library_errors import explained
 from o1lab.models.prompts import PromptOptions, Written, placed_tokens
 from o1lab.process import QUIET_ENVIRONMENT
@@ -43,16 +44,13 @@ def main() -> int:
     def answer(found: dict[str, Any]) -> None:
         print(json.dumps(found), file=out, flush=True)
 
-    def refused(error: O1LabError) -> dict[str, Any]:
-        return error.as_json() | {"refused": isinstance(error, RefusedError)}
-
     folder = Path(sys.argv[1])
     try:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
-        answer(refused(explained(error, f"The tokenizer of {folder} cannot be loaded", "Fetch the model again.")))
+        answer(error_report(explained(error, f"The tokenizer of {folder} cannot be loaded", "Fetch the model again.")))
         return 1
     answer({"ready": True})
     for line in sys.stdin:
@@ -60,7 +58,7 @@ def main() -> int:
         try:
             found = encoded(tokenizer, job)
         except O1LabError as error:
-            found = refused(error)
+            found = error_report(error)
         answer(found | {"id": job["id"]})
     return 0
 

@@ -1,8 +1,8 @@
 """Adapters as PEFT makes them: their shape on the bare architecture, and whether a saved one fits a base.
 
 Everything is read from the modules that PEFT creates on the base's real architecture without weights (the meta device).
-So fused experts, Conv1D layers, embeddings and modules that are trained in full need no rules of their own. Imports
-torch; only separate processes import this module.
+So fused experts, Conv1D layers, embeddings and modules that are trained in full need no separate rules. Imports torch;
+only separate processes import this module.
 """
 
 from __future__ import annotations

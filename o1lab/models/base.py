@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.models.prompts import PromptOptions
@@ -21,9 +21,12 @@ from o1lab.models.student import STUDENT, student_folder
 from o1lab.paths import offline
 from o1lab.text import parse_json
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 Progress = Callable[[str], None]
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _INDEX = "model.safetensors.index.json"
 TEMPLATES = ("chat_template.jinja", "tokenizer_config.json", "chat_template.json")
 _DIGITS = 16
@@ -43,16 +46,16 @@ def resolve_base(name: str, *, fetch: bool = True, progress: Progress | None = N
         NotFoundError: no model has this name, or the folder does not exist.
         LabError: the model is not usable or cannot be downloaded; the hint says what to do.
     """
-    tell = progress or (lambda _line: None)
+    report = progress or (lambda _line: None)
     if not name:
         raise UsageError("No base model was named.", f"The embedded one is {STUDENT}.")
     if name.lower() == STUDENT:
-        return student_folder(fetch=fetch and not offline(), progress=tell)
+        return student_folder(fetch=fetch and not offline(), progress=report)
     path = Path(name).expanduser()
     if path.exists() or name.startswith(("/", "./", "../", "~")):
         return check_folder(path)
-    if _HUB_ID.fullmatch(name):
-        return check_folder(_from_hub(name, fetch=fetch and not offline(), tell=tell))
+    if HUB_ID.fullmatch(name):
+        return check_folder(_from_hub(name, fetch=fetch and not offline(), progress=report))
     raise NotFoundError(
         f"No base model is called {name}.",
         f"Name {STUDENT} (embedded), a local folder, or a hub id such as Qwen/Qwen2.5-0.5B-Instruct.",
@@ -127,7 +130,7 @@ def _has_bytes(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _from_hub(name: str, *, fetch: bool, tell: Progress) -> Path:
+def _from_hub(name: str, *, fetch: bool, progress: Progress) -> Path:
     """Return the snapshot of a hub model, from the hub's cache or downloaded."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -145,7 +148,7 @@ def _from_hub(name: str, *, fetch: bool, tell: Progress) -> Path:
             ) from error
     except Exception as error:
         raise _hub_error(name, error) from error
-    tell(f"Fetching {name} from the hub...")
+    progress(f"Fetching {name} from the hub...")
     try:
         return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES)))
     except Exception as error:  # errors of the hub, of httpx and of the system
@@ -182,10 +185,23 @@ def with_end_token(prompt: PromptOptions, base: str) -> PromptOptions:
     """
     if not prompt.eos_token:
         return prompt
+    tokenizer = load_tokenizer(resolve_base(base, fetch=False))
+    return replace(prompt, end_token_id=tokenizer.token_to_id(prompt.eos_token))
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Load the tokenizer in a model folder.
+
+    Raises:
+        LabError: it cannot be read.
+    """
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(tokenizer_file(resolve_base(base, fetch=False))))
-    return replace(prompt, end_token_id=tokenizer.token_to_id(prompt.eos_token))
+    path = tokenizer_file(folder)
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain exceptions
+        raise LabError(f"{path} cannot be read: {error}.", "Fetch the model again.", code="model") from error
 
 
 def token_counter(folder: Path) -> Callable[[str], int]:
@@ -194,13 +210,7 @@ def token_counter(folder: Path) -> Callable[[str], int]:
     Raises:
         LabError: the tokenizer cannot be read.
     """
-    from tokenizers import Tokenizer
-
-    path = tokenizer_file(folder)
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises plain exceptions
-        raise LabError(f"{path} cannot be read: {error}.", "Fetch the model again.", code="model") from error
+    tokenizer = load_tokenizer(folder)
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 

@@ -1,4 +1,4 @@
-"""Run a job on models in a process of its own, which imports torch and reports in lines of JSON.
+"""Run a job on models in a separate process, which imports torch and reports in lines of JSON.
 
 The process reads the job from standard input and writes ``{"progress": SENTENCE}`` while it works, at last
 ``{"done": RESULT}`` or an error (see :func:`report_to_parent`).
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from o1lab.errors import LabError, O1LabError, RefusedError
 from o1lab.models.library_errors import explain, explained, last_error
@@ -29,8 +29,8 @@ def run_child(
         module: the module of the process.
         job: the job as JSON.
         doing: what it does, as the first word of a sentence: "Merging".
-        code: the code of an error that is not known.
-        killed: what to do where the process was killed.
+        code: the code of an unknown error.
+        killed: what to do if the process was killed.
         progress: called with sentences for people.
 
     Raises:
@@ -61,8 +61,7 @@ def run_child(
                     progress(found["progress"])
                 elif "done" in found:
                     return dict(found["done"])
-                elif "error" in found:
-                    _raise(found)
+                raise_reported(found)
             process.wait()
         except BaseException:
             process.kill()
@@ -75,13 +74,20 @@ def run_child(
     raise known or LabError(f"{doing} failed: {text or 'no reason was given'}.", "See the message.", code=code)
 
 
-def _raise(found: Mapping[str, Any]) -> NoReturn:
-    kind = RefusedError if found["refused"] else LabError
-    raise kind(found["error"]["message"], found["error"]["hint"], code=found["error"]["code"])
+def raise_reported(found: Mapping[str, Any]) -> None:
+    """Raise the error that a line of a process reports, see :func:`error_report`; do nothing without one."""
+    if "error" in found:
+        error = found["error"]
+        raise (RefusedError if found["refused"] else LabError)(error["message"], error["hint"], code=error["code"])
+
+
+def error_report(error: O1LabError) -> dict[str, Any]:
+    """Return the line with which a process reports an error."""
+    return error.as_json() | {"refused": isinstance(error, RefusedError)}
 
 
 def progress_to_parent(sentence: str) -> None:
-    """Tell the parent process what this one does."""
+    """Report to the parent process what this one is doing."""
     print(json.dumps({"progress": sentence}), flush=True)
 
 
@@ -99,10 +105,9 @@ def report_to_parent(work: Callable[[], dict[str, Any]], *, failed: str, hint: s
     try:
         print(json.dumps({"done": work()}), flush=True)
     except O1LabError as error:
-        refused = isinstance(error, RefusedError)
-        print(json.dumps(error.as_json() | {"refused": refused}), flush=True)
+        print(json.dumps(error_report(error)), flush=True)
     except Exception as error:
-        print(json.dumps(explained(error, failed, hint).as_json() | {"refused": False}), flush=True)
+        print(json.dumps(error_report(explained(error, failed, hint))), flush=True)
     else:
         return 0
     return 1

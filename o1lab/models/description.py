@@ -1,6 +1,6 @@
-"""o1lab-model.json: what a model folder says of itself beyond the files of transformers and PEFT.
+"""o1lab-model.json: the description of a model folder, in addition to the files of transformers and PEFT.
 
-It travels with the folder: merging and pushing write it, importing reads it, and servers ask a student as it says.
+Merging and pushing write it, importing reads it, and servers use its prompt options for a student.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILE = "o1lab-model.json"
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The content of the file; a field that is empty is not known.
+    """The content of the file; unknown fields are empty.
 
     Attributes:
         made_by: whether the folder was imported or merged; empty if a person put it there.
@@ -42,7 +42,7 @@ class Description:
 
 
 def described(folder: Path) -> Description:
-    """Return what a folder says of itself; nothing if it has no such file, or a damaged one."""
+    """Return the description of a folder; an empty one if the file is missing or damaged."""
     try:
         return read_json(folder / FILE, Description)
     except UnreadableError:

@@ -65,7 +65,7 @@ def model_on_hub(name: str, revision: str = "") -> HubModel:
 
 
 def download(model: HubModel, file: str, folder: Path) -> None:
-    """Download a file of a model; an interrupted download goes on where it ended.
+    """Download a file of a model; an interrupted download is continued.
 
     Raises:
         LabError: the hub cannot be reached, or the disk is full.

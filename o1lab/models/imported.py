@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel
 
 from o1lab.errors import LabError, NotFoundError, O1LabError, RefusedError, UsageError
+from o1lab.files import writing
 from o1lab.format import byte_size
 from o1lab.models import hub
-from o1lab.models.base import chat_template, check_folder, resolve_base
+from o1lab.models.base import HUB_ID, chat_template, check_folder, resolve_base
+from o1lab.models.checkpoints import Kind
 from o1lab.models.child import run_child
 from o1lab.models.description import FILE, Description, described
 from o1lab.models.prompts import PromptOptions
@@ -30,11 +31,9 @@ from o1lab.small_files import read_object
 from o1lab.text import one_line
 from store.records import now
 
-Kind = Literal["adapter", "full"]
 Progress = Callable[[str], None]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)")
 _ADAPTER = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
@@ -50,7 +49,7 @@ _NOT_OF_MODEL = ("adapter_*", "consolidated*.safetensors")  # Mistral's weights 
 
 
 class Job(BaseModel):
-    """What the process checks: an adapter against its base, or a whole model (``base`` is empty)."""
+    """The input of the checking process: an adapter and its base, or a whole model (``base`` is empty)."""
 
     folder: str
     base: str
@@ -97,16 +96,17 @@ def read_imported(folder: Path) -> Imported:
     """Return the model in a folder of ``LAB/models``."""
     about = described(folder)
     if (folder / _WEIGHTS).is_file() and (folder / _ADAPTER).is_file():
-        base = about.base or _told_base(folder)
+        base = about.base or named_base(folder)
         problem = "" if base else "its base is not known: import it again with --base"
         return Imported(folder.name, folder, "adapter", base, about, problem)
     problem = "" if (folder / _CONFIG).is_file() else "it is not a model: it has neither config.json nor an adapter"
     return Imported(folder.name, folder, "full", str(folder.absolute()), about, problem)
 
 
-def _told_base(folder: Path) -> str:
-    told = read_object(folder / _ADAPTER).get("base_model_name_or_path")
-    return told if isinstance(told, str) else ""
+def named_base(folder: Path) -> str:
+    """Return the base that the settings of an adapter name; empty if they name none."""
+    name = read_object(folder / _ADAPTER).get("base_model_name_or_path")
+    return name if isinstance(name, str) else ""
 
 
 def name_of(source: str, name: str = "") -> str:
@@ -149,7 +149,7 @@ def import_model(
     if target.exists():
         raise UsageError(f"The lab has a model called {called}.", "Give this one another name with --name.")
     stamp = hashlib.sha256(f"{source} {revision}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    building = lab.models / f".{called}.{stamp}.partial"  # a download that was interrupted goes on here
+    building = lab.models / f".{called}.{stamp}.partial"  # an interrupted download is continued here
     try:
         about = _gathered(source, revision, building, progress)
         folder = None
@@ -169,12 +169,10 @@ def import_model(
         if error.code != "network":
             shutil.rmtree(building, ignore_errors=True)
         raise
-    try:
+    with writing(target):
         shutil.rmtree(building / ".cache", ignore_errors=True)  # of the hub's library
         replace(about, made_by="import", created_at=now()).write(building)
         building.replace(target)
-    except OSError as error:
-        raise _cannot_write(target, error) from error
     return read_imported(target)
 
 
@@ -212,11 +210,11 @@ def _gathered(source: str, revision: str, building: Path, progress: Progress) ->
         if links:
             progress(f"Left out, as links to files outside the folder: {one_line(', '.join(links), 200)}.")
     else:
-        if not _HUB_ID.fullmatch(source):
+        if not HUB_ID.fullmatch(source):
             raise NotFoundError(f"There is no folder {source}.", "Name a folder, or a model of the hub as ORG/NAME.")
         model = hub.model_on_hub(source, revision)
         wanted = model_files(source, {file: size for file, size in model.files.items() if "/" not in file})
-    try:
+    with writing(building):
         if local:
             shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True, exist_ok=True)
@@ -227,8 +225,6 @@ def _gathered(source: str, revision: str, building: Path, progress: Progress) ->
                 shutil.copyfile(path / file, building / file)
             else:
                 hub.download(model, file, building)
-    except OSError as error:
-        raise _cannot_write(building, error) from error
     if local:
         prompt = PromptOptions.of_checkpoint(path.absolute()).as_json()
         return replace(described(building), prompt=prompt, source=str(path.absolute()), revision="")
@@ -286,15 +282,15 @@ def model_files(source: str, files: Mapping[str, int], links: Sequence[str] = ()
     except RefusedError as error:
         if not links:
             raise
-        told = f"Links to files outside the folder are left out: {one_line(', '.join(links), 200)}."
-        raise _refused(f"{error.message} {told}", "Copy the files themselves into the folder (cp -L).") from error
+        note = f"Links to files outside the folder are left out: {one_line(', '.join(links), 200)}."
+        raise _refused(f"{error.message} {note}", "Copy the files themselves into the folder (cp -L).") from error
 
 
 def _model_files(source: str, files: Mapping[str, int]) -> dict[str, int]:
     adapter = _ADAPTER in files
     pickled = [name for name in files if name.endswith((".bin", ".pt", ".pth", ".ckpt")) and "model" in name]
     weights = [name for name in files if name.endswith(".safetensors") and _fits(name, (_WEIGHTS,)) == adapter]
-    if adapter and not weights and _CONFIG in files:  # a merged model beside the settings of its adapter
+    if adapter and not weights and _CONFIG in files:  # a merged model next to the settings of its adapter
         adapter, weights = False, [name for name in files if name.endswith(".safetensors")]
     what = "adapter" if adapter else "model"
     if not adapter and _CONFIG not in files:
@@ -337,7 +333,7 @@ def _refused(message: str, hint: str) -> RefusedError:
 
 def _with_base(about: Description, building: Path, given: str, progress: Progress) -> tuple[Description, Path]:
     """Return the description with the base of an adapter, and the folder of the base."""
-    name = given or about.base or _told_base(building)
+    name = given or about.base or named_base(building)
     if not name:
         raise _refused("The adapter does not name its base.", "Name it with --base.")
     progress(f"Looking for the base {name}...")
@@ -349,8 +345,8 @@ def _with_base(about: Description, building: Path, given: str, progress: Progres
         like = f" --base {STUDENT} is {STUDENT_NAME}." if name.endswith(STUDENT_NAME) else ""
         hint = f"Name a base of the same architecture that is on this machine with --base.{like}"
         raise type(error)(f"The base of the adapter is not there. {error.message}", hint, code=error.code) from error
-    if given and (told := about.base or _told_base(building)) and told != given:
-        progress(f"The adapter names the base {told}; it is used with {given}.")
+    if given and (own_base := about.base or named_base(building)) and own_base != given:
+        progress(f"The adapter names the base {own_base}; it is used with {given}.")
     own = chat_template(building)
     prompt = PromptOptions.of(about.prompt)
     if own and isinstance(own, str) and not prompt.chat_template and own != chat_template(folder):
@@ -380,7 +376,3 @@ def _require_space(folder: Path, size: int) -> None:
             "Free some space.",
             code="disk_full",
         )
-
-
-def _cannot_write(path: Path, error: OSError) -> LabError:
-    return LabError(f"Cannot write {path}: {error.strerror or error}.", "Check the lab's disk and permissions.")

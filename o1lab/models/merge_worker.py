@@ -54,7 +54,7 @@ def merge(job: Job) -> dict[str, Any]:
     found = _next_tokens(merged, prompts)
     difference = float((found - expected).abs().max())
     equal = int((found.argmax(-1) == expected.argmax(-1)).sum())
-    if not difference <= TOLERANCE * float(expected.abs().max()):  # so written, it refuses nan, too
+    if not difference <= TOLERANCE * float(expected.abs().max()):  # in this form it also refuses nan
         raise RefusedError(
             f"The merged model does not answer as base and adapter do: its logits differ by up to {difference:.3g}.",
             "Use the adapter with its base; please report this.",

@@ -1,4 +1,4 @@
-"""Merge the adapter of a run into its base, in a process of its own. Does not import torch."""
+"""Merge the adapter of a run into its base, in a separate process. Does not import torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from o1lab.errors import LabError, UsageError
+from o1lab.files import writing
 from o1lab.models.child import run_child
 from o1lab.models.description import Description
 from o1lab.models.student import require_train_extra
@@ -31,7 +32,7 @@ PROMPTS = 100
 
 
 class Job(BaseModel):
-    """What the process merges.
+    """The input of the merging process.
 
     Attributes:
         base: the folder of the base.
@@ -50,16 +51,16 @@ class Job(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A merged model and how it compares with base and adapter, both in float32.
+    """A merged model, compared with base and adapter in float32.
 
     Attributes:
         path: its folder.
         dtype: the number format of the saved weights.
         prompts: the number of prompts it was compared on.
         difference: the largest difference of a logit before saving.
-        equal: on how many prompts the most likely token is the same before saving.
+        equal: the number of prompts on which the most likely token is the same before saving.
         saved_difference: the largest difference of a logit of the weights as they were saved.
-        saved_equal: on how many prompts the most likely token of the saved weights is the same.
+        saved_equal: the number of prompts on which the most likely token of the saved weights is the same.
         gguf: the GGUF file; empty without one.
     """
 
@@ -97,7 +98,7 @@ def merge(
         dtype: the number format of the saved weights; ``auto`` for that of the base.
         gguf: also write a GGUF file with weights of this type.
         card: the text of README.md.
-        about: what the folder says of itself.
+        about: the description of the model, which is written into the folder.
         progress: called with sentences for people.
 
     Raises:
@@ -110,7 +111,7 @@ def merge(
         _require_converter()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not empty.", "Name a new folder.")
-    folder = out.resolve()  # "." and links have a name, too
+    folder = out.resolve()  # "." and links then have a name
     with _built_apart(folder) as building:
         job = Job(base=str(base), adapter=str(adapter), out=str(building), dtype=dtype, prompts=list(prompts))
         found = _run(job, progress)
@@ -129,31 +130,25 @@ def merge(
 def _built_apart(folder: Path) -> Iterator[Path]:
     """Yield a folder to build in, which becomes ``folder`` at the end; on failure it is deleted.
 
-    It is beside ``folder``, or inside if that exists: it may be a mount point, or the working directory of a shell.
+    It is next to ``folder``, or inside if that exists: it may be a mount point, or the working directory of a shell.
 
     Raises:
         LabError: the folder cannot be written. A result that is complete is kept.
     """
     exists = folder.is_dir()
     building = (folder if exists else folder.parent) / f".{folder.name}.{secrets.token_hex(3)}"
-    try:
+    with writing(folder, "Name another folder."):
         building.mkdir(parents=True)
-    except OSError as error:
-        raise LabError(f"Cannot write {folder}: {error.strerror}.", "Name another folder.") from error
     try:
         yield building
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
-    try:
+    with writing(folder, f"The merged model is complete in {building}: move it."):
         if exists:
             _move_up(building)
         else:
             building.replace(folder)
-    except OSError as error:
-        raise LabError(
-            f"Cannot write {folder}: {error.strerror}.", f"The merged model is complete in {building}: move it."
-        ) from error
 
 
 def _move_up(building: Path) -> None:

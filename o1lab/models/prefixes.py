@@ -1,4 +1,4 @@
-"""Responses that have begun: what a model continues, as tokens after its prompt."""
+"""The beginning of a response that a model continues, as tokens after its prompt."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 from o1lab.chains.marks import folded, table
 from o1lab.models.prompts import encode_after, open_thought
+from store.records import scrubbed
 
 
 def after_prompt(prompt: str, prefix: str) -> str:
-    """Return what follows a prompt of the beginning of a response.
+    """Return the part of the beginning of a response that follows a prompt.
 
     Some templates put the mark that opens a thought into the prompt. There, the response begins inside the thought, so
     its own opening mark is left out, and so is white space that the prompt ends with already.
@@ -41,4 +42,4 @@ def prefix_ids(tokenizer: Any, prompt: str, prefix: str) -> list[int]:
         prompt: the rendered prompt.
         prefix: the beginning of the response; see :func:`after_prompt`. Lone surrogates are replaced, as in training.
     """
-    return encode_after(tokenizer, prompt, after_prompt(prompt, prefix).encode("utf-8", "replace").decode())[1]
+    return encode_after(tokenizer, prompt, scrubbed(after_prompt(prompt, prefix)))[1]

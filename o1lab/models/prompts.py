@@ -179,7 +179,7 @@ Part = Literal["thought", "solution", "mark"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a token of a completion stands: [start, end) in code points of the part as it was given."""
+    """The position of a token of a completion: [start, end) in code points of the part as it was given."""
 
     part: Part
     start: int
@@ -202,17 +202,17 @@ def training_tokens(
 def placed_tokens(
     tokenizer: Any, messages: Sequence[Message], options: PromptOptions, response: Written
 ) -> tuple[TrainingTokens, list[Place]]:
-    """Return the tokens of a row, and where each token of the completion stands in the response.
+    """Return the tokens of a row, and the position of each token of the completion in the response.
 
     Raises:
-        RefusedError: as :func:`render`; or the tokenizer does not say where its tokens stand (code ``no_offsets``), or
-            changes the text (code ``round_trip``).
+        RefusedError: as :func:`render`; or the tokenizer does not report positions (code ``no_offsets``), or changes
+            the text (code ``round_trip``).
     """
     tokens, parts, before = _encoded(tokenizer, messages, options, response)
     text = before + "".join(piece for _, piece in parts)
     if not tokenizer.is_fast:
         raise RefusedError(
-            "The tokenizer of this model does not say where its tokens stand in a text.",
+            "The tokenizer of this model does not report the positions of its tokens in a text.",
             "Use a model with a tokenizer.json.",
             code="no_offsets",
         )

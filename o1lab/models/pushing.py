@@ -1,4 +1,4 @@
-"""Upload an adapter or a whole model to the hub: which files, what they say of this machine, and the upload itself.
+"""Upload an adapter or a whole model to the hub: choose the files, remove what is private, and send them.
 
 Only files of a model are uploaded, never logs, optimisers or settings of the lab. Settings that name a folder of this
 machine are changed to names; a file that still has a path of it, or something that looks like a key, stops the push.
@@ -16,6 +16,7 @@ from typing import Any
 from o1lab.errors import LabError, RefusedError, UsageError
 from o1lab.format import byte_size
 from o1lab.models import hub
+from o1lab.models.base import HUB_ID
 from o1lab.models.description import FILE, Description
 from o1lab.models.imported import files_and_links, hub_name, is_about, model_files
 from o1lab.models.prompts import PromptOptions
@@ -23,7 +24,6 @@ from o1lab.models.student import STUDENT, STUDENT_HUB_NAME
 from o1lab.paths import cache_dir
 from o1lab.small_files import UnreadableError, read_json
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]{1,96}")
 _SETTINGS = ("adapter_config.json", "config.json", "generation_config.json", "tokenizer_config.json")
 _NAMES_OF_FOLDERS = ("base_model_name_or_path", "_name_or_path", "name_or_path")
@@ -56,7 +56,7 @@ class Plan:
         folder: the folder of the model.
         files: the files.
         left_out: the files of the folder that stay here.
-        base: what the hub is told of the base of an adapter, or of the one that a model was trained from; empty if it
+        base: the name on the hub of the base of an adapter, or of the one that a model was trained from; empty if it
             is not known.
         notes: what was changed, as sentences.
         links: those of the files left out that are links to files outside the folder.
@@ -102,7 +102,7 @@ def public_name(base: str) -> str:
     path = Path(base).expanduser()
     if found := hub_name(path):
         return found
-    return base if _HUB_ID.fullmatch(base) and not path.exists() else ""
+    return base if HUB_ID.fullmatch(base) and not path.exists() else ""
 
 
 def plan(
@@ -114,7 +114,7 @@ def plan(
     named: str = "",
     private_paths: Sequence[Path] = (),
 ) -> Plan:
-    """Choose the files of a model to upload, and check what they say.
+    """Choose the files of a model to upload, and check their content.
 
     Args:
         folder: the folder of the adapter or the model.
@@ -126,11 +126,11 @@ def plan(
 
     Raises:
         UsageError: the base is only a folder of this machine, and its name on the hub is not given.
-        RefusedError: the folder is no model, or a file has a path of this machine or a key.
+        RefusedError: the folder is not a model, or a file has a path of this machine or a key.
         LabError: a file cannot be read.
     """
-    told = named or public_name(base) if base or named else ""
-    if base and not told:
+    public = named or public_name(base) if base or named else ""
+    if base and not public:
         raise UsageError(
             f"The base is a folder of this machine ({base}); others need its name on the hub.",
             "Name it with --base ORG/NAME.",
@@ -143,16 +143,16 @@ def plan(
     chosen = model_files(str(folder), sizes, links) | {
         name: size for name, size in sizes.items() if name.endswith(".gguf")
     }
-    own: dict[str, bytes] = {"README.md": card(told).encode()}
+    own: dict[str, bytes] = {"README.md": card(public).encode()}
     notes = []
     for name in (name for name in _SETTINGS if name in chosen):
-        values, changed = _without_folders(folder / name, told)
+        values, changed = _without_folders(folder / name, public)
         if changed:
             own[name] = values
             notes.append(f"{name}: {changed}")
     if prompt.chat_template:
         own["chat_template.jinja"] = prompt.chat_template.encode()
-    about = Description(base=base if base.lower() == STUDENT else told, prompt=prompt.as_json() if prompt else {})
+    about = Description(base=base if base.lower() == STUDENT else public, prompt=prompt.as_json() if prompt else {})
     own[FILE] = json.dumps(asdict(about), ensure_ascii=False, indent=1).encode()
     contents: dict[str, Path | bytes] = {name: folder / name for name in chosen} | own
     files = [
@@ -163,7 +163,7 @@ def plan(
     for one in files:
         _check(one, (Path.home(), cache_dir(), folder.absolute(), *of_base, *private_paths))
     left_out = tuple(sorted(name for name in (*sizes, *links) if name not in contents))
-    return Plan(folder, tuple(files), left_out, told, tuple(notes), tuple(name for name in links if name in left_out))
+    return Plan(folder, tuple(files), left_out, public, tuple(notes), tuple(name for name in links if name in left_out))
 
 
 def _without_folders(path: Path, base: str) -> tuple[bytes, str]:
@@ -174,12 +174,12 @@ def _without_folders(path: Path, base: str) -> tuple[bytes, str]:
         raise RefusedError(error.message, error.hint, code="model") from error
     changed = []
     for key in _NAMES_OF_FOLDERS:
-        told = values.get(key)
-        if not isinstance(told, str):
+        name = values.get(key)
+        if not isinstance(name, str):
             continue
-        of_base = key == "base_model_name_or_path" and base not in ("", told)
-        if of_base or told.startswith(("/", "~", ".")) or "\\" in told:
-            values[key] = base or public_name(told) or Path(told).name
+        of_base = key == "base_model_name_or_path" and base not in ("", name)
+        if of_base or name.startswith(("/", "~", ".")) or "\\" in name:
+            values[key] = base or public_name(name) or Path(name).name
             changed.append(f"{key} is {values[key]}, not what this machine calls it")
     return json.dumps(values, ensure_ascii=False, indent=2).encode(), "; ".join(changed)
 

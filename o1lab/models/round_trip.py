@@ -1,4 +1,4 @@
-"""Whether the tokens of a text are those of the text: a tokenizer may lower its case or lack its signs. No torch."""
+"""Check that the tokens of a text decode to it: a tokenizer may lower the case or lack characters. No torch."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def _complete(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("config.json", "model.safetensors", "tokenizer.json"))
 
 
-def require_train_extra(what: str, packages: Sequence[str]) -> None:
+def require_train_extra(what: str, packages: Sequence[str], *, code: str = "no_train_extra") -> None:
     """Check that packages of the train extra are installed, without importing them.
 
     Raises:
@@ -93,7 +93,7 @@ def require_train_extra(what: str, packages: Sequence[str]) -> None:
         raise LabError(
             f"{what} needs {', '.join(missing)}, which this installation lacks.",
             "Install the extra: pip install 'o1lab[train]'",
-            code="no_train_extra",
+            code=code,
         )
 
 

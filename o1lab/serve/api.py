@@ -15,12 +15,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from o1lab.errors import NotFoundError, O1LabError
-from o1lab.serve.backend import Backend
 from o1lab.serve.connections import Guard
 from o1lab.serve.keepalive import Progress, whole
-from o1lab.serve.protocol import ApiError, ChatRequest, CompletionRequest, SamplingRequest, plain_messages
+from o1lab.serve.protocol import (
+    ApiError,
+    Backend,
+    ChatRequest,
+    CompletionRequest,
+    SamplingRequest,
+    ScoreRequest,
+    plain_messages,
+)
 from o1lab.serve.responses import Answers, ChatShape, TextShape
-from o1lab.serve.scoring import ScoreRequest
 from o1lab.text import json_text, parse_json
 
 MAX_BODY = 32 * 1024 * 1024

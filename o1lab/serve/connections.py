@@ -1,4 +1,4 @@
-"""Who may ask the embedded server, and connections that send no whole request."""
+"""Access to the embedded server, and limits on connections that send incomplete requests."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_WAITING = 64
-"""Connections that may wait for the rest of a request at the same time; a further one is closed."""
+"""Connections that may wait for the rest of a request at the same time; others are closed."""
 HEADERS_S = 10.0
 """Seconds in which the headers of a request must arrive."""
 
 
 class GuardedProtocol(H11Protocol):
-    """Closes a connection that is half open: the peer is gone, or it sends its headers byte by byte.
+    """Closes a connection whose peer has disappeared, or sends its headers too slowly.
 
     uvicorn has a time-out only between a response and the next request.
     """

@@ -18,13 +18,13 @@ import uvicorn
 from tokenizers import Tokenizer
 
 from o1lab.errors import LabError, O1LabError
-from o1lab.models.base import resolve_base, tokenizer_file
+from o1lab.models.base import load_tokenizer, resolve_base
 from o1lab.models.student import STUDENT
 from o1lab.process import is_alive, started_at
 from o1lab.serve.api import make_api
-from o1lab.serve.backend import Backend
 from o1lab.serve.connections import GuardedProtocol
 from o1lab.serve.process import announced, common_options, listen, model_name, report
+from o1lab.serve.protocol import Backend
 from o1lab.serve.records import SOLVER, new_token
 
 
@@ -76,7 +76,7 @@ def make_backend(options: argparse.Namespace) -> Backend:
 def student_tokenizer() -> Tokenizer | None:
     """Return the student's tokenizer, which counts the solver's tokens; None if the student is not on this machine."""
     try:
-        return Tokenizer.from_file(str(tokenizer_file(resolve_base(STUDENT, fetch=False))))
+        return load_tokenizer(resolve_base(STUDENT, fetch=False))
     except O1LabError:
         return None
 

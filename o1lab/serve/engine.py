@@ -8,7 +8,7 @@ prefilled one chunk per step, so that a long prompt does not delay the rows that
 PEFT mixes the adapters of plain linear layers and embeddings in one forward pass. For other adapters (fused experts,
 modules trained in full) each step makes one forward pass per adapter instead.
 
-Requests whose prompts begin alike share what the model has read (:mod:`o1lab.serve.prefix`).
+Requests whose prompts begin alike share what the model has read (:mod:`o1lab.serve.prefill`).
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from typing import Any, TypeVar
 import torch
 
 from o1lab.serve.kv import append_rows, join_rows, padded_mask, select_rows, take_rows
-from o1lab.serve.prefill import BASE, Job, Prefill, Row, next_jobs
-from o1lab.serve.prefix import KeptPrefix
+from o1lab.serve.prefill import BASE, Job, KeptPrefix, Prefill, Row, next_jobs
 from o1lab.serve.sampling import OVERFLOWED, draw, token_scores
 
 T = TypeVar("T")
@@ -34,7 +33,7 @@ CHUNK_TOKENS = {"cpu": 512, "cuda": 4096}
 CHUNK_BESIDE = 1024
 """Prompt tokens of a step while rows decode, which wait for it."""
 KEPT_S = 60.0
-"""Seconds without work after which a prompt that was read is forgotten."""
+"""Seconds without work after which the kept prompt is freed."""
 
 
 class Engine:

@@ -19,7 +19,7 @@ from o1lab.files import write_json
 from o1lab.models.base import TEMPLATES, hash_template, resolve_base
 from o1lab.paths import Lab, cache_dir
 from o1lab.serve.endpoints import public_url
-from o1lab.serve.records import PAST_PROXIES, ServerRecord
+from o1lab.serve.records import ServerRecord, cards_of
 from o1lab.serve.registry import ModelRef, run_base
 from o1lab.small_files import UnreadableError, read_json
 from o1lab.text import parse_json
@@ -79,7 +79,7 @@ def identify(lab: Lab, ref: ModelRef) -> Identity:
     """Identify the model that a name refers to now.
 
     Reads all weights of a model on this machine, again only after they have changed. Asks a server of ``o1lab serve``
-    which adapter has the name, because adapters are exchanged while it runs.
+    for the adapter with this name, because adapters are replaced while it runs.
 
     Raises:
         NotFoundError, LabError: the model's files are missing or cannot be read, or the server does not answer.
@@ -123,19 +123,8 @@ def _loaded(record: ServerRecord, name: str) -> str:
     Raises:
         LabError: the server does not answer (code ``server``).
     """
-    import httpx2
-
-    try:
-        with httpx2.Client(timeout=30, mounts=PAST_PROXIES) as client:
-            answer = client.get(f"{record.url}/models", headers={"Authorization": f"Bearer {record.token}"})
-        cards = answer.raise_for_status().json()["data"]
-        root = next((card.get("root") for card in cards if card["id"] == name and card.get("parent")), None)
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LabError(
-            f"The server of {name} (process {record.pid}) does not say which weights it has.",
-            f"Wait for it, or stop it: kill {record.pid}",
-            code="server",
-        ) from error
+    cards = cards_of(record)
+    root = next((card.get("root") for card in cards if card["id"] == name and card.get("parent")), None)
     return f" {root} {_hash_files(Path(root) / file for file in _ADAPTER_FILES)}" if isinstance(root, str) else ""
 
 

@@ -2,7 +2,7 @@
 
 A stream gets comments, and a body that comes as a whole gets empty lines before its JSON, which parsers skip; public
 servers do the same. After ``KEEP_ALIVE_S`` the headers of a response are sent, and then such data for each interval in
-which the model has made a step. A client of a model that hangs gets none, and its own limit ends the request.
+which the model has made a step. A client of a model that hangs gets none, so that its own time limit ends the request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KEEP_ALIVE_S = 5.0
 
 
 class Progress:
-    """Says whether a model has made a step.
+    """Detects whether a model has made a step.
 
     Args:
         steps: returns the steps that the model has made so far.

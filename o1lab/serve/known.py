@@ -31,7 +31,7 @@ class Known:
         base: the base of an adapter; None for others.
         folder: its folder; None if it is not on this machine.
         bytes: the size of the folder.
-        about: a few words on it.
+        about: a short description.
         problem: why it cannot be used; empty if it can.
     """
 

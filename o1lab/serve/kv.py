@@ -13,7 +13,7 @@ ROOM = 128
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed for us
-    """A layer that appends in place. The layer of the library copies all keys and values for every token."""
+    """A layer that appends in place; that of transformers copies all keys and values for every token."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -74,8 +74,8 @@ def take_rows(cache: Cache, rows: list[int], first_column: int = 0) -> Cache:
 
 
 def fork_rows(cache: Cache, lengths: Sequence[int]) -> Cache:
-    """Return a cache with a row for each of ``lengths``: so many columns from the start of the only row of ``cache``,
-    padded on the left."""
+    """Return a cache with a row for each of ``lengths``: that number of columns from the start of the only row of
+    ``cache``, padded on the left."""
     forked, width = new_cache(), max(lengths)
     if not width:
         return forked

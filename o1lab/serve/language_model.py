@@ -17,6 +17,7 @@ from o1lab.serve.prefill import Job
 from o1lab.serve.protocol import (
     Answer,
     ApiError,
+    ChainScores,
     ChatRequest,
     CompletionRequest,
     End,
@@ -24,10 +25,11 @@ from o1lab.serve.protocol import (
     Piece,
     SamplingRequest,
     ScoredText,
+    ScoreRequest,
+    TokenView,
     split_prefix,
 )
 from o1lab.serve.sampling import TokenScore
-from o1lab.serve.scoring import ChainScores, ScoreRequest, TokenView
 from o1lab.serve.weights import Weights, add_adapter, remove_adapter, slot_of
 
 _Arrival = list[TokenScore] | tuple[int, TokenScore | None] | tuple[str, str]
@@ -158,7 +160,7 @@ class LanguageModel:
     def _known(self, ids: list[int]) -> list[int]:
         """Return token ids that the model knows."""
         if wrong := [one for one in ids if not 0 <= one < self._weights.vocabulary]:
-            raise ApiError(400, f"{wrong[0]} is no token of this model.", "invalid_request", "prompt")
+            raise ApiError(400, f"{wrong[0]} is not a token of this model.", "invalid_request", "prompt")
         return ids
 
     def _room(self, length: int, param: str, spare: int = 1) -> int:

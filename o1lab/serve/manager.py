@@ -1,4 +1,4 @@
-"""The servers of the app: one server per base model, started when needed and stopped with the app."""
+"""The servers of the app: one embedded server per base model, started when needed and stopped with the app."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import httpx2
 
@@ -23,19 +22,18 @@ from o1lab.models.base import resolve_base
 from o1lab.models.checkpoints import weights_stamp
 from o1lab.paths import Lab
 from o1lab.process import is_alive
-from o1lab.serve.records import PAST_PROXIES, SOLVER, TOKEN_ENV, ServerRecord, live_records
-from o1lab.serve.vllm import settings_arguments
+from o1lab.serve.records import PAST_PROXIES, SOLVER, TOKEN_ENV, ServerRecord, cards_of, live_records
 from o1lab.small_files import read_object
 
 START_TIMEOUT_S = 180.0
 """The first start of the embedded student converts it; later starts take a few seconds."""
-_STOP_S = {"vllm": 25.0}
-"""Seconds a server may take to stop, by engine (default 5): vLLM's processes must not outlive its parent."""
+_STOP_S = 5.0
+"""Seconds a server may take to stop before it is killed."""
 
 
 @dataclass
 class ServerHandle:
-    """A running server: its URL, token and model names, and whether it runs for others, too."""
+    """A running server: its URL, token and model names; ``shared`` if a person started it."""
 
     url: str
     token: str = field(repr=False)
@@ -66,7 +64,7 @@ class _Server:
         return is_alive(self.handle.pid, None) if self.child is None else self.child.returncode is None
 
     def unchanged(self) -> dict[str, Path]:
-        """Return the adapters whose folders still have the weights that were loaded."""
+        """Return the adapters whose folders still hold the weights that were loaded."""
         return {
             name: path
             for name, path in self.adapters.items()
@@ -81,33 +79,20 @@ class ServerManager:
 
     Args:
         lab: the lab, for records and settings.
-        start_timeout_s: seconds a server may take to start.
-        engine: the engine of base models; the solver is always embedded.
         reuse: whether a server of the lab that a person started is used for its base, whatever its engine, instead of
-            a further one. It is not stopped at the end.
+            another one. It is not stopped at the end.
     """
 
-    def __init__(
-        self,
-        lab: Lab | None = None,
-        *,
-        start_timeout_s: float = START_TIMEOUT_S,
-        engine: Literal["embedded", "vllm"] = "embedded",
-        reuse: bool = False,
-    ) -> None:
+    def __init__(self, lab: Lab | None = None, *, reuse: bool = False) -> None:
         self._lab = lab
-        self._engine = engine
         self._reuse = reuse
-        self._start_timeout_s = start_timeout_s
         self._servers: dict[str, _Server] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def __aenter__(self) -> ServerManager:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def ensure_server(
@@ -118,20 +103,20 @@ class ServerManager:
         Args:
             base: a name, a folder or ``solver``.
             adapters: folders by adapter name.
-            scores: whether the server must score the tokens of texts, as the embedded one does. It then runs beside
-                another server of the base that does not.
+            scores: whether the server must score the tokens of texts, as the embedded one does. It then runs next
+                to a server of the base that does not.
 
         Raises:
             LabError: it does not start, or rejects an adapter; the message has the reason given by the server.
         """
         async with self._locks.setdefault(base, asyncio.Lock()):
-            beside = scores and await self._without_scores(base)
-            key, engine = (f"{base} with scores", "embedded") if beside else (base, self._engine)
+            separate = scores and await self._without_scores(base)
+            key = f"{base} with scores" if separate else base
             server = self._servers.get(key)
             if server is None or not server.alive:
                 before = await asyncio.to_thread(server.unchanged) if server is not None else {}
-                running = await asyncio.to_thread(self._running, base) if self._reuse and not beside else None
-                started = self._start(base, engine) if running is None else _attach(running)
+                running = await asyncio.to_thread(self._running, base) if self._reuse and not separate else None
+                started = self._start(base) if running is None else _attach(running)
                 server = self._servers[key] = await started
                 for name, path in before.items():
                     await self._load(server, name, path)
@@ -142,24 +127,24 @@ class ServerManager:
 
     async def close(self) -> None:
         """Stop every server that was started here and wait for its end."""
-        own = [(server, server.child) for server in self._servers.values() if server.child is not None]
+        own = [(server.child, server.drain) for server in self._servers.values() if server.child is not None]
         self._servers = {}
-        for _, child in own:
+        for child, _ in own:
             with contextlib.suppress(ProcessLookupError):
                 child.terminate()
-        for server, child in own:
+        for child, drain in own:
             try:
-                await asyncio.wait_for(child.wait(), _STOP_S.get(server.handle.engine, 5.0))
+                await asyncio.wait_for(child.wait(), _STOP_S)
             except TimeoutError:
                 with contextlib.suppress(ProcessLookupError):
                     child.kill()
                 await child.wait()
-            if server.drain is not None:
-                server.drain.cancel()
+            if drain is not None:
+                drain.cancel()
 
     @property
     def shared(self) -> list[str]:
-        """A sentence for each server in use that runs for others, too."""
+        """A sentence for each server in use that a person started."""
         return [
             f"{server.handle.models[0]} is answered by the server that runs already "
             f"({server.handle.engine}, process {server.handle.pid})."
@@ -188,20 +173,16 @@ class ServerManager:
         if known is not None and known.alive:
             return known.handle.engine != "embedded"
         running = await asyncio.to_thread(self._running, base) if self._reuse else None
-        return (self._engine if running is None else running.engine) != "embedded"
+        return running is not None and running.engine != "embedded"
 
-    async def _start(self, base: str, engine: str) -> _Server:
+    async def _start(self, base: str) -> _Server:
         token = secrets.token_urlsafe(32)
-        engine = "embedded" if base == SOLVER else engine
-        command = [sys.executable, "-P", "-m", f"o1lab.serve.{engine}", base]
+        command = [sys.executable, "-P", "-m", "o1lab.serve.embedded", base]
         command += ["--parent", str(os.getpid()), "--owner", "app"]
         if self._lab is not None:
-            settings = load_config(self._lab).serve
             command += ["--lab", str(self._lab.root)]
-            if base in settings.trust_remote_code:
+            if base in load_config(self._lab).serve.trust_remote_code:
                 command.append("--trust-remote-code")
-            if engine == "vllm":
-                command += settings_arguments(settings)
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -214,7 +195,7 @@ class ServerManager:
         drain = asyncio.create_task(_drain(process, stderr))
         assert process.stdout is not None  # noqa: S101 - asked for above
         try:
-            line = await asyncio.wait_for(process.stdout.readline(), self._start_timeout_s)
+            line = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
             ready = json.loads(line)
             handle = ServerHandle(ready["url"], token, ready["models"], ready["engine"], ready["pid"])
         except (TimeoutError, ValueError, KeyError, asyncio.CancelledError) as error:
@@ -259,19 +240,10 @@ async def _attach(record: ServerRecord) -> _Server:
     Raises:
         LabError: it does not answer.
     """
-    try:
-        async with httpx2.AsyncClient(timeout=60, mounts=PAST_PROXIES) as client:
-            answer = await client.get(f"{record.url}/models", headers={"Authorization": f"Bearer {record.token}"})
-        cards = answer.raise_for_status().json()["data"]
-        found = {str(card["id"]): Path(card["root"]) for card in cards if card.get("parent") and card.get("root")}
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LabError(
-            f"The server of this base (process {record.pid}) does not answer.",
-            f"Wait for it, or stop it: kill {record.pid}",
-            code="server",
-        ) from error
+    cards = await asyncio.to_thread(cards_of, record)
+    found = {card["id"]: Path(card["root"]) for card in cards if card.get("parent") and card.get("root")}
     handle = ServerHandle(
-        record.url, record.token, [str(card["id"]) for card in cards], record.engine, record.pid, shared=True
+        record.url, record.token, [card["id"] for card in cards], record.engine, record.pid, shared=True
     )
     return _Server(handle, adapters=found)
 

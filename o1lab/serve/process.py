@@ -52,7 +52,7 @@ def listen(port: int) -> socket.socket:
     """Return a socket bound on loopback; port 0 takes any free port.
 
     Raises:
-        LabError: the port cannot be used.
+        LabError: the port cannot be used (code ``port``).
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,7 +61,9 @@ def listen(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         sock.close()
         reason = error.strerror if isinstance(error, OSError) else "there is no such port"
-        raise LabError(f"Port {port} cannot be used: {reason}.", "Choose another with --port, or 0.") from error
+        raise LabError(
+            f"Port {port} cannot be used: {reason}.", "Choose another with --port; 0 takes any free one.", code="port"
+        ) from error
     return sock
 
 

@@ -1,12 +1,15 @@
-"""The OpenAI protocol: the requests that the embedded server takes, what it refuses, and the parts of an answer."""
+"""The OpenAI protocol: requests, the parts of an answer, and the interface of the models that give it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+
+from o1lab.models.prompts import CutOff, Place, Written
 
 Message = dict[str, Any]
 """A message: ``role``, ``content`` as text, and ``tool_calls`` where an earlier answer made some."""
@@ -128,7 +131,7 @@ class ChatRequest(SamplingRequest):
 
     @property
     def top(self) -> int | None:
-        """The number of alternatives of each token; None if no log-probabilities are asked for."""
+        """The number of alternatives of each token; None if log-probabilities are not requested."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
@@ -152,7 +155,7 @@ class CompletionRequest(SamplingRequest):
 
     @property
     def top(self) -> int | None:
-        """The number of alternatives of each token; None if no log-probabilities are asked for."""
+        """The number of alternatives of each token; None if log-probabilities are not requested."""
         return self.logprobs
 
     @property
@@ -162,6 +165,25 @@ class CompletionRequest(SamplingRequest):
             return [self.prompt]
         found: list[Any] = self.prompt
         return [found] if isinstance(found[0], int) else found
+
+
+class ScoreRequest(SamplingRequest):
+    """A request of ``/v1/o1lab/score``: score the tokens of a given response.
+
+    The builder of training rows puts the response into the format of the student, so that the scores are those of the
+    tokens that training sees.
+    """
+
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    thought: str = ""
+    solution: str = ""
+    cut_off: CutOff = ""
+    top: int = Field(default=0, ge=0, le=MAX_TOP, description="Number of alternatives of each token.")
+    default_system: bool = Field(default=True, description="Ask a student with the system prompt of its run.")
+
+    @property
+    def response(self) -> Written:
+        return Written(self.thought, self.solution, self.cut_off)
 
 
 def plain_messages(given: Any) -> list[Message]:
@@ -224,7 +246,7 @@ class ScoredText:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of text to send, the field of the protocol it belongs to, and its tokens or their ids if asked for."""
+    """A piece of text to send, the field of the protocol it belongs to, and its tokens or their ids if requested."""
 
     kind: Literal["content", "reasoning_content"]
     text: str
@@ -243,3 +265,60 @@ class End:
 
 
 Answer = AsyncIterator[Piece | End]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """The score of one token: see :class:`o1lab.serve.sampling.TokenScore`."""
+
+    text: ScoredText
+    rank: int
+    entropy: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChainScores:
+    """The scores of a response.
+
+    Attributes:
+        prompt_tokens: the number of tokens of the question, which are not scored.
+        places: the position of each token of the completion.
+        tokens: its scores, in the same order.
+    """
+
+    prompt_tokens: int
+    places: Sequence[Place]
+    tokens: Sequence[TokenView]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the body of the answer: a list for each figure, with an entry for each token of the completion."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "part": [place.part for place in self.places],
+            "start": [place.start for place in self.places],
+            "end": [place.end for place in self.places],
+            "text": [one.text.text for one in self.tokens],
+            "logprob": [one.text.logprob for one in self.tokens],
+            "rank": [one.rank for one in self.tokens],
+            "entropy": [one.entropy for one in self.tokens],
+            "top": [one.text.top for one in self.tokens],
+        }
+
+
+class Backend(Protocol):
+    """What answers requests. ``open`` and ``open_text`` check and raise ``ApiError`` before anything is sent."""
+
+    engine: str
+    folder: Path | None
+    """The folder of the base model, if there is one."""
+
+    def cards(self) -> list[dict[str, Any]]: ...
+    def status(self) -> dict[str, Any]: ...
+    def steps(self) -> int: ...  # turns of the loop with work so far, for all requests
+    def render(self, request: ChatRequest, messages: list[Message]) -> dict[str, Any]: ...
+    def open(self, request: ChatRequest, messages: list[Message], seed: int | None) -> Answer: ...
+    def open_text(self, request: CompletionRequest, prompt: str | list[int], seed: int | None) -> Answer: ...
+    async def score(self, request: ScoreRequest, messages: list[Message]) -> ChainScores: ...
+    def load_adapter(self, name: str, path: Path) -> None: ...
+    def remove_adapter(self, name: str) -> None: ...
+    def close(self) -> None: ...

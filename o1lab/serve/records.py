@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from o1lab.errors import LabError
-from o1lab.files import atomic_path
+from o1lab.files import atomic_path, writing
 from o1lab.paths import Lab, cache_dir
 from o1lab.process import started_at
 from o1lab.small_files import UnreadableError, read_json
@@ -63,6 +63,26 @@ class ServerRecord:
         return started is not None and started <= self.started + 1
 
 
+def cards_of(record: ServerRecord) -> list[dict[str, Any]]:
+    """Ask a running server for its models, as ``/v1/models`` describes them. It blocks: call it in a thread.
+
+    Raises:
+        LabError: the server does not answer (code ``server``).
+    """
+    import httpx2
+
+    try:
+        with httpx2.Client(timeout=60, mounts=PAST_PROXIES) as client:
+            answer = client.get(f"{record.url}/models", headers={"Authorization": f"Bearer {record.token}"})
+        return [dict(card, id=str(card["id"])) for card in answer.raise_for_status().json()["data"]]
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(
+            f"The server of {', '.join(record.models)} (process {record.pid}) does not answer.",
+            f"Wait for it, or stop it: kill {record.pid}",
+            code="server",
+        ) from error
+
+
 def records_folder(lab: Lab | None) -> Path:
     """Return the folder of records: in the lab, or in the cache without a lab."""
     return lab.servers if lab is not None else cache_dir() / "servers"
@@ -74,20 +94,18 @@ def new_token() -> str:
 
 
 def write_record(folder: Path, record: ServerRecord) -> Path:
-    """Write ``record`` with mode 0600, in one piece.
+    """Write ``record`` atomically, with mode 0600.
 
     Raises:
         LabError: the folder cannot be written.
     """
     path = folder / f"{record.host}-{record.pid}.json"
-    try:
+    with writing(f"the server's record in {folder}"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with atomic_path(path, durable=False) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 json.dump(asdict(record), file)
-    except OSError as error:
-        raise LabError(f"Cannot write the server's record in {folder}: {error.strerror}.") from error
     return path
 
 

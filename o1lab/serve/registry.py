@@ -14,12 +14,12 @@ from o1lab.jobs.about import id_of_name
 from o1lab.jobs.directory import created_at
 from o1lab.models.base import with_end_token
 from o1lab.models.checkpoints import checkpoint_step, complete_checkpoints, kind_of, weights_stamp
-from o1lab.models.imported import Imported, imported_models
+from o1lab.models.imported import Imported, imported_models, named_base
 from o1lab.models.prompts import PromptOptions
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import ModelAddress, endpoint_address, public_url
 from o1lab.serve.records import SOLVER, ServerRecord, live_records
-from o1lab.small_files import UnreadableError, read_object, read_yaml
+from o1lab.small_files import UnreadableError, read_yaml
 from store.naming import candidates
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ModelRef:
             ``<pid>/<model>``.
         label: what screens show.
         base: what a server loads: the base, or the checkpoint of a run that trained all weights.
-        adapter: the adapter to load beside it.
+        adapter: the adapter to load onto it.
         prompt: the system prompt and the options of the template that a student was trained with.
     """
 
@@ -56,11 +56,11 @@ class ModelRef:
 
     @property
     def adapter_name(self) -> str:
-        """What people call the adapter when they ask a server that they started."""
+        """The name of the adapter on servers that a person starts."""
         return self.id if self.run_id is None else f"{self.run_id}-step-{self.step}"
 
     def loaded_name(self) -> str:
-        """Return what the adapter is called in a server that goes on when the adapter is replaced.
+        """Return the name of the adapter on a server that keeps running when the adapter is replaced.
 
         The name and the folder of an imported adapter may be given to another one, which must not be taken for it, so
         the name has a stamp of the weights. Reads the file system.
@@ -112,15 +112,10 @@ def checkpoints(run_dir: Path) -> list[Checkpoint]:
     found = []
     for folder in folders:
         is_whole = kind_of(folder) == "full"
-        base = str(folder.absolute()) if is_whole else trained_on or _adapter_base(folder)
-        if base is not None:
+        base = str(folder.absolute()) if is_whole else trained_on or named_base(folder)
+        if base:
             found.append(Checkpoint(run_dir.name, checkpoint_step(folder), folder, base, is_whole))
     return found
-
-
-def _adapter_base(folder: Path) -> str | None:
-    told = read_object(folder / "adapter_config.json").get("base_model_name_or_path")
-    return told if isinstance(told, str) else None
 
 
 def list_models(lab: Lab, config: Config | None = None) -> list[ModelRef]:

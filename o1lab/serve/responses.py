@@ -118,7 +118,7 @@ class Answers:
 
     Args:
         shape: how its choices are written.
-        model: the model's name, as it was asked for.
+        model: the model's name in the request.
         answers: the choices, those of a prompt side by side.
         per_prompt: the number of choices of a prompt, which counts once.
     """

@@ -1,4 +1,4 @@
-"""From logits to tokens: how likely a model finds a token, and drawing one."""
+"""Scores of tokens from logits, and sampling of tokens."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def figures(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> list[Figure
 
     Args:
         logits: [positions, vocabulary], what the model predicts at each position.
-        tokens: [positions], the ids that stand there.
+        tokens: [positions], the ids at these positions.
         top: the number of alternatives to return for each.
     """
     tile = max(1, _TILE_NUMBERS // logits.shape[1])

@@ -52,7 +52,7 @@ def respond(prompt: str) -> SolverReply:
 
 
 def resume(prompt: str, written: str) -> str:
-    """Return how the solver goes on with a response that somebody else has begun.
+    """Return the solver's continuation of a response.
 
     It keeps the columns that are right, from the ones on, writes the rest of the addition and checks the sum. After a
     thought that is closed, it gives the answer that this thought has found: the sum once all columns are right, before
@@ -69,7 +69,7 @@ def resume(prompt: str, written: str) -> str:
     if operands is None:
         return OUTSIDE
     a, b = operands
-    columns = list(zip(_digits(a), _digits(b), strict=True))
+    columns = columns_of(a, b)
     thought, closed, begun = written.partition("</think>")
     if closed:
         answer = f"{_answer_of(columns, thought)}}}"
@@ -85,7 +85,7 @@ def resume(prompt: str, written: str) -> str:
     if len(sums) < len(columns):
         carry = sums[-1] // 10 if sums else 0
         sums += _add(columns, len(sums), carry, lines, skip=False)
-    total = _joined(sums)
+    total = joined(sums)
     lines.append(f"So {total}. Check holds: {total} - {b} = {total - b}.")
     opened = "" if "<think>" in written else "<think>\n"
     space = "\n" if written.strip() and not written.endswith("\n") else ""
@@ -100,7 +100,7 @@ def _answer_of(columns: list[tuple[int, int]], thought: str) -> str:
     """Return the sum that a thought has found so far; a question mark if it has no column yet."""
     sums, _ = _right_columns(columns, thought + "\n")
     if len(sums) == len(columns):
-        return str(_joined(sums))
+        return str(joined(sums))
     stated = _STATED.findall(thought)
     return stated[-1] if stated else "".join(str(one % 10) for one in reversed(sums)) or "?"
 
@@ -150,12 +150,12 @@ PLACES = ("Ones", "Tens", "Hundreds")
 
 def search(a: int, b: int) -> tuple[str, int]:
     """Search for ``a + b`` (100 to 999 each) and return the chain, and the sum that passed the check."""
-    columns = list(zip(_digits(a), _digits(b), strict=True))
+    columns = columns_of(a, b)
     lines: list[str] = []
     cheap = sum(columns[0]) < 10
     sums = _add(columns, 0, 0, lines, skip=cheap)
     while True:
-        total = _joined(sums)
+        total = joined(sums)
         found = total - b
         if found == a:
             lines.append(f"So {total}. Check holds: {total} - {b} = {found}.")
@@ -167,12 +167,12 @@ def search(a: int, b: int) -> tuple[str, int]:
         sums[skipped + 1 :] = _add(columns, skipped + 1, 1, lines, skip=False)
 
 
-def _digits(number: int) -> list[int]:
-    """Ones, tens, hundreds."""
-    return [number % 10, number // 10 % 10, number // 100]
+def columns_of(a: int, b: int) -> list[tuple[int, int]]:
+    """Return the digits of two numbers of three digits by place: ones, tens, hundreds."""
+    return [(a // 10**place % 10, b // 10**place % 10) for place in range(len(PLACES))]
 
 
-def _joined(sums: list[int]) -> int:
+def joined(sums: list[int]) -> int:
     """Return the number of the column sums: the last digit of each, and all digits of the highest."""
     total = sums[-1]
     for column in reversed(sums[:-1]):

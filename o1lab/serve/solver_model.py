@@ -12,15 +12,16 @@ from tokenizers import Tokenizer
 from o1lab.serve.protocol import (
     Answer,
     ApiError,
+    ChainScores,
     ChatRequest,
     CompletionRequest,
     End,
     Message,
     Piece,
+    ScoreRequest,
     split_prefix,
 )
 from o1lab.serve.records import SOLVER
-from o1lab.serve.scoring import ChainScores, ScoreRequest
 from o1lab.serve.solver import OUTSIDE, SolverReply, respond, resume
 
 
@@ -55,7 +56,7 @@ class Solver:
         return self._answer(self._question(request.model, asked), request, prefix)
 
     def open_text(self, request: CompletionRequest, prompt: str | list[int], seed: int | None) -> Answer:
-        raise ApiError(400, "The solver is no language model: ask it through /v1/chat/completions.", "invalid_request")
+        raise ApiError(400, "The solver is not a language model: use /v1/chat/completions.", "invalid_request")
 
     async def score(self, request: ScoreRequest, messages: list[Message]) -> ChainScores:
         raise ApiError(400, "The solver is a program and has no log-probabilities.", "no_logprobs")
@@ -70,7 +71,7 @@ class Solver:
         """Do nothing: the solver holds no resources."""
 
     async def _answer(self, question: str, request: ChatRequest, prefix: str | None) -> Answer:
-        # A continuation is text as it stands in the response, with the marks of the thought.
+        # A continuation is the text of the response, with the marks of the thought.
         reply = respond(question) if prefix is None else SolverReply("", resume(question, prefix))
         pieces = [Piece("reasoning_content", word) for word in words(reply.thought)]
         thought_pieces = len(pieces)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from o1lab.serve.solver import PLACES, read_question
+from o1lab.serve.solver import PLACES, columns_of, joined, read_question
 
 _GUESSES = ("0", "1")
 
@@ -30,7 +30,7 @@ class _Search:
 
     def __init__(self, a: int, b: int) -> None:
         self.a, self.b = a, b
-        self.columns = [(a // 10**place % 10, b // 10**place % 10) for place in range(len(PLACES))]
+        self.columns = columns_of(a, b)
         self.estimate = round(a, -2) + round(b, -2)
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -72,5 +72,4 @@ class _Search:
 
     def _total(self, first: int, second: int) -> int:
         ones, tens, hundreds = (x + y for x, y in self.columns)
-        total: int = ones % 10 + 10 * ((tens + first) % 10) + 100 * (hundreds + second)
-        return total
+        return joined([ones, tens + first, hundreds + second])

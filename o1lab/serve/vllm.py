@@ -78,9 +78,9 @@ def vllm_command(program: str | None) -> list[str]:
         if not os.access(path, os.X_OK) or path.is_dir():
             raise LabError(f"{path} is not a program.", "Correct [serve] vllm in o1lab.toml.", code="no_vllm")
         return [str(path), *_MODULE] if path.name.startswith("python") else [str(path), "serve"]
-    beside = Path(sys.executable).parent / "vllm"
-    if beside.is_file():
-        return [str(beside), "serve"]
+    own = Path(sys.executable).parent / "vllm"
+    if own.is_file():
+        return [str(own), "serve"]
     if importlib.util.find_spec("vllm") is not None:
         return [sys.executable, *_MODULE]
     raise LabError(
@@ -257,7 +257,7 @@ def _wait(child: subprocess.Popen[bytes], parent: int | None) -> int:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """End vLLM and the workers of its session; ignore further signals."""
+    """End vLLM and the workers of its session; ignore signals from now on."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for kind in (signal.SIGTERM, signal.SIGKILL):

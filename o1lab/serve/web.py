@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from o1lab.errors import LabError, UsageError
 from o1lab.paths import Lab
+from o1lab.serve.process import listen
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -46,7 +47,7 @@ class WebAddress:
 
     @property
     def cookie(self) -> str:
-        """The name of the cookie: cookies do not tell ports of a host apart."""
+        """The name of the cookie, with the port, because cookies are shared by all ports of a host."""
         return f"o1lab_{self.port}"
 
     @property
@@ -71,24 +72,16 @@ class WebAddress:
         return "; ".join(f"{what} {where}" for what, where in allowed.items())
 
 
-def listen(port: int, public_url: str | None) -> tuple[socket.socket, WebAddress]:
+def listen_for_web(port: int, public_url: str | None) -> tuple[socket.socket, WebAddress]:
     """Bind the port on loopback; 0 takes any free one.
 
     Raises:
         UsageError: the public URL is not an http or https URL without a path.
-        LabError: the port is in use or not allowed (code ``port``).
+        LabError: the port cannot be used (code ``port``).
     """
     if public_url is not None:
         public_url = _origin(public_url)
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((_ADDRESS, port))
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise LabError(
-            f"Port {port} cannot be used: {error}.", "Choose another with --port; 0 takes any free one.", code="port"
-        ) from error
+    bound = listen(port)
     taken = bound.getsockname()[1]
     return bound, WebAddress(taken, public_url or f"http://{_ADDRESS}:{taken}")
 
@@ -116,7 +109,7 @@ def serve_web(lab: Lab, bound: socket.socket, address: WebAddress, ready: Callab
 
     Args:
         lab: The lab.
-        bound: The socket of :func:`listen`.
+        bound: The socket of :func:`listen_for_web`.
         address: Its address.
         ready: Called when connections are accepted.
 

@@ -148,7 +148,7 @@ def add_adapter(weights: Weights, engine: Engine, name: str, path: Path) -> None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if isinstance(weights.model, PeftModel):
-                _load_beside(weights.model, name, path, slot, weights.device)
+                _load_another(weights.model, name, path, slot, weights.device)
             else:
                 weights.model = PeftModel.from_pretrained(
                     weights.model, str(path), adapter_name=slot, torch_device=weights.device
@@ -184,7 +184,7 @@ def slot_of(weights: Weights, name: str | None) -> str:
     return BASE if name is None else weights.slots[name]
 
 
-def _load_beside(model: Any, name: str, path: Path, slot: str, device: str) -> None:
+def _load_another(model: Any, name: str, path: Path, slot: str, device: str) -> None:
     """Load an adapter into a model that has others."""
     try:
         model.load_adapter(str(path), adapter_name=slot, torch_device=device)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WORTH = 1.05
-"""Grouping is used where random batches have this many times the tokens of grouped ones."""
+"""Grouping is used if random batches have this many times the tokens of grouped ones."""
 _MEGABATCH = 250
 """Batches that are sorted together: enough for little padding, few enough that batches still mix all rows."""
 

@@ -52,7 +52,7 @@ class Lines:
 
 
 class Reporter:
-    """Writes metrics, samples and checkpoints of a run, and finds what is wrong with its loss.
+    """Writes metrics, samples and checkpoints of a run, and checks its loss.
 
     :class:`o1lab.train.steering.Steering` calls it.
 
@@ -212,7 +212,7 @@ class Reporter:
             line["alert"] = "spike"
             text = f"Loss spike at step {step}: {loss:.3g}, usually about {usual:.3g}."
             self.warnings.spike(text)
-            self._hook.tell("spike", text)
+            self._hook.send("spike", text)
         if math.isfinite(loss):
             self._losses.append(loss)
             self.last_loss = loss
@@ -224,7 +224,7 @@ class Reporter:
         return f"Lower the learning rate (now {self._recipe.learning_rate:g}) or raise the warm-up.{resuming}"
 
     def _warn_of_other_processes(self, before: int, step: int) -> None:
-        """Say what another number of processes changes: a step has other rows, and epochs are counted in new steps."""
+        """Warn that another number of processes changes the rows of a step."""
         words = f"{self._processes} process{'es' * (self._processes > 1)} instead of {before}"
         per_process = self._recipe.batch_size * self._recipe.grad_accumulation
         self.warnings.add(

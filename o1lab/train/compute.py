@@ -152,7 +152,7 @@ def _misfit_of_imported(base: Path, one: Imported, recipe: Recipe) -> str:
 
 
 def init_checkpoint(recipe: Recipe, runs: Path) -> Path:
-    """Return the checkpoint that a resolved ``init_from`` names: ``RUN/step-N`` in ``runs``, or ``models/NAME`` beside.
+    """Return the checkpoint that a resolved ``init_from`` names: ``RUN/step-N`` in ``runs``, or an imported model.
 
     Raises:
         LabError: there is no such adapter, or no such whole model if the recipe trains all weights.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,26 +30,22 @@ def series(
     *,
     columns: int,
     x_range: tuple[float, float] | None = None,
-    smoothing: float = 0.0,
     log: bool = False,
 ) -> Series:
-    """Prepare a curve for drawing: select a range, smooth it, and reduce it to about two points per column.
+    """Prepare a curve for drawing: select a range, and reduce it to about two points per column.
 
     Args:
         steps: ascending x values.
         values: y values, the same number; NaN and infinities are omitted and reported as ``gaps``.
         columns: number of pixel columns to draw in.
         x_range: the lowest and highest x to show, both included; None for the whole curve.
-        smoothing: weight of the past in the exponential moving average, from 0 (none) to below 1.
         log: whether the y axis is logarithmic; values that are not positive then become gaps.
     """
     import numpy as np
 
-    x, y = as_array(steps), as_array(values)
+    x, y = _as_array(steps), _as_array(values)
     length = min(len(x), len(y))
     x, y = x[:length], y[:length]
-    if smoothing:
-        y = ema(y, smoothing)
     if x_range is not None:
         first = int(np.searchsorted(x, x_range[0], "left"))
         last = int(np.searchsorted(x, x_range[1], "right"))
@@ -93,28 +88,7 @@ def downsample(x: Floats, y: Floats, columns: int) -> tuple[Floats, Floats]:
     return x[kept], y[kept]
 
 
-def ema(values: Values | Floats, weight: float) -> Floats:
-    """Return the exponential moving average, with bias correction as in Adam (Kingma & Ba 2015, section 3).
-
-    Args:
-        values: the values; those that are not finite are kept and do not affect the others.
-        weight: weight of the past, from 0 to below 1.
-    """
-    import numpy as np
-
-    y = as_array(values)
-    good = np.isfinite(y)
-    smooth = y.copy()
-    finite = y[good]
-    if weight <= 0.0 or not len(finite):
-        return smooth
-    sums = accumulate(finite.tolist(), lambda past, value: weight * past + (1.0 - weight) * value, initial=0.0)
-    total = np.fromiter(sums, np.float64, len(finite) + 1)[1:]
-    smooth[good] = total / (1.0 - weight ** np.arange(1, len(finite) + 1))
-    return smooth
-
-
-def as_array(values: Values | Floats) -> Floats:
+def _as_array(values: Values | Floats) -> Floats:
     """Copy values to a float array, so that the reader's buffer may grow meanwhile."""
     import numpy as np
 

@@ -1,8 +1,8 @@
 """The processes of one run: which of them this one is, and how they agree.
 
 torchrun starts ``nodes`` times ``processes`` processes with the same command. The first one (rank 0) has the lock, the
-device queue, status.json, the metrics and the probes. The others train with it, and do as it says: what happens to a
-run is decided in one place. Imports torch only to meet the others, so that a run of one process waits without it.
+device queue, status.json, the metrics and the probes. The others train with it and follow
+its decisions. Imports torch only to connect the processes, so that a run of one process waits without it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from o1lab.process import is_alive, started_at
 
 Value = TypeVar("Value")
 COLLECTIVE_TIMEOUT_S = 1800
-"""How long a process waits for the others within a step."""
+"""Seconds that a process waits for the others within a step."""
 FSDP2_ON_CPU = ("The strategy fsdp2 needs GPUs.", "Choose strategy ddp, or device auto on a machine with GPUs.")
 _PATIENCE = timedelta(days=30)
-"""How long a process waits for the first one, which may be in the queue of its device, or asking probes."""
+"""Time that a process waits for the first one, which may be in the queue of its device, or asking probes."""
 
 
 def too_few_rows(rows: int, processes: int) -> RefusedError:
@@ -49,7 +49,7 @@ class Process:
         return cls(rank, socket.gethostname(), os.getpid(), started_at(os.getpid()))
 
     def is_gone(self) -> bool:
-        """Whether it has ended; False if it is on another host, where nobody can tell."""
+        """Whether it has ended; False if it is on another host, where that cannot be determined."""
         return self.host == socket.gethostname() and not is_alive(self.pid, self.started)
 
 
@@ -97,14 +97,14 @@ class World:
 
         backend = "cpu:gloo,cuda:nccl" if gpu and torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=timedelta(seconds=COLLECTIVE_TIMEOUT_S))
-        # The group for agreements is on the CPU: it needs no turn of the GPU, and waits as long as it takes.
+        # The group for decisions is on the CPU: it does not wait for the GPU, and has no time limit.
         self._control = dist.new_group(backend="gloo", timeout=_PATIENCE)
         found: list[Any] = [None] * self.size
         dist.all_gather_object(found, Process.this(self.rank), group=self._control)
         self.members = tuple(found)
 
     def from_first(self, value: Value) -> Value:
-        """Return the value that the first process gives; the others wait for it, however long it takes."""
+        """Return the value that the first process gives; the others wait for it without a time limit."""
         if self._control is None:
             return value
         import torch.distributed as dist
@@ -125,7 +125,7 @@ class World:
         return bool(one.item())
 
     def total(self, values: list[float]) -> list[float]:
-        """Return the sum of each value over all processes; the others wait for it, however long it takes."""
+        """Return the sum of each value over all processes; the others wait for it without a time limit."""
         if self._control is None:
             return values
         import torch

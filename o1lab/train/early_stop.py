@@ -1,4 +1,4 @@
-"""Trainer callback that stops a run of a group early when it has no prospects (see :mod:`o1lab.train.median_rule`)."""
+"""Trainer callback that stops a hopeless run of a group early (see :mod:`o1lab.train.median_rule`)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class EarlyStop(TrainerCallback):  # type: ignore[misc]  # transformers is not t
             return control  # the next step is the last one: there is nothing to save
         try:
             self._verdict = self._rule.judge(state.global_step)
-        except Exception as error:  # the training is worth more than the rule
+        except Exception as error:  # an error of the rule must not end the training
             traceback.print_exc()
             failed = "stop_hopeless could not compare the run"
             words = f"{failed} at step {state.global_step}: {type(error).__name__}: {first_line(error)}."

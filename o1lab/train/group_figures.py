@@ -43,7 +43,7 @@ class RunFigures:
             out; None if the run has written none.
         probe_accuracy: the share of the probes with a gold answer that were answered correctly the last time; None
             if there are none.
-        hopeless: whether the rule of ``stop_hopeless`` has stopped it.
+        hopeless: whether ``stop_hopeless`` has stopped it.
     """
 
     id: str
@@ -90,11 +90,11 @@ class Comparison:
         return sum(number for state, number in self.states().items() if state in ACTIVE)
 
     def progress(self) -> tuple[int, int]:
-        """Return the steps that the runs have made, and those of all runs that have told how many they need."""
+        """Return the steps that the runs have made, and the total of the runs whose number of steps is known."""
         return sum(run.step for run in self.runs), sum(run.total_steps for run in self.runs)
 
     def summary(self) -> str:
-        """Say how far the runs are: ``6 runs, 4 finished, 2 running; 420 of 600 steps``."""
+        """Describe the progress: ``6 runs, 4 finished, 2 running; 420 of 600 steps``."""
         states = ", ".join(f"{count} {state}" for state, count in self.states().items())
         early = sum(run.hopeless for run in self.runs)
         done, total = self.progress()

@@ -1,7 +1,7 @@
 """Groups of runs: a recipe with lists is one run for each combination of their values.
 
-A group has no file of its own. Each of its runs is an ordinary run with a resolved recipe and a ``group.json``, which
-names the group and the values of the fields that vary. Sweeps, seeds, controls and curves are all groups.
+A group is stored in its runs. Each is an ordinary run with a resolved recipe and a ``group.json``, which has the name
+of the group and the values of the fields that vary. Sweeps, seeds, controls and curves are all groups.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from o1lab.errors import LabError, UsageError
-from o1lab.files import write_json
+from o1lab.errors import UsageError
+from o1lab.files import write_json, writing
 from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError
 from o1lab.train.launch import launch_together
@@ -67,7 +67,7 @@ def expand(values: Mapping[str, Any], sample: Sample | None = None) -> tuple[lis
     The last field with a list varies fastest, and seeds faster than all others. A sample keeps this order.
 
     Raises:
-        UsageError: a field cannot vary, a list is empty, or there are fewer combinations than the sample shall have.
+        UsageError: a field cannot vary, a list is empty, or there are fewer combinations than the size of the sample.
     """
     fields = [name for name, value in values.items() if isinstance(value, list) and name not in _LISTS]
     fields.sort(key=lambda name: name == SEED)  # stable: only the seed moves
@@ -243,15 +243,15 @@ def free_name(lab: Lab, wanted: str | None, recipes: Sequence[Recipe], fields: S
     return next(name for name in names if name not in taken)
 
 
-def require_small(number: int, *, confirmed: bool, verb: str = "--yes") -> None:
+def require_small(number: int, *, confirmed: bool) -> None:
     """Check the number of runs to start.
 
     Raises:
-        UsageError: there are more than ``LARGE`` and nobody has confirmed it.
+        UsageError: there are more than ``LARGE``, and they were not confirmed.
     """
     if number > LARGE and not confirmed:
         raise UsageError(
-            f"These are {number:,} runs; more than {LARGE} need a confirmation.", f"See them: --dry-run. Add {verb}."
+            f"These are {number:,} runs; more than {LARGE} need a confirmation.", "See them: --dry-run. Add --yes."
         )
 
 
@@ -271,9 +271,5 @@ def _key(values: Mapping[str, Any]) -> str:
 
 
 def _write_tag(run: RunDir, tag: GroupTag) -> None:
-    try:
+    with writing(run.group_file):
         write_json(run.group_file, asdict(tag))
-    except OSError as error:
-        raise LabError(
-            f"Cannot write {run.group_file}: {error.strerror}.", "Check the lab's disk and permissions."
-        ) from error

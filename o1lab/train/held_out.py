@@ -1,4 +1,4 @@
-"""Held-out rows in several processes: ``eval_loss`` is the one that a single process measures. Imports torch."""
+"""Held-out rows in several processes, so that ``eval_loss`` is the same as in one process. Imports torch."""
 
 from __future__ import annotations
 

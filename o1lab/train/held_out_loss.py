@@ -22,7 +22,8 @@ from o1lab.train.distributed import World
 from o1lab.train.held_out import IGNORED
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
-from o1lab.train.tensors import asked, sound, split
+from o1lab.train.tensors import asked, split
+from store.records import scrubbed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -52,8 +53,8 @@ class HeldOutLoss:
 
     Attributes:
         trace_ids: the chosen rows.
-        left_out: the number of rows that were asked for and are not there: too few are held out, they are too long, or
-            the tokenizer does not say where its tokens stand in them.
+        left_out: the number of rows that are missing: too few are held out, they are too long, or the tokenizer does
+            not report the positions of its tokens.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class HeldOutLoss:
         for row in held_out:
             if len(self._chains) == recipe.lens_traces:
                 break
-            with suppress(RefusedError):  # its tokens do not say where they stand in the text
+            with suppress(RefusedError):  # the tokenizer does not report positions
                 chain = _chain(row, recipe, tokenizer)
                 if len(chain.ids) <= recipe.max_length:
                     self._chains.append(chain)
@@ -101,7 +102,7 @@ class HeldOutLoss:
                             for column in columns:
                                 sums[column] += loss
                                 counts[column] += 1
-        except Exception:  # the training is worth more than its curves
+        except Exception:  # an error here must not end the training
             if self._sharded:
                 raise
             traceback.print_exc()
@@ -119,8 +120,8 @@ class HeldOutLoss:
 
 
 def _chain(row: TrainingRow, recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> _Chain:
-    thought = sound(row.thought) if row.replay or recipe.phase == 2 else ""
-    response = Written(thought, sound(row.solution), row.cut_off)
+    thought = scrubbed(row.thought) if row.replay or recipe.phase == 2 else ""
+    response = Written(thought, scrubbed(row.solution), row.cut_off)
     tokens, places = placed_tokens(tokenizer, asked(row, recipe), recipe.prompt, response)
     part = "thought" if thought else "solution"
     moves = segment(thought or response.solution)

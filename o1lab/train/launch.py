@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from o1lab.errors import LabError, O1LabError, RefusedError, UsageError, from_store
-from o1lab.files import write_json, write_text
+from o1lab.errors import O1LabError, RefusedError, UsageError, from_store
+from o1lab.files import write_json, write_text, writing
 from o1lab.jobs import spawn
 from o1lab.jobs.manage import JobKind
 from o1lab.labs import open_lab
 from o1lab.models.checkpoints import checkpoint_step
 from o1lab.models.imported import find_imported
-from o1lab.models.student import STUDENT
+from o1lab.models.student import STUDENT, require_train_extra
 from o1lab.paths import Lab
 from o1lab.process import started_at
 from o1lab.train.launchers import LAUNCHERS
@@ -114,8 +114,9 @@ def _start_all(created: Sequence[RunDir]) -> list[tuple[RunDir, int | None]]:
         except BaseException as error:  # also Ctrl-C
             left = created[number + 1 :]
             for other in left:
-                told = f"It was not submitted, because the run {run.id} before it was not."
-                other.write_status(replace(other.read_status(), state="stopped", message=told, hint=other.resume_hint))
+                message = f"It was not submitted, because the run {run.id} before it was not."
+                status = replace(other.read_status(), state="stopped", message=message, hint=other.resume_hint)
+                other.write_status(status)
             if isinstance(error, O1LabError) and len(created) > 1:
                 raise _partly_started(error, [one for one, _ in started], [run, *left]) from error
             raise
@@ -123,7 +124,7 @@ def _start_all(created: Sequence[RunDir]) -> list[tuple[RunDir, int | None]]:
 
 
 def _partly_started(error: O1LabError, started: Sequence[RunDir], refused: Sequence[RunDir]) -> O1LabError:
-    """Return the error of one of several runs with what became of all of them."""
+    """Return the error of one of several runs, with the state of all of them."""
     names = ", ".join(run.id for run in refused)
     begun = f"started: {', '.join(run.id for run in started)}; " if started else ""
     tag = refused[0].group()
@@ -250,7 +251,7 @@ def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) 
     Raises:
         LabError: it cannot be written.
     """
-    try:
+    with writing(f"the run directory {run.path}"):
         run.path.mkdir(parents=True)
         (run.path / "control").mkdir()
         run.checkpoints_dir.mkdir()
@@ -266,10 +267,6 @@ def prepare(lab: Lab, run: RunDir, recipe: Recipe, rows: Iterable[TrainingRow]) 
         run.metrics.touch()
         run.samples.touch()
         run.write_status(_waiting_status("Waiting for its process to start.", kind=recipe.kind))
-    except OSError as error:
-        raise LabError(
-            f"Cannot write the run directory {run.path}: {error.strerror}.", "Check the lab's disk and permissions."
-        ) from error
 
 
 def start_worker(run: RunDir, *, resuming: bool = False) -> int | None:
@@ -298,7 +295,7 @@ def start_worker(run: RunDir, *, resuming: bool = False) -> int | None:
 
 
 RESUME_CHANGES = ("on", "processes", "nodes")
-"""The fields of a recipe that a resume may change: where the run trains, not what."""
+"""The fields of a recipe that a resume may change: those that say where the run trains."""
 
 
 def _prepare(lab: Lab, run: RunDir, changes: Mapping[str, Any]) -> None:
@@ -385,15 +382,7 @@ def require_trainer() -> None:
     Raises:
         LabError: the training extra is missing.
     """
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "transformers", "peft", "trl", "datasets") if find_spec(name) is None]
-    if missing:
-        raise LabError(
-            f"Training needs these packages, which are not installed: {', '.join(missing)}.",
-            "Install the extra: pip install 'o1lab[train]'.",
-            code="no_trainer",
-        )
+    require_train_extra("Training", ("torch", "transformers", "peft", "trl", "datasets"), code="no_trainer")
 
 
 def _waiting_status(message: str, *, state: str = "queued", **values: Any) -> RunStatus:

@@ -2,8 +2,8 @@
 
 A launcher starts the same worker on the same run directory, somewhere else. It writes ``launch.json`` in the run
 directory, which names it and its job; a run without this file is a process of this machine. Everything else comes from
-the run directory: while the heartbeat of the worker is fresh, nobody asks the launcher. When it is old, the launcher
-says what became of the job (:mod:`o1lab.train.silent_jobs`).
+the run directory: the launcher is asked about the job only when the heartbeat of the worker is old
+(:mod:`o1lab.train.silent_jobs`).
 
 Other packages add launchers through the entry point group ``o1lab.launchers``: another scheduler is one class.
 """
@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from o1lab.config import Config, load_config
 from o1lab.errors import LabError
-from o1lab.files import write_json
-from o1lab.paths import Lab
+from o1lab.files import write_json, writing
 from o1lab.process import is_alive
 from o1lab.registry import DEFAULT_ORDER, Registry
 
 if TYPE_CHECKING:
+    from o1lab.config import Config
+    from o1lab.paths import Lab
     from o1lab.train.recipe import Recipe
     from o1lab.train.run_directory import Launch, RunDir, RunStatus
 
@@ -41,11 +41,11 @@ _PROBE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a launcher sees of a job.
+    """The state of a job, as its launcher reports it.
 
     Attributes:
         state: ``unknown`` if it cannot be asked, now or from this machine.
-        message: what to tell about it, as a sentence; may be empty.
+        message: a sentence about it; may be empty.
         hint: what to do.
         end: the state of a run whose job has ended, unless its worker has written another one.
     """
@@ -59,15 +59,6 @@ class Seen:
     def alive(self) -> bool:
         """Whether the job may still work on its run."""
         return self.state != "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a launcher cannot start a run, and what to do."""
-
-    code: str
-    message: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +105,12 @@ class Launcher:
         """
 
     def seen(self, run: RunDir, launch: Launch) -> Seen:
-        """Return what became of a job whose worker is silent. Takes seconds at most, and does not raise."""
+        """Return the state of a job whose worker is silent. It takes seconds at most, and does not raise."""
         return Seen("unknown")
 
-    def faults(self, lab: Lab, recipe: Recipe) -> list[Fault]:
+    def faults(self, lab: Lab, recipe: Recipe) -> list[LabError]:
         """Return why a recipe cannot be started, for preflight. Nothing is started."""
-        return []
+        return [fault] if self.elsewhere and (fault := home_fault()) else []
 
     def examine(self, config: Config) -> Examined | None:
         """Return whether the launcher is ready; None if the lab is not configured for it."""
@@ -140,28 +131,14 @@ def launcher(name: str, *, order: int = DEFAULT_ORDER) -> Callable[[type[Launche
     return decorate
 
 
-def config_of(run: RunDir) -> Config:
-    """Return the settings of the lab of a run."""
-    return load_config(lab_of(run))
-
-
-def lab_of(run: RunDir) -> Lab:
-    """Return the lab that a run belongs to."""
-    return Lab(run.path.parent.parent)
-
-
 def write_launch(run: RunDir, launch: Launch) -> None:
     """Write launch.json.
 
     Raises:
         LabError: it cannot be written.
     """
-    try:
+    with writing(run.launch_file):
         write_json(run.launch_file, launch.as_json())
-    except OSError as error:
-        raise LabError(
-            f"Cannot write {run.launch_file}: {error.strerror}.", "Check the lab's disk and permissions."
-        ) from error
 
 
 def died_here(status: RunStatus) -> bool:
@@ -172,13 +149,13 @@ def died_here(status: RunStatus) -> bool:
 
 
 def goes_on(run: RunDir) -> bool:
-    """Whether a worker that is started now continues from the checkpoints, because a person may repeat its command."""
+    """Whether a new worker continues from the checkpoints, because a person may repeat its command."""
     launch = run.launch()
     return launch is not None and bool(launch.commands) and bool(run.checkpoints())
 
 
 def forget_end(run: RunDir) -> None:
-    """Delete from launch.json how an earlier worker of the run ended, because another one works now."""
+    """Delete the end of an earlier worker from launch.json, because a new one works on the run."""
     launch = run.launch()
     if launch is not None and launch.end:
         with suppress(LabError):
@@ -201,10 +178,10 @@ def after_signal(run: RunDir, end: dict[str, str], *, signalled: bool) -> dict[s
     except OSError:  # the job ends as if it were stopped
         return end
     # The scheduler decides whether this is the end: `stopping` is judged by its job once the heartbeat is old.
-    return end | {"state": "stopping", "message": f"Interrupted by {launch.words}; it goes on when that is back."}
+    return end | {"state": "stopping", "message": f"Interrupted by {launch.words}; it continues when that is back."}
 
 
-def home_fault(home: Path | None = None) -> Fault | None:
+def home_fault(home: Path | None = None) -> LabError | None:
     """Return why jobs on other machines would fail in the home directory, by writing a small file there."""
     folder = home or Path.home()
     try:
@@ -214,9 +191,9 @@ def home_fault(home: Path | None = None) -> Fault | None:
             os.fsync(file.fileno())
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Fault(
-                "home_full",
+            return LabError(
                 f"The home directory {folder} is full: libraries write there when they load, and the job would fail.",
                 "Free some space there.",
+                code="home_full",
             )
     return None

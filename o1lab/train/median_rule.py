@@ -1,13 +1,12 @@
-"""Which runs of a group have no prospects, by the median stopping rule. Does not import torch.
+"""Which runs of a group are hopeless, by the median stopping rule. Does not import torch.
 
-A run has none if its best ``eval_loss`` up to a step is worse than the median of the best ones of the other runs up to
-the same step (Golovin et al., Google Vizier, 2017). The recipe's ``stop_hopeless`` is the first step at which a run is
-judged. Others count if they have been evaluated at that step, or were stopped by this rule before it: so the median
-stays that of the whole group when some have been stopped. There must be ``OTHERS`` of them. Runs whose held-out
-rows are other texts (another dataset, say, or another seed, which draws other rows), or that learn another objective,
-do not count: their losses mean something else.
+A run is hopeless if its best ``eval_loss`` up to a step is worse than the median of those of the other runs up to the
+same step (Golovin et al., Google Vizier, 2017). The recipe's ``stop_hopeless`` is the first step at which a run is
+judged. Other runs count if they have been evaluated at that step, or were stopped by this rule before it, so that the
+median stays that of the whole group. At least ``OTHERS`` runs must count. Runs with other held-out rows (another
+dataset, or another seed, which draws other rows) or another objective do not count: their losses are not comparable.
 
-Each run judges itself when it is evaluated, from the metrics of the others: no further process is needed.
+Each run judges itself when it is evaluated, from the metrics of the others, so no other process is needed.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from statistics import median
 from typing import Any
 
 from o1lab.format import number
-from o1lab.paths import Lab
 from o1lab.train.groups import find_group, tag_of
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.recipe import Recipe
@@ -65,10 +63,10 @@ class Verdict:
 
 @dataclass
 class MedianRule:
-    """Judges a run by the other runs of its group, whose metrics it reads again and again.
+    """Compares a run with the other runs of its group, whose metrics it polls.
 
     Args:
-        run: the run; its own metrics are read from its directory, too.
+        run: the run.
         first: the first step at which it is judged.
     """
 
@@ -77,7 +75,7 @@ class MedianRule:
     _metrics: dict[str, Metrics] = field(default_factory=dict)
 
     def judge(self, step: int) -> Verdict | None:
-        """Return why the run has no prospects at this step; None if it has, or if too few runs got there."""
+        """Return why the run is hopeless at this step; None if it is not, or if too few runs have reached the step."""
         own = self._best(self.run, step)
         if step < self.first or own is None:
             return None
@@ -93,7 +91,7 @@ class MedianRule:
     def _others(self) -> list[RunDir]:
         """Return the other runs of the group whose losses can be compared with those of this run."""
         tag = tag_of(self.run)
-        group = None if tag is None else find_group(Lab(self.run.path.parent.parent), tag.name)
+        group = None if tag is None else find_group(self.run.lab, tag.name)
         if tag is None or group is None:
             return []
         found = []
@@ -123,12 +121,12 @@ def stopped_early(run: RunDir) -> bool:
 
 
 def left_alone(info: RunState) -> str:
-    """Return why a resume of a whole group leaves a run alone: the rule has stopped it; empty for others."""
+    """Return why a resume of a whole group skips a run that the rule has stopped; empty for other runs."""
     return "stopped as hopeless (resume it by its id)" if info.status.stopped_by == MEDIAN_RULE else ""
 
 
 def never_judged(recipes: Sequence[Recipe], fields: Sequence[str]) -> str:
-    """Return why the rule judges no run of a group; empty if it does, or is not asked for."""
+    """Return why the rule applies to no run of a group; empty if it applies, or is off."""
     if not any(recipe.stop_hopeless for recipe in recipes):
         return ""
     alike = Counter(str(_held_out({name: getattr(recipe, name) for name in fields})) for recipe in recipes)

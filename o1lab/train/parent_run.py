@@ -1,6 +1,6 @@
 """Runs that continue from another run, and wait for it if it has not finished. Does not import torch.
 
-``init_from: RUN/end`` waits for RUN. The waiting worker neither uses a device nor queues for one, so the two runs
+``init_from: RUN/end`` waits for RUN. The waiting worker neither uses a device nor waits for one, so the two runs
 cannot block each other. When RUN has finished, the recipe in the run directory is changed to name its last checkpoint,
 so that a resumed run does not wait again.
 """

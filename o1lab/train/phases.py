@@ -18,7 +18,6 @@ from o1lab.train.preflight.report import Preflight, run_preflight
 from o1lab.train.recipe import Recipe
 from o1lab.train.recipe_file import override, resolve
 from o1lab.train.run_directory import RunDir
-from store.connection import Store
 
 PHASES = "phases"
 _OF_THE_FIRST = ("base", "init_from", *SHAPE)
@@ -113,14 +112,14 @@ def resolve_phases(phases: Sequence[Mapping[str, Any]]) -> list[Recipe]:
     return recipes
 
 
-def preflight_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None = None) -> list[Preflight]:
+def preflight_phases(lab: Lab, recipes: Sequence[Recipe]) -> list[Preflight]:
     """Run :func:`~o1lab.train.preflight.report.run_preflight` on each phase; each problem names its phase.
 
     Later phases have no adapter yet to start from, so preflight uses a new one of the same shape.
     """
     found = []
     for number, recipe in enumerate(recipes, 1):
-        seen = run_preflight(lab, recipe.model_copy(update={"init_from": recipes[0].init_from}), store=store)
+        seen = run_preflight(lab, recipe.model_copy(update={"init_from": recipes[0].init_from}))
         for problem in (*seen.problems, *seen.warnings):
             problem.message = f"Phase {number}: {problem.message}"
         if number > 1:
@@ -129,9 +128,7 @@ def preflight_phases(lab: Lab, recipes: Sequence[Recipe], *, store: Store | None
     return found
 
 
-def launch_phases(
-    lab: Lab, recipes: Sequence[Recipe], *, store: Store | None = None
-) -> list[tuple[RunDir, int | None]]:
+def launch_phases(lab: Lab, recipes: Sequence[Recipe]) -> list[tuple[RunDir, int | None]]:
     """Create a run for each recipe and start all workers; each waits until the previous run has finished.
 
     Either all run directories are created or none. The workers are detached and outlive this process.
@@ -139,5 +136,5 @@ def launch_phases(
     It returns and raises what :func:`o1lab.train.launch.launch_together` does.
     """
     return launch_together(
-        lab, recipes, store=store, changes=lambda created: {"init_from": f"{created[-1].id}/{END}"} if created else {}
+        lab, recipes, changes=lambda created: {"init_from": f"{created[-1].id}/{END}"} if created else {}
     )

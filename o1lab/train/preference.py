@@ -8,28 +8,23 @@ its turn. The reference is what the run starts from: the base, by switching the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
-from peft import LoraConfig
-from transformers import TrainerCallback
-from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig
 
 from o1lab.errors import RefusedError
 from o1lab.models.prompts import Written, training_tokens
-from o1lab.train import tensors
 from o1lab.train.held_out import IGNORED
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
-from o1lab.train.sft import trainer_config
 from o1lab.train.started import VariantTrainer
-from o1lab.train.tensors import Lengths, asked, sound, split
+from o1lab.train.tensors import Lengths, asked
+from store.records import scrubbed
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 REFERENCE = "ref"
 """The name that TRL gives the frozen copy of an adapter."""
@@ -58,56 +53,34 @@ class AnswerTrainer(_Tokenised, VariantTrainer, KTOTrainer):  # type: ignore[mis
     """KTO on ``prompt_ids``, ``completion_ids``, ``KL_completion_ids`` and ``label``."""
 
 
-def trainer_of(recipe: Recipe) -> Callable[..., tuple[Any, Lengths]]:
-    """Return the function that builds the trainer of a recipe's objective; see ``tensors.build_trainer``."""
-    return tensors.build_trainer if recipe.objective == "sft" else build_trainer
+def trainer_class(recipe: Recipe) -> type[PairTrainer | AnswerTrainer]:
+    """Return the trainer of a recipe's objective."""
+    return PairTrainer if recipe.objective == "dpo" else AnswerTrainer
 
 
-def build_trainer(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+def datasets(
+    parts: Sequence[Sequence[TrainingRow]],
     recipe: Recipe,
-    rows: Sequence[TrainingRow],
-    output: Path,
-    *,
-    cpu: bool,
-    bf16: bool = False,
-    adapter: LoraConfig | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
-    tracked: tuple[str, str] | None = None,
-    on_row: Callable[[], None] = lambda: None,
-) -> tuple[Any, Lengths]:
-    """Build the trainer with its tokenised datasets; arguments and result are those of ``tensors.build_trainer``.
+    tokenizer: PreTrainedTokenizerBase,
+    found: Lengths,
+    on_row: Callable[[], None],
+) -> list[Dataset]:
+    """Return training and held-out rows in tokens, after the length policy.
 
-    The lengths are those of the answers with their prompts, two for each pair.
+    Args:
+        parts: the training rows and the held-out rows.
+        recipe: the recipe.
+        tokenizer: the tokenizer of the base.
+        found: gets the lengths of the answers with their prompts, two for each pair, and the counts of the policy.
+        on_row: called after each row that is tokenised.
 
     Raises:
-        RefusedError: no training row would remain, or the chat template refuses a row.
+        RefusedError: no training row would remain (code ``empty_dataset``), or the chat template refuses a row.
     """
-    train, held_out = split(rows, recipe)
-    found = Lengths()
-    pairs = [_fitting(as_pairs(part, recipe, tokenizer, on_row), recipe, found) for part in (train, held_out)]
+    pairs = [_fitting(as_pairs(part, recipe, tokenizer, on_row), recipe, found) for part in parts]
     if not pairs[0] and recipe.over_length != "refuse":
         raise RefusedError("No pair is left for training.", "Raise max_length.", code="empty_dataset")
-    if adapter is None and not hasattr(model, "peft_config"):  # preflight: its tiny model needs one to be a reference
-        adapter = LoraConfig(task_type="CAUSAL_LM", r=1, target_modules="all-linear")
-    made = [_dataset(part, recipe) for part in pairs]
-    exact = tensors.adapter_of(model)
-    trainer = (PairTrainer if recipe.objective == "dpo" else AnswerTrainer)(
-        model=model,
-        args=_config(recipe, output, cpu=cpu, bf16=bf16, tracked=tracked),
-        train_dataset=made[0],
-        eval_dataset=made[1] if held_out and len(made[1]) else None,
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=list(callbacks),
-    )
-    trainer.recipe = recipe
-    tensors.in_float32(trainer.model, exact)
-    trainer.model.save_pretrained = partial(
-        trainer.model.save_pretrained, save_embedding_layers=False, selected_adapters=["default"]
-    )
-    return trainer, found
+    return [Dataset.from_list(part if recipe.objective == "dpo" else _unpaired(part, recipe)) for part in pairs]
 
 
 def as_pairs(
@@ -131,7 +104,7 @@ def as_pairs(
                 tokenizer,
                 messages,
                 recipe.prompt,
-                Written(sound(one.thought if recipe.phase == 2 else ""), sound(one.solution), one.cut_off),
+                Written(scrubbed(one.thought if recipe.phase == 2 else ""), scrubbed(one.solution), one.cut_off),
             )
             for one in (row, row.rejected)
         )
@@ -204,10 +177,6 @@ def _fitting(pairs: list[dict[str, Any]], recipe: Recipe, found: Lengths) -> lis
     return kept
 
 
-def _dataset(pairs: list[dict[str, Any]], recipe: Recipe) -> Dataset:
-    return Dataset.from_list(pairs if recipe.objective == "dpo" else _unpaired(pairs, recipe))
-
-
 def _unpaired(pairs: Sequence[dict[str, Any]], recipe: Recipe) -> list[dict[str, Any]]:
     """Return each better and each worse answer once, for KTO.
 
@@ -239,11 +208,13 @@ def _unpaired(pairs: Sequence[dict[str, Any]], recipe: Recipe) -> list[dict[str,
     return spread
 
 
-def _config(
-    recipe: Recipe, output: Path, *, cpu: bool, bf16: bool, tracked: tuple[str, str] | None
-) -> DPOConfig | KTOConfig:
-    """Return the recipe in the format of TRL. TRL switches dropout off, in the model and in the reference."""
-    plain = trainer_config(recipe, output, cpu=cpu, bf16=bf16, tracked=tracked)
+def preference_config(recipe: Recipe, plain: SFTConfig) -> DPOConfig | KTOConfig:
+    """Return the settings of TRL for preference training, which switches dropout off.
+
+    Args:
+        recipe: the recipe.
+        plain: its settings for supervised training.
+    """
     kind = DPOConfig if recipe.objective == "dpo" else KTOConfig
     known = kind.__dataclass_fields__
     values = {name: getattr(plain, name) for name in _SHARED if name in known and hasattr(plain, name)}

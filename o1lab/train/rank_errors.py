@@ -1,8 +1,8 @@
 """What ended a process of a run that several processes train. Does not import torch.
 
-When one process fails, the connections of the others break: the first process, which writes status.json, sees only
-that. So each of the others leaves its error in the run's folder ``control/ranks``, and the first one reports it. A
-process that was killed leaves nothing: then the first one says which process is gone.
+When one process fails, the connections of the others break, and the first process, which writes status.json, sees only
+that. So each of the others writes its error into the run's folder ``control/ranks``, and the first one reports it. A
+process that was killed writes nothing: then the first one reports which process has ended.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GRACE_S = 5.0
 _POLL_S = 0.2
 _WATCH_S = 2.0
 _SKEW_S = 5.0
-"""How much the clock of a file server may be late."""
+"""Seconds by which the clock of a file server may be behind."""
 _LOST = re.compile(
     r"gloo|Connection (?:closed|reset|refused)|Broken pipe|DistBackendError|DistNetworkError|DistStoreError|NCCL|"
     r"recvValue failed|sendBytes failed|Socket Timeout",
@@ -57,14 +57,14 @@ class RankError:
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Whether an error says no more than that another process is gone."""
+    """Whether an error only means that another process has ended."""
     return not isinstance(error, O1LabError) and _LOST.search(f"{type(error).__name__}: {error}") is not None
 
 
 def leave(run: RunDir, world: World, error: BaseException, explained: O1LabError) -> None:
-    """Leave the error of a process that is not the first one; also for torchrun, which prints it in the log.
+    """Record the error of a process that is not the first one; also for torchrun, which prints it in the log.
 
-    An error that only says that another process is gone is not left: that process says why.
+    An error that only means that another process has ended is not recorded.
     """
     if is_lost_connection(error):
         return
@@ -88,7 +88,7 @@ def forget_earlier(run: RunDir, since: float) -> None:
 
 
 def left(run: RunDir) -> RankError | None:
-    """Return the first error that a process has left; None if none has."""
+    """Return the first error that a process has recorded; None without one."""
     with suppress(OSError):
         for file in sorted(run.rank_errors.glob("*.json"), key=lambda one: one.stat().st_mtime):
             with suppress(UnreadableError):
@@ -97,7 +97,7 @@ def left(run: RunDir) -> RankError | None:
 
 
 def as_error(found: RankError) -> LabError:
-    """Return an error that a process has left as one of the run."""
+    """Return an error that a process has recorded, as an error of the run."""
     where = f"process {found.rank} on {one_line(found.host, 60)}"
     return LabError(f"{one_line(found.message, 400)} ({where})", one_line(found.hint, 400), code=found.code)
 
@@ -105,7 +105,7 @@ def as_error(found: RankError) -> LabError:
 def explain_loss(
     run: RunDir, members: Sequence[Process], *, sleep: Callable[[float], None] = time.sleep
 ) -> LabError | None:
-    """Explain why the connection to the other processes broke, waiting a little for what they leave."""
+    """Explain why the connection to the other processes broke, after waiting a few seconds for their errors."""
     for _ in range(int(_GRACE_S / _POLL_S)):
         if found := left(run):
             return as_error(found)
@@ -144,7 +144,7 @@ class Watch:
         self._thread.start()
 
     def close(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._ended.set()
 
     def _look(self) -> None:

@@ -28,7 +28,7 @@ Tracker = Literal["tensorboard", "wandb", "trackio"]
 Strategy = Literal["ddp", "fsdp2"]
 SystemTurns = Literal["row", "run", "none"]
 ACCEPTABLE = ("closed_thought", "cut_off")
-"""The problems of preflight that a recipe can accept: they teach something else than meant, but they train."""
+"""The problems of preflight that a recipe can accept: the run trains, but may teach something unintended."""
 
 
 def _launchers() -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class Recipe(BaseModel):
     )
 
     system_prompt: Annotated[str | None, Display("Prompt", empty="that of the chat template", verbatim=True)] = Field(
-        default=None, description="System message before every question; the student is asked with it later, too."
+        default=None, description="System message before every question; the student is asked with it later as well."
     )
     system: Annotated[SystemTurns | None, Display(empty="the one that all rows share")] = Field(
         default=None,

@@ -37,7 +37,7 @@ class TrainingRow:
         cut_off: the part in which the response was cut off.
         replay: the dataset of the base's own answers that the row was taken from; empty for a row of the run's dataset.
         rejected: the worse answer to the same question; None in supervised training.
-        given: what other models wrote of the response before the one that ended it: part, start and end in code points.
+        given: the spans of the response that earlier models wrote: part, start and end in code points.
     """
 
     trace_id: str

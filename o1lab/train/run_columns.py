@@ -21,8 +21,8 @@ class RunColumn:
         name: its name; where the filter has a field of the same name, it sorts by it.
         cell: makes the text of its cell from the figures of a run.
         about: what it shows.
-        width: its least width in cells.
-        flex: its share of the width that is left over.
+        width: its minimum width in cells.
+        flex: its share of the remaining width.
         right: whether it is aligned to the right, as numbers are.
     """
 
@@ -42,16 +42,8 @@ def _words(key: str) -> Callable[[Figures], str]:
     return lambda figures: one_line(str(figures.get(key) or ""), 60)
 
 
-def _figure(key: str) -> Callable[[Figures], str]:
-    return lambda figures: "" if (value := figures.get(key)) is None else number(value)
-
-
-def _plain(key: str) -> Callable[[Figures], str]:
-    return lambda figures: "" if (value := figures.get(key)) is None else str(value)
-
-
-def _span(key: str) -> Callable[[Figures], str]:
-    return lambda figures: "" if (value := figures.get(key)) is None else duration(value)
+def _figure(key: str, form: Callable[[Any], str] = number) -> Callable[[Figures], str]:
+    return lambda figures: "" if (value := figures.get(key)) is None else form(value)
 
 
 def _progress(figures: Figures) -> str:
@@ -64,16 +56,9 @@ def _base(figures: Figures) -> str:
     return one_line((figures.get("base") or "").rstrip("/").rpartition("/")[2], 60)
 
 
-def _rate(figures: Figures) -> str:
-    value = figures.get("learning_rate")
-    if value is None:
-        return ""
+def _scientific(value: float) -> str:
     mantissa, _, exponent = f"{value:.2e}".partition("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-
-
-def _tokens(figures: Figures) -> str:
-    return "" if (value := figures.get("tokens")) is None else short_count(value)
 
 
 COLUMNS = {
@@ -88,10 +73,10 @@ COLUMNS = {
         RunColumn("best", _figure("best_loss"), "lowest loss", 6, right=True),
         RunColumn("eval", _figure("eval_loss"), "last loss on held-out rows", 6, right=True),
         RunColumn("dataset", _words("dataset"), "dataset", 8, 3),
-        RunColumn("lr", _rate, "peak learning rate", 6, right=True),
-        RunColumn("rank", _plain("lora_r"), "rank of the adapter", 4, right=True),
+        RunColumn("lr", _figure("learning_rate", _scientific), "peak learning rate", 6, right=True),
+        RunColumn("rank", _figure("lora_r", str), "rank of the adapter", 4, right=True),
         RunColumn("variant", _words("variant"), "variant of the adapter, and dpo or kto", 7),
-        RunColumn("age", _span("age_s"), "time since it was created", 6, right=True),
+        RunColumn("age", _figure("age_s", duration), "time since it was created", 6, right=True),
         RunColumn("base", _base, "base model", 8, 2),
         RunColumn("device", _words("device"), "device", 6),
         RunColumn("group", _words("group"), "group of runs", 8, 2),
@@ -99,11 +84,11 @@ COLUMNS = {
         RunColumn("notes", lambda figures: one_line((figures["notes"] or [""])[-1], 60), "last note", 8, 3),
         RunColumn("id", _words("id"), "id", 8),
         RunColumn("best-eval", _figure("best_eval_loss"), "lowest loss on held-out rows", 9, right=True),
-        RunColumn("batch", _plain("batch_size"), "rows per forward pass", 5, right=True),
-        RunColumn("seed", _plain("seed"), "seed", 5, right=True),
-        RunColumn("phase", _plain("phase"), "phase", 5, right=True),
-        RunColumn("tokens", _tokens, "tokens trained on", 6, right=True),
-        RunColumn("took", _span("elapsed_s"), "time it has trained", 6, right=True),
+        RunColumn("batch", _figure("batch_size", str), "rows per forward pass", 5, right=True),
+        RunColumn("seed", _figure("seed", str), "seed", 5, right=True),
+        RunColumn("phase", _figure("phase", str), "phase", 5, right=True),
+        RunColumn("tokens", _figure("tokens", short_count), "tokens trained on", 6, right=True),
+        RunColumn("took", _figure("elapsed_s", duration), "time it has trained", 6, right=True),
         RunColumn("from", _words("init_from"), "run it starts from", 8, 1),
         RunColumn("created", lambda figures: figures["created_at"][:16].replace("T", " "), "when it was created", 16),
     )
@@ -113,7 +98,7 @@ USUAL = (
     "name", "state", "progress", "loss", "best", "eval", "dataset", "lr", "rank", "age", "base", "device", "group",
     "tags",
 )  # fmt: skip
-"""The columns of the Train screen if nobody has chosen others; on a narrow terminal the last ones are hidden."""
+"""The default columns of the Train screen; on a narrow terminal the last ones are hidden."""
 LISTED = (*USUAL, "variant")
 """The columns of `o1lab runs ls`."""
 

@@ -35,9 +35,9 @@ class RunStatus(JobStatus):
     Attributes:
         after: the id of the run that this one waits for.
         kind: what its checkpoints hold: ``adapter`` or ``full``, a whole model; empty until it has loaded its base.
-        warnings: what a person should know about how it trains, one sentence each. They stay when the message changes.
+        warnings: warnings about the training, one sentence each. They stay when the message changes.
         processes: how many processes train, on all nodes together.
-        stopped_by: what stopped the run, if no person did: ``median_rule``.
+        stopped_by: ``median_rule`` if that stopped the run; None otherwise.
     """
 
     step: Count = 0
@@ -64,7 +64,7 @@ class GroupTag:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The content of launch.json: who started a run that is not a process of this machine, and what became of it.
+    """The content of launch.json: the launcher of a run that is not a process of this machine, and the end of its job.
 
     Attributes:
         launcher: the name of the launcher (see :mod:`o1lab.train.launchers`).
@@ -127,7 +127,7 @@ class RunDir(JobFolder[RunStatus, None]):
         "checkpoints", "Adapters or whole models, in step-N: weights, settings, optimiser, o1lab.json."
     )
     trackers = FileIn("trackers", "What TensorBoard, W&B and trackio write, where the recipe reports to them.")
-    group_file = FileIn("group.json", "The group that the run belongs to; missing for a run of its own.")
+    group_file = FileIn("group.json", "The group that the run belongs to; missing for a single run.")
     launch_file = FileIn("launch.json", "The launcher and its job, for a run that is not a process of this machine.")
     batch_script = FileIn("train.sbatch", "The script that Slurm runs, made from the lab's template.")
     again_file = FileIn("control/again", "Created by a worker that a signal interrupted and that can be started again.")
@@ -147,7 +147,7 @@ class RunDir(JobFolder[RunStatus, None]):
         return read_json(self.group_file, GroupTag) if self.group_file.exists() else None
 
     def launch(self) -> Launch | None:
-        """Return who started the run; None for a process of this machine, and if launch.json cannot be read."""
+        """Return the launcher and its job; None for a process of this machine, or if launch.json cannot be read."""
         if not self.launch_file.exists():
             return None
         try:

@@ -25,7 +25,6 @@ from o1lab.train.variants import label
 from store.filters import RunQuery
 from store.filters.jobs import matching
 
-_TAIL_BYTES = 65_536
 _NUMBERS = ("learning_rate", "lora_r", "batch_size", "seed", "phase")
 _UNKNOWN = ("best_loss", "eval_loss", "best_eval_loss", "tokens", "elapsed_s")
 
@@ -156,7 +155,7 @@ def _group(run: RunDir) -> tuple[GroupTag | None, str]:
 
 
 def _last_loss(run: RunDir) -> float | None:
-    return last_metrics(run.metrics, limit=_TAIL_BYTES).get("loss")
+    return last_metrics(run.metrics).get("loss")
 
 
 def _text(value: Any) -> str | None:

@@ -37,11 +37,11 @@ class Warnings:
             self._heartbeat.update(warnings=tuple([*before, text][-_MOST:]))
 
     def rows(self, rows: list[TrainingRow], lengths: Any, recipe: Recipe) -> None:
-        """Warn of rows that are not trained as they are in the dataset.
+        """Warn of rows that are trained differently from the dataset.
 
         Args:
             rows: the rows of the run.
-            lengths: how long they are in tokens, as ``tensors.build_trainer`` returns it.
+            lengths: their lengths in tokens, as ``trainers.build_trainer`` returns it.
             recipe: the recipe.
         """
         if lengths.truncated:

@@ -136,7 +136,7 @@ class Trainer(VariantTrainer, SFTTrainer):  # type: ignore[misc]  # trl is not t
             self.grouped = padding(self._lengths, recipe.batch_size, seed=recipe.seed).is_worth_it
 
     def get_train_dataloader(self) -> Any:
-        """Return the loader of batches; on a resume within an epoch, too, its sampler is told the epoch.
+        """Return the loader of batches; its sampler gets the epoch also after a resume within an epoch.
 
         Neither accelerate nor transformers reaches the sampler of several processes once batches are skipped.
         """
@@ -202,7 +202,7 @@ def not_apart(model: str) -> RefusedError:
     """The error of a model whose attention cannot keep packed rows apart."""
     return RefusedError(
         f"{model} cannot keep packed rows apart: each would see the rows before it.",
-        "Turn packing off; length_grouping saves padding, too.",
+        "Turn packing off; length_grouping saves padding as well.",
         code="packing",
     )
 

@@ -1,7 +1,7 @@
-"""What became of a run of a launcher whose worker is silent, and how such a run is stopped.
+"""The state of a run whose worker is silent, from its launcher; and how such a run is stopped.
 
-The launcher is asked only about silent workers, and about each of them every few seconds at most. How a job ended is
-written into launch.json when it is first seen, because schedulers forget.
+The launcher is asked only about silent workers, and about each of them every few seconds at most. The end of a job is
+written into launch.json when it is first seen, because schedulers forget jobs.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ _lock = threading.Lock()
 
 
 def judged(run: RunDir, launch: Launch, status: RunStatus) -> tuple[str, RunStatus, bool]:
-    """Judge an active run whose heartbeat is old, as :meth:`JobFolder.judged` does."""
+    """Return the state of an active run whose heartbeat is old, as :meth:`JobFolder.judged` does."""
     if launch.end:
         return launch.end, replace(status, message=launch.message, hint=launch.hint), False
-    seen = look(run, launch)
-    told = replace(status, message=seen.message or status.message, hint=seen.hint or status.hint)
+    seen = poll(run, launch)
+    shown = replace(status, message=seen.message or status.message, hint=seen.hint or status.hint)
     if seen.state == "pending":
-        return "queued", told, False
+        return "queued", shown, False
     if seen.state == "ended":
         return _ended(run, launch, status, seen)
     if seen.state == "running" and status.state == "queued":
         waited = time.time() - max(launch.submitted_at, status.heartbeat)
         if waited > _SILENT_S:
             message = f"{_capital(launch.words)} runs, but its worker has not reported for {waited / 60:.0f} min."
-            told = replace(told, message=message, hint=f"Can its nodes read {run.path}? {_stop_hint(run)}")
-        return "starting", told, True
-    return status.state, told, True
+            shown = replace(shown, message=message, hint=f"Can its nodes read {run.path}? {_stop_hint(run)}")
+        return "starting", shown, True
+    return status.state, shown, True
 
 
-def look(run: RunDir, launch: Launch) -> Seen:
-    """Return what the launcher sees of the job; an answer is used for some seconds."""
+def poll(run: RunDir, launch: Launch) -> Seen:
+    """Return the state of the job from its launcher; an answer is used for some seconds."""
     key = (str(run.path), launch.job)
     with _lock:
         moment, known = _known.get(key, (0.0, Seen("unknown")))
@@ -65,10 +65,10 @@ def look(run: RunDir, launch: Launch) -> Seen:
 
 
 def cancel_if_silent(run: RunDir, launch: Launch) -> None:
-    """End the job of a run that was asked to stop, unless its worker is there to see the stop file.
+    """End the job of a run that was asked to stop, unless its worker is alive and reads the stop file.
 
-    Where nobody can say what became of a silent worker, the run counts as stopped. A worker that is there after all
-    reports again and sees the stop file.
+    If the state of a silent worker cannot be determined, the run counts as stopped. A worker that is alive after all
+    reports again and reads the stop file.
 
     Raises:
         LabError: it cannot be cancelled.
@@ -90,15 +90,15 @@ def cancel_if_silent(run: RunDir, launch: Launch) -> None:
     if waiting and status.pid is None and status.state in ACTIVE:
         message = f"Stopped before its worker started. {lost}".strip()
         run.write_status(replace(status, state="stopped", message=message, hint=_END_IT if lost else ""))
-    elif status.state in ACTIVE and time.time() - status.heartbeat > STALE_S and _nobody_knows(run, launch):
+    elif status.state in ACTIVE and time.time() - status.heartbeat > STALE_S and _is_unknown(run, launch):
         message = f"Stopped without an answer from its worker on {status.host}. {lost}".strip()
         hint = f"{_END_IT} {run.resume_hint if run.checkpoints() else _NO_CHECKPOINT}."
         write_launch(run, replace(launch, end="stopped", message=message, hint=hint))
 
 
-def _nobody_knows(run: RunDir, launch: Launch) -> bool:
-    """Whether the launcher has no scheduler to ask, or the scheduler is gone."""
-    return not launch.end and look(run, launch).state == "unknown"
+def _is_unknown(run: RunDir, launch: Launch) -> bool:
+    """Whether the launcher has no scheduler, or the scheduler does not answer."""
+    return not launch.end and poll(run, launch).state == "unknown"
 
 
 def _ended(run: RunDir, launch: Launch, status: RunStatus, seen: Seen) -> tuple[str, RunStatus, bool]:

@@ -128,7 +128,7 @@ class VariantTrainer:
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **options)  # type: ignore[misc]
 
     def create_optimizer(self, *model: Any) -> Any:
-        """Create the optimiser: the B matrices in groups of their own (LoRA+), the start of an adapter held."""
+        """Create the optimiser: the B matrices in separate groups (LoRA+), the start of an adapter kept."""
         if self.optimizer is not None:
             return self.optimizer
         optimizer = super().create_optimizer(*model)  # type: ignore[misc]

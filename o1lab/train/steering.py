@@ -1,4 +1,4 @@
-"""Trainer callback that decides when a run logs, evaluates, saves and stops. Every process of the run has one."""
+"""Trainer callback that decides when a run logs, evaluates, saves and stops, in every process of the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
     """Makes all processes of a run do the same at each step.
 
     What only the first process knows or does (a stop request, a loss that is not finite, the probes, the name of a
-    checkpoint) is agreed upon here: a process that went its own way would wait for the others for ever.
+    checkpoint) is decided here for all processes: one that differed would wait for the others forever.
 
     Args:
         recipe: the recipe.
@@ -96,7 +96,7 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
         return control
 
     def _measure(self, model: Any, args: Any, state: Any, control: Any) -> None:
-        """Measure the losses on held-out chains, in all processes together, and tell the trackers."""
+        """Measure the losses on held-out chains, in all processes together, and log them to the trackers."""
         if self.held_out_loss is not None:
             found = self.held_out_loss.measure(model, self.trainer.compute_loss_context_manager())
             if self._reporter:
@@ -110,4 +110,4 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is not ty
             return
         if self._reporter:
             self._reporter.ask_probes(model, step)
-        self._world.wait()  # without a timeout: long answers take their time
+        self._world.wait()  # without a timeout, because long answers may take minutes

@@ -1,4 +1,4 @@
-"""Build the trainer from rows: tokenisation and length policy, shared by preflight and training.
+"""Rows in tokens: tokenisation and length policy, shared by preflight and training.
 
 Only the worker and preflight import this module, because it imports torch.
 """
@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from datasets import Dataset
-from peft import LoraConfig
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, TrainerCallback
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from o1lab.errors import RefusedError
 from o1lab.models.library_errors import explained
 from o1lab.models.prompts import TrainingTokens, Written, assistant_mask, placed_tokens, training_tokens
-from o1lab.train import head
 from o1lab.train.held_out import IGNORED
 from o1lab.train.recipe import Recipe
 from o1lab.train.rows import TrainingRow
-from o1lab.train.sft import Trainer, trainer_config
+from store.records import scrubbed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -98,7 +94,7 @@ def as_dataset(
     found = []
     for row in rows:
         thought = row.thought if row.replay or recipe.phase == 2 else ""  # the base's answers are kept as they are
-        response = Written(sound(thought), sound(row.solution), row.cut_off)
+        response = Written(scrubbed(thought), scrubbed(row.solution), row.cut_off)
         tokens, written = _tokens(tokenizer, row, recipe, response)
         learned = [False] * len(tokens.prompt)
         if recipe.assistant_only_loss:
@@ -127,7 +123,7 @@ def _tokens(
 
 def asked(row: TrainingRow, recipe: Recipe) -> list[dict[str, str]]:
     """Return the conversation of a row up to the student's turn, without lone surrogates."""
-    return [{"role": turn["role"], "content": sound(turn["content"])} for turn in row.asked(recipe)]
+    return [{"role": turn["role"], "content": scrubbed(turn["content"])} for turn in row.asked(recipe)]
 
 
 def load_tokenizer(folder: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
@@ -175,81 +171,6 @@ def stand_in(tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
         eos_token_id=tokenizer.eos_token_id,
     )
     return LlamaForCausalLM(config)
-
-
-def build_trainer(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    recipe: Recipe,
-    rows: Sequence[TrainingRow],
-    output: Path,
-    *,
-    cpu: bool,
-    bf16: bool = False,
-    adapter: LoraConfig | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
-    tracked: tuple[str, str] | None = None,
-    on_row: Callable[[], None] = lambda: None,
-) -> tuple[Trainer, Lengths]:
-    """Build the trainer with its tokenised datasets.
-
-    Args:
-        model: the base, or :func:`stand_in` for preflight.
-        tokenizer: the base's tokenizer.
-        recipe: the recipe.
-        rows: all rows of the dataset.
-        output: the folder where the trainer saves checkpoints.
-        cpu: whether to train on the CPU.
-        bf16: whether the weights are bfloat16.
-        adapter: the adapter to add; None for preflight, for all weights, and if ``model`` has one already.
-        callbacks: callbacks of the trainer.
-        tracked: the project and the name of the run for the recipe's trackers; None for preflight, which has none.
-        on_row: called after each row that is tokenised.
-
-    Returns:
-        The trainer, and the row lengths with the effect of the length policy.
-
-    Raises:
-        RefusedError: no training row would remain, the chat template refuses a row, or the model cannot keep packed
-            rows apart.
-    """
-    train, held_out = split(rows, recipe)
-    exact = adapter_of(model)
-    trainer = Trainer(
-        model=model,
-        args=trainer_config(recipe, output, cpu=cpu, bf16=bf16, tracked=tracked),
-        train_dataset=as_dataset(train, recipe, tokenizer, on_row),
-        eval_dataset=as_dataset(held_out, recipe, tokenizer, on_row) if held_out else None,
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=list(callbacks),
-    )
-    trainer.recipe = recipe
-    head.attach(trainer.model)
-    in_float32(trainer.model, exact)
-    if hasattr(trainer.model, "peft_config"):  # the weights of an embedding with an adapter are those of the base
-        trainer.model.save_pretrained = partial(trainer.model.save_pretrained, save_embedding_layers=False)
-    found = Lengths()
-    trainer.use_rows(apply_length_policy(trainer.train_dataset, recipe, found), recipe)
-    if trainer.eval_dataset is not None:
-        trainer.eval_dataset = apply_length_policy(trainer.eval_dataset, recipe, found)
-    return trainer, found
-
-
-def adapter_of(model: Any) -> dict[str, torch.Tensor]:
-    """Return the values of the adapter that a quantised base has already."""
-    if not (hasattr(model, "peft_config") and getattr(model, "is_loaded_in_4bit", False)):
-        return {}
-    return {name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad}
-
-
-def in_float32(model: Any, exact: dict[str, torch.Tensor]) -> None:
-    """Undo that TRL rounds the adapter of a quantised base to bfloat16, which loses small steps of AdamW."""
-    if not getattr(model, "is_loaded_in_4bit", False):
-        return
-    for name, one in model.named_parameters():
-        if one.requires_grad:
-            one.data = exact.get(name, one.data).to(one.device, torch.float32)
 
 
 def apply_length_policy(dataset: Dataset, recipe: Recipe, found: Lengths) -> Dataset:
@@ -313,9 +234,4 @@ def thought_survives(row: TrainingRow, labels: Sequence[int], tokenizer: PreTrai
     """Whether the trained tokens contain the thought; a tokenizer may change its text."""
     trained = [label for label in labels if label != IGNORED]
     text = tokenizer.decode(trained, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    return sound(row.thought).strip() in text
-
-
-def sound(text: str) -> str:
-    """Replace lone surrogates, which cannot be tokenised."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return scrubbed(row.thought).strip() in text

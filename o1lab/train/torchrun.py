@@ -16,11 +16,11 @@ from o1lab.jobs.spawn import worker_command as one_process
 
 WORKER = "o1lab.train.worker"
 JOIN_TIMEOUT_S = 900
-"""How long the nodes wait for each other before they give up."""
+"""Seconds that the nodes wait for each other."""
 SHUTDOWN_S = 300
-"""How long the processes may save a checkpoint after a signal. torchrun itself allows 30 s.
+"""Seconds that the processes have to save a checkpoint after a signal. torchrun itself allows 30 s.
 
-Processes that hang are not waited for any longer. When one of them fails, torchrun still ends the others after 30 s.
+Processes that hang are killed after that. When one of them fails, torchrun still ends the others after 30 s.
 """
 _SHUTDOWN = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
 """The option --shutdown-timeout would do the same, but torch before 2.12 refuses it; the variable is ignored there."""
@@ -41,8 +41,8 @@ def worker_command(
 
     Several nodes meet at a fixed address (torchrun's backend ``static``): the node with rank 0 listens there, and it is
     the one whose first process is rank 0. torchrun's backend ``c10d`` guesses from the host name which node listens
-    (unless told with ``is_host``), and ranks the nodes as they come. On one node there is nothing to guess: ``c10d``
-    takes a free port.
+    (unless ``is_host`` is given), and ranks the nodes in the order of their arrival. On a single node, ``c10d`` takes a
+    free port.
 
     Args:
         run: the run.
@@ -85,7 +85,7 @@ def environment(processes: int, environ: Mapping[str, str] = os.environ) -> dict
 
 
 def port_of(run: JobFolder[Any, Any]) -> int:
-    """Return a port for the nodes of a run to meet: another one for each run, because runs may share a node."""
+    """Return the port at which the nodes of a run meet. It depends on the run, because runs may share a node."""
     return _PORTS[zlib.crc32(run.id.encode()) % len(_PORTS)]
 
 

@@ -1,6 +1,6 @@
 """Trackers of training runs: TensorBoard, Weights & Biases and trackio. Imports none of them, nor torch.
 
-transformers writes to them (``report_to``). This module says which package each needs and where it writes: below the
+transformers writes to them (``report_to``). They write below the
 run's folder ``trackers``. Nothing leaves the machine unless a person has given W&B a key. Keys are read by the trackers
 themselves, from the environment; no file of the run has them.
 """
@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,34 +30,13 @@ EXTRA = "pip install 'o1lab[trackers]'"
 _WANDB_URL = "https://api.wandb.ai"
 
 
-@dataclass(frozen=True)
-class Tracker:
-    """A tracker.
-
-    Attributes:
-        name: the name in a recipe, which is that of transformers.
-        title: the name for people.
-        package: the package that it needs.
-    """
-
-    name: str
-    title: str
-    package: str
+TRACKERS = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases", "trackio": "trackio"}
+"""The titles of the trackers by their names in a recipe, which are those of transformers and of their packages."""
 
 
-TRACKERS = {
-    one.name: one
-    for one in (
-        Tracker("tensorboard", "TensorBoard", "tensorboard"),
-        Tracker("wandb", "Weights & Biases", "wandb"),
-        Tracker("trackio", "trackio", "trackio"),
-    )
-}
-
-
-def missing(names: Sequence[str]) -> list[Tracker]:
+def missing(names: Sequence[str]) -> list[str]:
     """Return the trackers whose package is not installed."""
-    return [TRACKERS[name] for name in names if find_spec(TRACKERS[name].package) is None]
+    return [name for name in names if find_spec(name) is None]
 
 
 def require(names: Sequence[str]) -> None:
@@ -68,10 +46,10 @@ def require(names: Sequence[str]) -> None:
         RefusedError: one is not.
     """
     if absent := missing(names):
-        packages = " ".join(one.package for one in absent)
+        titles = " and ".join(TRACKERS[name] for name in absent)
         raise RefusedError(
-            f"The recipe reports to {' and '.join(one.title for one in absent)}, but the package is not installed.",
-            f"Install it (pip install {packages}, or {EXTRA}), or leave it out of report_to.",
+            f"The recipe reports to {titles}, but the package is not installed.",
+            f"Install it (pip install {' '.join(absent)}, or {EXTRA}), or leave it out of report_to.",
             code="tracker_missing",
         )
 
@@ -115,13 +93,13 @@ def hide_broken(names: Sequence[str]) -> dict[str, str]:
         The error of each tracker that is hidden, by its name.
     """
     broken = {}
-    for one in (TRACKERS[name] for name in sorted({"wandb", *names})):
-        if find_spec(one.package) is not None:
+    for name in sorted({"wandb", *names}):
+        if find_spec(name) is not None:
             try:
-                import_module(one.package)
+                import_module(name)
             except Exception as error:
-                sys.modules[one.package] = None  # type: ignore[assignment]  # importing it raises an ImportError
-                broken[one.name] = f"{type(error).__name__}: {error}"
+                sys.modules[name] = None  # type: ignore[assignment]  # importing it raises an ImportError
+                broken[name] = f"{type(error).__name__}: {error}"
     return broken
 
 
@@ -168,9 +146,9 @@ def places(names: Sequence[str], run: RunDir, environ: Mapping[str, str] = os.en
 def guarded(callback: Any, failed: Callable[[str], None]) -> Any:
     """Make a callback of transformers harmless: its first error is reported, and it is not called again.
 
-    The training is worth more than its tracker, which may have no network or no disk.
+    A tracker without network or disk must not end the training.
     """
-    title = next((one.title for one in TRACKERS.values() if one.name in type(callback).__name__.lower()), "A tracker")
+    title = next((one for name, one in TRACKERS.items() if name in type(callback).__name__.lower()), "A tracker")
 
     def safely(call: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Any, **named: Any) -> Any:

@@ -63,7 +63,7 @@ def train(session: Session, recipe: Recipe, devices: Sequence[Device]) -> dict[s
     run, world = session.run, session.world
     tracked = trackers.prepare(run, recipe) if world.is_first else None
     broken = trackers.hide_broken(recipe.report_to)
-    from o1lab.train import compute, early_stop, preference, targets, tensors
+    from o1lab.train import compute, early_stop, targets, tensors, trainers
     from o1lab.train.held_out import shared_evenly
     from o1lab.train.held_out_loss import HeldOutLoss
     from o1lab.train.steering import Steering
@@ -86,7 +86,7 @@ def train(session: Session, recipe: Recipe, devices: Sequence[Device]) -> dict[s
     early = early_stop.EarlyStop(run, recipe, warnings, judges=world.is_first)
     steering = Steering(recipe, world, lambda: session.stop() or early.hopeless, reporter)
     try:
-        trainer, lengths = preference.trainer_of(recipe)(
+        trainer, lengths = trainers.build_trainer(
             model,
             tokenizer,
             recipe,
@@ -191,7 +191,7 @@ def _as_started(recipe: Recipe, world: World, device: Device, warnings: Warnings
 
 
 def _begin(session: Session, reporter: Any, checkpoint: Path | None) -> None:
-    """Mark what a resume replaces, and say where the run begins."""
+    """Mark what a resume replaces, and report where the run begins."""
     if checkpoint is not None:
         reporter.continue_from(checkpoint)
         step = checkpoint_step(checkpoint)
@@ -217,7 +217,7 @@ def _trackers(recipe: Recipe, broken: Mapping[str, str], warnings: Warnings) -> 
 
     found = []
     for name in recipe.report_to:
-        title = trackers.TRACKERS[name].title
+        title = trackers.TRACKERS[name]
         if name in broken:
             failed(f"{title} gets nothing of this run: {broken[name]}")
             continue

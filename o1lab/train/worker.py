@@ -2,7 +2,7 @@
 
 A separate process that uses nothing but its run directory: it reads the recipe and the rows there, waits for its
 device, trains with TRL and PEFT, and writes status and metrics. Its output goes to the run's log.txt. torchrun starts
-several such processes for one run (:mod:`o1lab.train.distributed`): the first one leads, the others follow.
+several such processes for one run (:mod:`o1lab.train.distributed`): the first one decides for all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.jobs.hook import HookCaller
 from o1lab.models.library_errors import explain as explain_text
 from o1lab.models.library_errors import first_line
-from o1lab.paths import Lab
 from o1lab.train import rank_errors
 from o1lab.train.distributed import Process, World
 from o1lab.train.launcher import after_signal, forget_end, goes_on
@@ -67,7 +66,7 @@ def work(run: RunDir, *, resuming: bool) -> int:
 
     Args:
         run: the run.
-        resuming: whether to continue from the last checkpoint. A run that a person starts always does.
+        resuming: whether to continue from the last checkpoint. A run that a person starts by its command always does.
 
     Returns:
         The exit status: 0 if the run finished or was stopped.
@@ -84,7 +83,7 @@ def work(run: RunDir, *, resuming: bool) -> int:
 
 
 def _lead(run: RunDir, world: World, *, resuming: bool) -> int:
-    """Work as the first process: it has the lock, the status, the device queue, the metrics and the hook."""
+    """Work as the first process, which has the lock, the status, the device queue, the metrics and the hook."""
     stop = StopSignal(run)
     _stop_on_signals(stop.set)
     forget_end(run)
@@ -110,7 +109,7 @@ def _lead(run: RunDir, world: World, *, resuming: bool) -> int:
 
         def failed(error: O1LabError) -> None:
             heartbeat.end(state="failed", after="", message=error.message, hint=error.hint)
-            os._exit(1)  # the main thread may wait for the other process for ever
+            os._exit(1)  # the main thread may wait for the other process forever
 
         watch = rank_errors.Watch(run, failed)
     try:
@@ -135,7 +134,7 @@ def _lead(run: RunDir, world: World, *, resuming: bool) -> int:
 
 
 def _follow(run: RunDir, world: World, *, resuming: bool) -> int:
-    """Work as a further process: train with the first one, and leave the error, if any, where it finds it."""
+    """Work as one of the other processes: train with the first one, and record an error for it."""
     try:
         _, devices = _meet(run, world)
         stop = threading.Event()
@@ -152,7 +151,7 @@ def _follow(run: RunDir, world: World, *, resuming: bool) -> int:
 
 
 def _print_traceback() -> None:
-    with suppress(OSError):  # the terminal or the pipe is closed, but the status has yet to be written
+    with suppress(OSError):  # the terminal or the pipe is closed; the status must still be written
         traceback.print_exc()
 
 
@@ -191,10 +190,9 @@ def _in_turn(session: Session, recipe: Recipe, allowed: Sequence[Device], stop: 
         if heartbeat.status.state != "queued" or heartbeat.status.message != message:
             heartbeat.update(state="queued", message=message)
 
-    lab = Lab(run.path.parent.parent)
-    owner = Ticket(f"{run.noun} {run.id}", name_of(lab), str(run.path))
+    owner = Ticket(f"{run.noun} {run.id}", name_of(run.lab), str(run.path))
     turn: AbstractContextManager[Device | Sequence[Device] | None]
-    if run.launch() is not None:  # a scheduler, or a person, has given this machine to the run
+    if run.launch() is not None:  # a scheduler or a person has assigned this machine to the run
         turn = nullcontext(allowed[0] if alone else allowed)
     else:
         turn = (acquire_first if alone else acquire_all)(allowed, owner=owner, waiting=waiting, give_up=stop)

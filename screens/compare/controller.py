@@ -269,7 +269,7 @@ class CompareController:
         session, ballot, me = self.session, self.ballot, self.context.annotator
         if session is None or ballot is None or ballot.turn != session.turn:
             return False
-        await asyncio.to_thread(conversations.withdraw, self.context.store.db, ballot.id)
+        await self.context.store.in_thread(conversations.withdraw, ballot.id)
         self.ballot = await asyncio.to_thread(last_vote, self.context.store, session.record.id, session.turn, me)
         self.changed()
         return True

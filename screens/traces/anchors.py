@@ -9,7 +9,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.binding import BindingType
 
-from o1lab.lens.anchors import Anchor, Drawing
+from o1lab.lens.anchors import Anchor, RolloutSettings
 from o1lab.lens.convergence import Chain
 from o1lab.lens.forcing import chain_of
 from o1lab.lens.resampling import Resampled, latest, resample
@@ -173,7 +173,7 @@ class AnchorsScreen(HeatScreen):
                 ref,
                 self.context.servers,
                 samples=SAMPLES,
-                drawing=Drawing(),
+                settings=RolloutSettings(),
                 on_rollout=lambda done, of: self.show_running(f"{name}: {done:,} of {of:,} rollouts. s stops."),
             )
             self.model, self.anchors = ref.id, found.anchors

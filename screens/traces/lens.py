@@ -13,7 +13,6 @@ from rich.text import Text
 from textual.binding import BindingType
 
 from o1lab.errors import RefusedError
-from o1lab.lens.asking import require_scores
 from o1lab.lens.figures import (
     Place,
     ScoredToken,
@@ -24,6 +23,7 @@ from o1lab.lens.figures import (
     scored_tokens,
     surprises,
 )
+from o1lab.lens.scorers import require_scores
 from o1lab.lens.scoring import score_traces
 from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line, visible

@@ -12,7 +12,8 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from o1lab.errors import LabError, UsageError
-from o1lab.jobs.directory import ACTIVE, processes_here
+from o1lab.jobs.directory import ACTIVE
+from o1lab.jobs.hardware import processes_here
 from o1lab.paths import Lab, assets_dir
 from o1lab.serve.records import SOLVER
 from o1lab.text import visible

@@ -92,7 +92,7 @@ async def test_a_tunnel_changes_the_address_in_the_browser(lab: Path) -> None:
 async def test_bad_input(lab: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        taken.listen()
+        taken.listen_for_web()
         cases = [
             (["--public-url", "ftp://x"], 2, "is not a public URL"),
             (["--public-url", "http://user@host"], 2, "is not a public URL"),
@@ -112,10 +112,10 @@ async def test_bad_input(lab: Path) -> None:
 async def test_without_the_package_it_says_what_to_install(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from o1lab.errors import LabError
     from o1lab.paths import Lab
-    from o1lab.serve.web import listen, serve_web
+    from o1lab.serve.web import listen_for_web, serve_web
 
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
-    bound, address = listen(0, None)
+    bound, address = listen_for_web(0, None)
     with bound, pytest.raises(LabError) as missing:
         serve_web(Lab(lab), bound, address, lambda: None)
     assert missing.value.code == "missing_extra"

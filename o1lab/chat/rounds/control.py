@@ -10,8 +10,8 @@ from typing import Any
 from o1lab.chat.panes import Settings
 from o1lab.chat.rounds.directory import AskedPane, RoundFolder, RoundSettings
 from o1lab.config import load_config
-from o1lab.errors import LabError, NotFoundError, UsageError
-from o1lab.files import write_json
+from o1lab.errors import NotFoundError, UsageError
+from o1lab.files import write_json, writing
 from o1lab.inference.models import check_priced
 from o1lab.jobs import manage, spawn
 from o1lab.jobs.directory import CountedStatus
@@ -94,7 +94,7 @@ def start(lab: Lab, name: str, prompts: Sequence[str], panes: Sequence[AskedPane
     settings = validate(RoundSettings, values, verb="compare ask")
     check_priced(settings, refs)
     folder = RoundFolder(lab.rounds / spawn.new_id(lab.rounds))
-    try:
+    with writing(f"the round's folder {folder.path}"):
         folder.stop_file.parent.mkdir(parents=True)
         folder.write_prompts(prompts)
         requested = len(prompts) * len(panes)
@@ -102,10 +102,6 @@ def start(lab: Lab, name: str, prompts: Sequence[str], panes: Sequence[AskedPane
             CountedStatus("starting", host=socket.gethostname(), heartbeat=time.time(), requested=requested)
         )
         write_json(folder.settings_file, settings.model_dump(mode="json"))  # last: it makes the directory a round
-    except OSError as error:
-        raise LabError(
-            f"Cannot write the round's folder {folder.path}: {error.strerror}.", "Check the lab's disk."
-        ) from error
     return folder
 
 

@@ -19,7 +19,7 @@ from o1lab.evaluate.run.judging import choose_scorer, keep_prompt
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.suites.loading import load_items
 from o1lab.evaluate.suites.suite import Suite, find_suite, suite_folders
-from o1lab.files import write_json
+from o1lab.files import write_json, writing
 from o1lab.inference import journal
 from o1lab.inference.continuing import require_continuing
 from o1lab.inference.journal import FaultCount
@@ -91,12 +91,8 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
         items = load_items(lab, store, suite, file=settings.items_file, limit=settings.limit)
         identity = identify(lab, ref)
         folder = EvalFolder(lab.evals / spawn.new_id(lab.evals))
-        try:
+        with writing(f"the evaluation's folder {folder.path}"):
             _write(folder, lab, settings, suite, items=items, identity=identity, scored_by=scored_by)
-        except OSError as error:
-            raise LabError(
-                f"Cannot write the evaluation's folder {folder.path}: {error.strerror}.", "Check the lab's disk."
-            ) from error
         register(lab, folder, store)
         return folder
 
@@ -227,14 +223,11 @@ def rescore(lab: Lab, identity: str, changes: Mapping[str, Any] | None = None) -
     scored_by, ref = choose_scorer(lab, suite.scorer, judge)
     _change(lab, folder, given, judge=scored_by.judge)
     check_priced(folder.settings(), [ref] if ref is not None else [])
-    try:
-        with opened_lab(lab) as store:
-            register(lab, folder, store)
-            keep_prompt(folder, lab, scored_by.spec)
-            folder.set_scored_by(scored_by)
-            evaluations.update(store.db, folder.id, scorer=scored_by.label)
-    except OSError as error:
-        raise LabError(f"Cannot write {folder.path}: {error.strerror}.", "Check the lab's disk.") from error
+    with writing(folder.path), opened_lab(lab) as store:
+        register(lab, folder, store)
+        keep_prompt(folder, lab, scored_by.spec)
+        folder.set_scored_by(scored_by)
+        evaluations.update(store.db, folder.id, scorer=scored_by.label)
     folder.clear_control_files()
     return folder
 

@@ -20,8 +20,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     folder = EvalFolder(options.folder.absolute())
-    lab = Lab(folder.path.parent.parent)
-    return report_end(lambda: run_here(lab, folder, scores_only=options.scores_only))
+    return report_end(lambda: run_here(folder.lab, folder, scores_only=options.scores_only))
 
 
 def run_here(

@@ -43,9 +43,9 @@ FIRST_POLL_S, LONGEST_POLL_S = 0.5, 60.0
 """The shortest and longest time between two polls of a batch; it grows while nothing changes."""
 _SLOWER = 1.5
 CANCEL_S = 660.0
-"""How long to wait for a cancelled batch; the API's reference says up to ten minutes."""
+"""Seconds to wait for a cancelled batch; the API's reference says up to ten minutes."""
 PATIENCE_S = 86_400.0
-"""How long a server may be unreachable: as long as a batch may take."""
+"""Seconds that a server may be unreachable: as long as a batch may take."""
 _TRANSFER_S = 600.0
 _CLOCKS_S = 86_400.0
 """Largest difference between the server's clock and ours when batches are searched by creation time."""
@@ -301,7 +301,7 @@ class BatchEngine(OfflineEngine):
     async def _withdraw(self) -> None:
         """Cancel the batches and fetch the results that they have; a resumed run fetches the rest."""
         never = asyncio.Event()
-        missing = False  # the server does not have what was asked for
+        missing = False  # the server does not have the batch
         try:
             for part in self._parts.open:
                 if part.state == "written" and (batch := await self._find(part)) is not None:

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 
 from o1lab.files import write_json
 from o1lab.inference.calls import CallKey
-from o1lab.inference.limits import rough_tokens
+from o1lab.inference.limits import prompt_tokens
 from o1lab.small_files import read_json
 
 MAX_REQUESTS = 50_000
@@ -197,5 +197,4 @@ def answer_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _read(line: Mapping[str, Any]) -> tuple[CallKey, int]:
-    tokens = sum(rough_tokens(message["content"]) for message in line["body"]["messages"])
-    return CallKey.read(line["custom_id"]), tokens
+    return CallKey.read(line["custom_id"]), prompt_tokens(line["body"]["messages"])

@@ -19,7 +19,7 @@ from o1lab.inference.backend import CallContext, ReplayClient
 from o1lab.inference.calls import FATAL, TRANSIENT, CallKey, Message, RequestError, Response
 from o1lab.inference.client import hint_for
 from o1lab.inference.journal import JournalIndex
-from o1lab.inference.limits import Price, most_tokens, rough_tokens
+from o1lab.inference.limits import Price, prompt_tokens, worst_case
 from o1lab.inference.models import ModelClient
 from o1lab.inference.settings import RequestSettings, StreamMode
 from o1lab.jobs.control import RunStopped
@@ -129,15 +129,13 @@ class OfflineEngine(ABC):
         settings, budget, model = self.work.settings, self.context.budget, self.work.model
         tokens, usd, number = 0, 0.0, 0
         async for key, messages in self.to_do():
-            prompt = sum(rough_tokens(message["content"]) for message in messages)
-            most = most_tokens(messages)
-            worst, worst_usd = most + settings.max_tokens, price.of(most, settings.max_tokens)
+            worst, worst_usd = worst_case(messages, settings.max_tokens, price)
             if not budget.fits(tokens + worst, usd + worst_usd):
                 if not number:
                     await budget.reserve(worst, worst_usd)
                 return  # the next calls follow when the actual cost of these is known
             tokens, usd, number = tokens + worst, usd + worst_usd, number + 1
-            yield Request(key, model.body(settings, key.sample, messages), prompt, worst, worst_usd)
+            yield Request(key, model.body(settings, key.sample, messages), prompt_tokens(messages), worst, worst_usd)
 
     async def keep(self, responses: Iterable[Response]) -> None:
         """Write responses to the journal, and decide which failed calls are repeated.

@@ -17,8 +17,8 @@ the same path on every node (a shared file system; ``O1LAB_CACHE`` for the built
 written on the node where the command runs. Nodes need o1lab and vLLM; ``[cluster] runtime_env = {py_executable =
 "/path/to/python"}`` gives them another environment.
 
-vLLM's engine is used directly, not through ``ray.data.llm``, whose output (2.60) has no finish reason: a truncated
-chain would look complete.
+vLLM's engine is used directly, not through ``ray.data.llm``, whose output (2.60) has no finish reason, so that a
+truncated chain would look complete.
 """
 
 from __future__ import annotations

@@ -7,22 +7,19 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from o1lab.config import load_config
 from o1lab.train import torchrun
 from o1lab.train.launcher import (
     KEEP_MEMORY,
-    Fault,
     Launcher,
     Seen,
-    config_of,
     died_here,
-    home_fault,
     launcher,
     write_launch,
 )
 from o1lab.train.run_directory import Launch, RunDir
 
 if TYPE_CHECKING:
-    from o1lab.paths import Lab
     from o1lab.train.recipe import Recipe
 
 
@@ -34,11 +31,11 @@ class Hand(Launcher):
     title = "the nodes"
 
     def start(self, run: RunDir, recipe: Recipe, *, resuming: bool) -> None:
-        hosts = config_of(run).hand.hosts or [socket.gethostname()]
+        hosts = load_config(run.lab).hand.hosts or [socket.gethostname()]
         commands = [_command(run, recipe, node=node, first=hosts[0], resuming=resuming) for node in range(recipe.nodes)]
         write_launch(run, replace(Launch.submitted(self.name), commands=tuple(commands)))
-        told = f"Waits until you start its commands (i shows them; or `{run.verb} show {run.id}`)."
-        run.write_status(replace(run.read_status(), message=told))
+        message = f"Waits until you start its commands (i shows them; or `{run.verb} show {run.id}`)."
+        run.write_status(replace(run.read_status(), message=message))
 
     def seen(self, run: RunDir, launch: Launch) -> Seen:
         status = run.read_status()
@@ -52,14 +49,11 @@ class Hand(Launcher):
             f"Look there. If it is gone, end it: {run.verb} stop {run.id}.",
         )
 
-    def faults(self, lab: Lab, recipe: Recipe) -> list[Fault]:
-        return [fault] if (fault := home_fault()) else []
-
 
 def _command(run: RunDir, recipe: Recipe, *, node: int, first: str, resuming: bool) -> str:
     """Return the command of a node, for a shell in any folder; its output goes to the log of the run too.
 
-    Ctrl-C ends the worker alone: ``tee -i`` reads on while the worker saves its checkpoint.
+    Ctrl-C ends the worker alone: ``tee -i`` keeps reading while the worker saves its checkpoint.
     """
     words = torchrun.worker_command(
         run, nodes=recipe.nodes, processes=recipe.processes, node_rank=node, rendezvous=first, resuming=resuming

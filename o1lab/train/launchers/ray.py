@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from o1lab.config import ClusterConfig, Config, load_config
 from o1lab.errors import LabError
+from o1lab.files import writing
 from o1lab.jobs.log import begin_session
 from o1lab.paths import Lab
 from o1lab.process import QUIET_ENVIRONMENT
@@ -23,16 +24,13 @@ from o1lab.train import torchrun
 from o1lab.train.launcher import (
     KEEP_MEMORY,
     Examined,
-    Fault,
     Launcher,
     Seen,
-    config_of,
     died_here,
-    home_fault,
     launcher,
     write_launch,
 )
-from o1lab.train.launchers.ray_client import RayJobs, dashboard
+from o1lab.train.launchers.ray_client import RayJobs
 from o1lab.train.launchers.silence import Silence
 from o1lab.train.run_directory import Launch, RunDir
 
@@ -52,18 +50,15 @@ class Ray(Launcher):
     title = "Ray"
 
     def __init__(self) -> None:
-        self._silence = Silence(LabError, lambda error: getattr(error, "code", "") == "no_cluster")
+        self._silence = Silence(lambda error: isinstance(error, LabError) and error.code == "no_cluster")
 
     def start(self, run: RunDir, recipe: Recipe, *, resuming: bool) -> None:
-        config = config_of(run).cluster
-        jobs = RayJobs(dashboard(config), config)
+        config = load_config(run.lab).cluster
+        jobs = RayJobs(config)
         launch = Launch.submitted(self.name, where=jobs.address)
         write_launch(run, launch)
-        try:
-            with run.log.open("ab") as log:
-                begin_session(log)
-        except OSError as error:
-            raise LabError(f"Cannot write {run.log}: {error.strerror}.", "Check the lab's disk.") from error
+        with writing(run.log), run.log.open("ab") as log:
+            begin_session(log)
         job = jobs.submit(request(run, recipe, config, resuming=resuming))
         self._silence.forget(jobs.address)
         write_launch(run, replace(launch, job=job))
@@ -71,8 +66,7 @@ class Ray(Launcher):
 
     def cancel(self, run: RunDir, launch: Launch) -> None:
         if launch.job:
-            config = config_of(run).cluster
-            jobs = RayJobs(launch.where or dashboard(config), config)
+            jobs = RayJobs(load_config(run.lab).cluster, launch.where)
             try:
                 jobs.stop(launch.job)
             except LabError as error:
@@ -84,8 +78,7 @@ class Ray(Launcher):
         if not launch.job:
             return Seen("ended", "The job was not submitted to Ray.", "Submit it again.")
         try:
-            config = config_of(run).cluster
-            jobs = RayJobs(launch.where or dashboard(config), config)
+            jobs = RayJobs(load_config(run.lab).cluster, launch.where)
             found = self._silence.ask(jobs.address, lambda: jobs.find(launch.job))
             return _seen(found, launch, run, jobs)
         except LabError as error:
@@ -93,18 +86,17 @@ class Ray(Launcher):
                 return Seen("ended")  # the log of the run says why
             return Seen("unknown", error.message, error.hint)
 
-    def faults(self, lab: Lab, recipe: Recipe) -> list[Fault]:
-        config = load_config(lab).cluster
+    def faults(self, lab: Lab, recipe: Recipe) -> list[LabError]:
         try:
-            RayJobs(dashboard(config), config).version()
+            RayJobs(load_config(lab).cluster).version()
         except LabError as error:
-            return [Fault(error.code, error.message, error.hint)]
-        return [fault] if (fault := home_fault()) else []
+            return [error]
+        return super().faults(lab, recipe)
 
     def examine(self, config: Config) -> Examined | None:
         if config.cluster.dashboard is None:
             return None
-        jobs = RayJobs(dashboard(config.cluster), config.cluster)
+        jobs = RayJobs(config.cluster)
         try:
             return Examined(True, f"Ray {jobs.version()} at {jobs.address}")
         except LabError as error:
@@ -126,7 +118,7 @@ def request(run: RunDir, recipe: Recipe, config: ClusterConfig, *, resuming: boo
     variables |= dict(config.runtime_env.get("env_vars") or {})
     runtime_env = {key: value for key, value in config.runtime_env.items() if key not in ("py_executable", "env_vars")}
     entry: dict[str, Any] = {
-        # Ray runs it with a shell. What the worker prints belongs into the log of the run.
+        # Ray runs it with a shell. The output of the worker goes to the log of the run.
         "entrypoint": f"cd {shlex.quote(str(run.path))} && exec {shlex.join(words)} >> log.txt 2>&1",
         "submission_id": f"o1lab-{run.id}-{secrets.token_hex(3)}",
         "runtime_env": runtime_env | {"env_vars": variables},
@@ -143,9 +135,9 @@ def _seen(found: dict[str, Any] | None, launch: Launch, run: RunDir, jobs: RayJo
     name = f"Ray job {launch.job}"
     if found is None:
         return Seen("ended", f"Ray at {jobs.address} does not know job {launch.job}: was it restarted?")
-    state, told = str(found.get("status") or ""), one_line(str(found.get("message") or ""), 240)
+    state, message = str(found.get("status") or ""), one_line(str(found.get("message") or ""), 240)
     if state == "PENDING":
-        return Seen("pending", f"{name} waits: {told}" if told else f"{name} waits for the cluster.")
+        return Seen("pending", f"{name} waits: {message}" if message else f"{name} waits for the cluster.")
     if state == "RUNNING":
         return Seen("running", f"{name} runs; its worker has not reported lately.")
     if state == "STOPPED":
@@ -153,5 +145,5 @@ def _seen(found: dict[str, Any] | None, launch: Launch, run: RunDir, jobs: RayJo
     if run.read_status().pid is not None:
         return Seen("ended")  # the log of the run says why
     printed = one_line(jobs.log_end(launch.job), 200)
-    why = printed or told or state.lower()
+    why = printed or message or state.lower()
     return Seen("ended", f"{name} ended before its worker started: {why.rstrip('.')}.", f"Do all nodes see {run.path}?")

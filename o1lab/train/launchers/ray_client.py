@@ -49,14 +49,14 @@ class RayJobs:
     """Ray Jobs at one dashboard. It gets the token only if it is the dashboard of the configuration.
 
     Args:
-        address: the address of the dashboard, which may be that of an earlier run.
-        config: says where the token is.
+        config: the configuration of the cluster.
+        address: the dashboard that an earlier run used; empty for that of the configuration.
     """
 
-    def __init__(self, address: str, config: ClusterConfig) -> None:
-        self.address = address
+    def __init__(self, config: ClusterConfig, address: str = "") -> None:
         self._config = config
-        self._is_ours = address == dashboard(config)
+        self.address = address or dashboard(config)
+        self._is_ours = self.address == dashboard(config)
 
     def submit(self, request: Mapping[str, Any]) -> str:
         """Submit a job and return its id; raises like :meth:`_ask`.
@@ -95,15 +95,15 @@ class RayJobs:
 
     def version(self) -> str:
         """Return the version of Ray that the cluster runs; raises like :meth:`_ask`, also for a wrong token."""
-        self._ask("GET", "/api/jobs/")  # the version is told without a token
+        self._ask("GET", "/api/jobs/")  # the version needs no token
         return str(self._ask("GET", "/api/version").get("ray_version", ""))
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Send a request, with the token if there is one for this address.
 
         Raises:
-            LabError: the cluster does not answer (code ``no_cluster``), wants another token (``ray_token``), does not
-                know the job (``no_job``), or refuses the request (``ray``).
+            LabError: the cluster does not answer (code ``no_cluster``), requires another token (``ray_token``), does
+                not know the job (``no_job``), or refuses the request (``ray``).
         """
         import httpx2 as httpx
 

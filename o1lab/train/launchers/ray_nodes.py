@@ -1,6 +1,6 @@
 """The nodes of a run on Ray: ``python -P -m o1lab.train.launchers.ray_nodes RUN_DIR [--resume]``.
 
-Ray Jobs runs this on one node. It asks the cluster for as many nodes as the run wants, each with the GPUs of its
+Ray Jobs runs this on one node. It requests the nodes of the run from the cluster, each with the GPUs of its
 processes, and starts the command of each node there. It ends with the status of the first command that failed.
 """
 
@@ -21,7 +21,7 @@ from o1lab.train.recipe_file import load
 from o1lab.train.run_directory import RunDir
 
 WAIT_S = 900.0
-"""Seconds after which nodes that do not come are given up."""
+"""Seconds to wait for the nodes."""
 
 
 def main() -> int:
@@ -45,11 +45,11 @@ def work(run: RunDir, recipe: Recipe, *, resuming: bool, wait_s: float = WAIT_S)
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
     ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False)
-    wants = resources(recipe)
-    group = placement_group([dict(wants) for _ in range(recipe.nodes)], strategy="STRICT_SPREAD")
+    wanted = resources(recipe)
+    group = placement_group([dict(wanted) for _ in range(recipe.nodes)], strategy="STRICT_SPREAD")
     try:
         if not group.wait(wait_s):
-            per_node = ", ".join(f"{number:g} {name}" for name, number in wants.items())
+            per_node = ", ".join(f"{number:g} {name}" for name, number in wanted.items())
             message = f"The cluster did not give {recipe.nodes} nodes with {per_node} each in {wait_s / 60:.0f} min."
             hint = "See `ray status`. Add nodes, or ask for fewer nodes or GPUs."
             run.write_status(replace(run.read_status(), state="failed", message=message, hint=hint))
@@ -57,7 +57,7 @@ def work(run: RunDir, recipe: Recipe, *, resuming: bool, wait_s: float = WAIT_S)
 
         def on(node: int) -> dict[str, Any]:
             where = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=node)
-            return {"num_cpus": wants["CPU"], "num_gpus": wants.get("GPU", 0), "scheduling_strategy": where}
+            return {"num_cpus": wanted["CPU"], "num_gpus": wanted.get("GPU", 0), "scheduling_strategy": where}
 
         address = ray.remote(_address).options(**on(0)).remote()
         meet = str(ray.get(address))

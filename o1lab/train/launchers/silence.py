@@ -1,4 +1,4 @@
-"""A scheduler that does not answer: it is not asked again for every run of a list."""
+"""Requests to a scheduler that may not answer: a list of runs waits for it once, not for each run."""
 
 from __future__ import annotations
 
@@ -12,47 +12,45 @@ REST_S = 10.0
 
 
 class Silence:
-    """Remembers that a scheduler could not be asked, for some seconds and as long as the failed request took.
+    """Remembers that a scheduler did not answer, for some seconds and as long as the failed request took.
 
     Args:
-        kind: the errors that mean that it could not be asked.
-        counts: whether an error of this kind does mean that.
+        is_silence: whether an error means that the scheduler did not answer.
     """
 
-    def __init__(self, kind: type[Exception], counts: Callable[[Exception], bool] = lambda _error: True) -> None:
-        self._kind = kind
-        self._counts = counts
+    def __init__(self, is_silence: Callable[[Exception], bool]) -> None:
+        self._is_silence = is_silence
         self._failed: dict[str, tuple[float, Exception]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def ask(self, whom: str, request: Callable[[], Answer]) -> Answer:
+    def ask(self, scheduler: str, request: Callable[[], Answer]) -> Answer:
         """Make a request, one at a time for each scheduler.
 
         Args:
-            whom: the scheduler.
-            request: asks it.
+            scheduler: the address or name of the scheduler.
+            request: makes the request.
 
         Raises:
             Exception: the error of the request, or the one of an earlier request that is remembered.
         """
         with self._lock:
-            turn = self._locks.setdefault(whom, threading.Lock())
+            turn = self._locks.setdefault(scheduler, threading.Lock())
         with turn:
-            until, error = self._failed.get(whom, (0.0, None))
+            until, error = self._failed.get(scheduler, (0.0, None))
             if error is not None and time.monotonic() < until:
                 raise error
             began = time.monotonic()
             try:
                 answer = request()
-            except self._kind as failed:
+            except Exception as failed:
                 now = time.monotonic()
-                if self._counts(failed):
-                    self._failed[whom] = now + REST_S + (now - began), failed
+                if self._is_silence(failed):
+                    self._failed[scheduler] = now + REST_S + (now - began), failed
                 raise
-            self.forget(whom)
+            self.forget(scheduler)
             return answer
 
-    def forget(self, whom: str) -> None:
-        """Let the scheduler be asked again at once, because it has answered."""
-        self._failed.pop(whom, None)
+    def forget(self, scheduler: str) -> None:
+        """Allow requests again at once, because the scheduler has answered."""
+        self._failed.pop(scheduler, None)

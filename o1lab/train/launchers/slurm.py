@@ -20,18 +20,15 @@ from typing import TYPE_CHECKING
 
 from o1lab.config import Config, SlurmConfig, load_config
 from o1lab.errors import LabError
-from o1lab.files import write_text
+from o1lab.files import write_text, writing
 from o1lab.paths import Lab, assets_dir
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train import torchrun
 from o1lab.train.launcher import (
     KEEP_MEMORY,
     Examined,
-    Fault,
     Launcher,
     Seen,
-    home_fault,
-    lab_of,
     launcher,
     write_launch,
 )
@@ -58,16 +55,14 @@ class Slurm(Launcher):
     def __init__(self) -> None:
         self._mine: dict[str, SlurmJob] = {}
         self._asked = 0.0
-        self._silence = Silence(SlurmError)
+        self._silence = Silence(lambda error: isinstance(error, SlurmError))
 
     def start(self, run: RunDir, recipe: Recipe, *, resuming: bool) -> None:
-        lab = lab_of(run)
+        lab = run.lab
         config = load_config(lab).slurm
         launch = Launch.submitted(self.name, requeue=config.requeues > 0)
-        try:
+        with writing(run.batch_script):
             write_text(run.batch_script, script(lab, run, recipe, config, resuming=resuming))
-        except OSError as error:
-            raise LabError(f"Cannot write {run.batch_script}: {error.strerror}.", "Check the lab's disk.") from error
         run.again_file.unlink(missing_ok=True)
         write_launch(run, launch)
         words = ["sbatch", "--parsable", f"--job-name=o1lab-{run.id}", f"--chdir={run.path}", "--output=log.txt"]
@@ -102,7 +97,7 @@ class Slurm(Launcher):
             return Seen("unknown", message, "See `o1lab doctor`.")
         return seen_of(job, launch, run)
 
-    def faults(self, lab: Lab, recipe: Recipe) -> list[Fault]:
+    def faults(self, lab: Lab, recipe: Recipe) -> list[LabError]:
         if not_found := missing(COMMANDS):
             return [_missing_fault(not_found)]
         config = load_config(lab).slurm
@@ -110,9 +105,8 @@ class Slurm(Launcher):
         try:
             ask(["sbatch", "--test-only", *options(recipe, config), "--wrap=true"], timeout_s=30.0)
         except SlurmError as error:
-            refused = refusal(error.text, config)
-            found.append(Fault(refused.code, refused.message, refused.hint))
-        return found + ([fault] if (fault := home_fault()) else [])
+            found.append(refusal(error.text, config))
+        return [*found, *super().faults(lab, recipe)]
 
     def examine(self, config: Config) -> Examined | None:
         if "slurm" not in config.model_fields_set:
@@ -149,14 +143,11 @@ def options(recipe: Recipe, config: SlurmConfig) -> list[str]:
     """Return the options of sbatch that a recipe and ``[slurm]`` ask for; later ones override earlier ones."""
     words = [f"--nodes={recipe.nodes}", "--ntasks-per-node=1", f"--signal=TERM@{config.signal_s}"]
     words.append("--requeue" if config.requeues else "--no-requeue")
-    if config.partition:
-        words.append(f"--partition={config.partition}")
-    if config.account:
-        words.append(f"--account={config.account}")
-    if config.time:
-        words.append(f"--time={config.time}")
-    if config.cpus_per_node:
-        words.append(f"--cpus-per-task={config.cpus_per_node}")
+    given = {
+        "partition": config.partition, "account": config.account, "time": config.time,
+        "cpus-per-task": config.cpus_per_node,
+    }  # fmt: skip
+    words += [f"--{name}={value}" for name, value in given.items() if value]
     gpus = recipe.processes if config.gpus_per_node is None else config.gpus_per_node
     if gpus and recipe.device != "cpu":
         words.append(f"--gpus-per-node={gpus}")
@@ -221,6 +212,6 @@ def _dependency(run: RunDir, recipe: Recipe) -> list[str]:
     return [f"--dependency=afterany:{before.job}"]
 
 
-def _missing_fault(names: list[str]) -> Fault:
+def _missing_fault(names: list[str]) -> LabError:
     message = f"Slurm's command{'s' * (len(names) != 1)} {', '.join(names)} cannot be found on this machine."
-    return Fault("no_slurm", message, "Start o1lab on a login node of the cluster, or set PATH.")
+    return LabError(message, "Start o1lab on a login node of the cluster, or set PATH.", code="no_slurm")

@@ -1,4 +1,4 @@
-"""Slurm's commands: what they answer, read."""
+"""Run Slurm's commands and parse their output."""
 
 from __future__ import annotations
 

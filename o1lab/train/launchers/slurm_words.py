@@ -1,4 +1,4 @@
-"""What Slurm says of jobs, as states of runs and sentences for people."""
+"""Messages and states of Slurm, as states of runs and sentences for people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REASONS = {
     "Dependency": "it waits for another job",
     "DependencyNeverSatisfied": "the job that it waits for has failed",
     "PartitionTimeLimit": "its time limit is longer than the partition allows",
-    "PartitionNodeLimit": "it wants more nodes than the partition allows",
+    "PartitionNodeLimit": "it asks for more nodes than the partition allows",
     "PartitionDown": "the partition is down",
     "ReqNodeNotAvail": "a node that it needs is down or reserved",
     "JobHeldUser": "it is held; release it with scontrol release",
@@ -126,19 +126,19 @@ def refusal(text: str, config: SlurmConfig) -> LabError:
 
 
 def _sentence(line: str) -> str:
-    """Return what a line of sbatch says, without its beginning and the full stop."""
+    """Return the message in a line of sbatch, without its prefix and the full stop."""
     for beginning in ("sbatch: ", "error: ", "Batch job submission failed: "):
         line = line.removeprefix(beginning)
     return one_line(line.rstrip("."), 200)
 
 
 def seen_of(job: SlurmJob | None, launch: Launch, run: RunDir) -> Seen:
-    """Return what the state of a job means for its run.
+    """Return the state of a run from that of its job.
 
     Args:
         job: the job; None if Slurm does not know it any more.
         launch: the record of the run.
-        run: the run, whose log says more about jobs that Slurm has forgotten.
+        run: the run; its log has the end of jobs that Slurm has forgotten.
     """
     if job is None:
         return _forgotten(launch, run)
@@ -170,7 +170,7 @@ def _end(state: str, name: str, job: SlurmJob | None = None) -> Seen:
 
 
 def _forgotten(launch: Launch, run: RunDir) -> Seen:
-    """Return what the log says about the end of a job."""
+    """Return the end of a job from the log of its run."""
     if not launch.job:
         return Seen("ended", "It was not submitted: Slurm has no job of its name.", "Submit it again.")
     for line in reversed(run.log_tail(200)):

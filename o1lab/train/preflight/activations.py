@@ -2,7 +2,7 @@
 
 The forward pass runs on the meta device, where tensors have shapes but no memory, and every tensor that autograd saves
 is counted once. So adapters of all kinds, grouped attention, casts between formats and modules that are trained in full
-need no formula of their own. Attention itself is counted as the fused kernels compute it: they keep queries, keys,
+need no separate formula. Attention itself is counted as the fused kernels compute it: they keep queries, keys,
 values, the output and one number for each head and token, not the matrix.
 """
 

@@ -1,4 +1,4 @@
-"""Checks of the base and its adapter: what must fail later is refused before training. Imports torch."""
+"""Checks of the base and its adapter: a run that would fail is refused before it starts. Imports torch."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _check_full(found: Preflight, base: Path, model: PreTrainedModel, recipe: Re
         if recipe.init_from and awaited(recipe) is None and (mismatch := adapter_mismatch(base, recipe, runs)):
             found.problem("adapter_of_other_base", mismatch, "Start from a run of the same base.")
     except O1LabError as error:
-        found.problem(error.code, error.message, error.hint)
+        found.refused(error)
 
 
 def _check_disk(found: Preflight, recipe: Recipe, saved: int, runs: Path) -> None:
@@ -148,14 +148,13 @@ def _check_options(found: Preflight, recipe: Recipe, model: PreTrainedModel, *, 
     try:
         refuse_unavailable(recipe, model, gpu=gpu)
     except O1LabError as error:
-        found.problem(error.code, error.message, error.hint)
+        found.refused(error)
         return
     if not recipe.packing or uses_flash(recipe, gpu=gpu):
         return
     apart = packing.measured(model.config)
     if apart is False:
-        mixed = not_apart("This base")
-        found.problem(mixed.code, mixed.message, mixed.hint)
+        found.refused(not_apart("This base"))
     elif apart is None:
         found.warning(
             "packing",
@@ -188,7 +187,7 @@ def _with_adapter(found: Preflight, base: Path, model: PreTrainedModel, recipe: 
             config = lora_config(recipe, model)
         return adapted(model, config)
     except O1LabError as error:
-        found.problem(error.code, error.message, error.hint)
+        found.refused(error)
         return None
 
 
@@ -282,13 +281,7 @@ def _check_tied(found: Preflight, wrapped: PeftModel) -> None:
 
 
 def _check_memory(found: Preflight, guess: Estimate, available: int) -> None:
-    found.memory = Memory(
-        weights=guess.weights,
-        adapter=guess.adapter,
-        activations=guess.activations,
-        overhead=guess.overhead,
-        available=available,
-    )
+    found.memory = Memory(**{name: getattr(guess, name) for name in Memory.PARTS}, available=available)
     found.memory_bytes = guess.total
     if guess.total > available * HEADROOM:
         found.problem(

@@ -1,4 +1,4 @@
-"""What a run learns, in tokens: ends of turns, thoughts, and the prompt before the first trained token.
+"""Checks of what a run learns, in tokens: ends of turns, thoughts, and the prompt before the first trained token.
 
 Only the preflight process imports this module, because it imports torch.
 """
@@ -126,7 +126,7 @@ def _check_prompts(
         prompt = prompts.render(tokenizer, asked(row, recipe), options)
         before = prompts.encode(tokenizer, prompt)
         first = next((i for i, label in enumerate(labels) if label != IGNORED), len(labels))
-        if recipe.assistant_only_loss:  # earlier turns are trained, too
+        if recipe.assistant_only_loss:  # earlier turns are trained as well
             first = max(first, len(before))
         elif recipe.teacher_only_loss and row.given:  # the beginning of the response is not trained
             first = min(first, len(before))

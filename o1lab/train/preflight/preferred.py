@@ -1,4 +1,4 @@
-"""What preflight says of preference training: the reference, its memory, and settings that do harm. Imports torch."""
+"""Preflight of preference training: the reference, its memory, and harmful settings. Imports torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BALANCED = (0.99, 1.34)
 
 
 def check(found: Preflight, trainer: Any, recipe: Recipe) -> None:
-    """Report what preference training does that a recipe does not say.
+    """Report what preference training does beyond the settings of a recipe.
 
     Args:
         found: gets the reference, the trained tokens and the warnings.
@@ -34,7 +34,7 @@ def check(found: Preflight, trainer: Any, recipe: Recipe) -> None:
         found.warning(
             "learning_rate",
             f"The learning rate {recipe.learning_rate:g} is high for preference training, which may spoil all answers.",
-            f"Usual are 5e-6 to 5e-5: learning_rate {PREFERENCE_RATE:g}.",
+            f"Usual values are 5e-6 to 5e-5: learning_rate {PREFERENCE_RATE:g}.",
         )
     if recipe.lora_dropout:
         found.warning(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check(found: Preflight, recipe: Recipe) -> None:
-    """Check that every process gets rows of its own and a device that the strategy works on.
+    """Check that every process gets its own rows, and a device that the strategy supports.
 
     Args:
         found: has the training rows and the device; gets problems and warnings.
@@ -31,8 +31,7 @@ def check(found: Preflight, recipe: Recipe) -> None:
                 "Choose strategy ddp, or ask the student after the run: o1lab chat.",
             )
     if found.train_rows < world:
-        few = too_few_rows(found.train_rows, world)
-        found.problem(few.code, few.message, few.hint)
+        found.refused(too_few_rows(found.train_rows, world))
     elif world > 1 and found.train_rows < (batch := recipe.batch_size * world):
         found.warning(
             "rows_repeat",
@@ -44,7 +43,7 @@ def check(found: Preflight, recipe: Recipe) -> None:
 def on_one_machine(guess: Estimate, recipe: Recipe, *, layers: int, gpu: bool) -> Estimate:
     """Return what a run needs of one device, from the estimate for a single process.
 
-    On CPUs the processes of a machine share its memory, so their needs add up; each GPU has a process of its own. DDP
+    On CPUs the processes of a machine share its memory, so their needs add up; each GPU has its own process. DDP
     keeps the gradients once more, in float32, to exchange them. FSDP2 shares weights, gradients and moments among all
     processes, and gathers the weights of one layer while it is computed, and of the next.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -13,11 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
-from o1lab.errors import LabError, RefusedError
+from o1lab.errors import LabError, O1LabError, RefusedError
+from o1lab.files import writing
 from o1lab.labs import open_lab
 from o1lab.models.library_errors import explain, last_error
 from o1lab.paths import Lab, log_dir
@@ -35,6 +37,7 @@ _FOLDER = ".preflight-"
 PROGRESS = ".rows.json"
 """The file in which the process counts the rows; it is deleted with the folder."""
 _DAY_S = 86_400
+TIMEOUT_S = 1800.0
 
 
 class Problem(BaseModel):
@@ -79,6 +82,8 @@ class Target(BaseModel):
 class Memory(BaseModel):
     """The parts of the memory estimate, in bytes; the formula is in :mod:`o1lab.train.preflight.memory`."""
 
+    PARTS: ClassVar[tuple[str, ...]] = ("weights", "adapter", "activations", "overhead")
+
     weights: int = 0
     adapter: int = 0
     activations: int = 0
@@ -87,7 +92,7 @@ class Memory(BaseModel):
 
     @property
     def total(self) -> int:
-        return self.weights + self.adapter + self.activations + self.overhead
+        return sum(getattr(self, name) for name in self.PARTS)
 
 
 class Preflight(BaseModel):
@@ -136,6 +141,10 @@ class Preflight(BaseModel):
         """Add a problem that prevents the run from starting."""
         self.problems.append(Problem(code=code, message=message, hint=hint))
 
+    def refused(self, error: O1LabError) -> None:
+        """Add an error as a problem."""
+        self.problem(error.code, error.message, error.hint)
+
     def warning(self, code: str, message: str, hint: str) -> None:
         """Add a warning, which does not prevent the run from starting."""
         self.warnings.append(Problem(code=code, message=message, hint=hint))
@@ -161,7 +170,7 @@ class Preflight(BaseModel):
             raise RefusedError(first.message, first.hint, code=first.code)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON, with the documented keys first."""
+        """Return the JSON of ``o1lab train --dry-run``."""
         return self.model_dump()
 
 
@@ -171,7 +180,6 @@ def run_preflight(
     *,
     store: Store | None = None,
     memory_bytes: int | None = None,
-    timeout_s: float = 1800.0,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _done, _total: None,
 ) -> Preflight:
@@ -182,7 +190,6 @@ def run_preflight(
         recipe: the recipe.
         store: the lab's database, if it is open already.
         memory_bytes: plan for a GPU with this much memory instead of this machine's device.
-        timeout_s: maximum number of seconds.
         cancelled: called several times a second; once it returns true, the process is killed.
         progress: called with the number of tokenised rows and that of all.
 
@@ -199,18 +206,14 @@ def run_preflight(
         if store is None:
             opened.close()
     # Next to the runs, so that `init_from` has the same meaning; the dot hides it from lists.
-    try:
+    with writing(lab.runs):
         lab.runs.mkdir(parents=True, exist_ok=True)
         sweep(lab)
         folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{socket.gethostname()}-{os.getpid()}-", dir=lab.runs))
-    except OSError as error:
-        raise LabError(f"Cannot write in {lab.runs}: {error.strerror}.", "Check the lab's permissions.") from error
     try:
         run = RunDir(folder / "run")
         prepare(lab, run, resolved, rows)
-        found = inspect_run(
-            run, runs=lab.runs, memory_bytes=memory_bytes, timeout_s=timeout_s, cancelled=cancelled, progress=progress
-        )
+        found = inspect_run(run, runs=lab.runs, memory_bytes=memory_bytes, cancelled=cancelled, progress=progress)
         _check_launcher(found, lab, resolved)
         if recipe.chat_template:  # the resolved recipe has the text
             resolved = resolved.model_copy(update={"chat_template": recipe.chat_template})
@@ -229,13 +232,13 @@ def _check_launcher(found: Preflight, lab: Lab, recipe: Recipe) -> None:
     try:
         require_one_node(recipe)
     except RefusedError as error:
-        found.problem(error.code, error.message, error.hint)
+        found.refused(error)
     if launcher.elsewhere:
         for problem in [one for one in found.problems if one.code in _OF_THIS_MACHINE]:
             found.problems.remove(problem)
             found.warning(problem.code, f"Checked on this machine only: {problem.message}", problem.hint)
     for fault in launcher.faults(lab, recipe):
-        found.problem(fault.code, fault.message, fault.hint)
+        found.refused(fault)
     found.settle(recipe.accept)
 
 
@@ -261,7 +264,6 @@ def inspect_run(
     *,
     runs: Path | None = None,
     memory_bytes: int | None = None,
-    timeout_s: float = 1800.0,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Progress = lambda _done, _total: None,
 ) -> Preflight:
@@ -271,7 +273,6 @@ def inspect_run(
         run: the run directory.
         runs: the folder of the runs that ``init_from`` may name; by default the one that contains ``run``.
         memory_bytes: plan for a GPU with this much memory.
-        timeout_s: maximum number of seconds.
         cancelled: called several times a second; once it returns true, the process is killed.
         progress: called with the number of tokenised rows and that of all.
 
@@ -292,17 +293,15 @@ def inspect_run(
         errors="replace",
     )
 
-    def tell() -> None:
+    def report() -> bool:
+        """Report the progress; returns whether preflight is cancelled."""
         found = read_object(run.path / PROGRESS)
         if isinstance(done := found.get("done"), int) and isinstance(total := found.get("total"), int):
             progress(done, total)
-
-    def waits_no_longer() -> bool:
-        tell()
         return cancelled()
 
-    out, err = _output(process, timeout_s, waits_no_longer)
-    tell()
+    out, err = _output(process, report)
+    report()
     last = out.strip().rpartition("\n")[2]
     try:
         found = json.loads(last)
@@ -311,9 +310,9 @@ def inspect_run(
     return Preflight.model_validate(found)
 
 
-def _output(process: subprocess.Popen[str], timeout_s: float, cancelled: Callable[[], bool]) -> tuple[str, str]:
+def _output(process: subprocess.Popen[str], cancelled: Callable[[], bool]) -> tuple[str, str]:
     """Return the output of the process; kill it on a timeout or when cancelled."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + TIMEOUT_S
     with process:
         while True:
             try:
@@ -325,7 +324,7 @@ def _output(process: subprocess.Popen[str], timeout_s: float, cancelled: Callabl
                 process.kill()
                 process.communicate()
                 if late:
-                    raise LabError(f"Preflight took longer than {timeout_s:.0f} s.", "Try a smaller dataset.") from None
+                    raise LabError(f"Preflight took longer than {TIMEOUT_S:.0f} s.", "Try a smaller dataset.") from None
                 raise LabError("Preflight was cancelled.", code="cancelled") from None
 
 
@@ -354,8 +353,6 @@ def _broken(status: int, output: str) -> LabError:
 
 def launching_command(lab: Lab, recipe: Recipe) -> str:
     """Return the command line that starts this recipe, with the values that differ from the defaults."""
-    import shlex
-
     defaults = Recipe(dataset=recipe.dataset)
     words = ["o1lab", "--lab", str(lab.root), "train", "--base", recipe.base, "--dataset", recipe.dataset]
     if recipe.init_from:

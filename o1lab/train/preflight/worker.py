@@ -24,7 +24,7 @@ from o1lab.text import one_line
 from o1lab.train import trackers
 from o1lab.train.batching import padding
 from o1lab.train.preflight.fitting import Batches
-from o1lab.train.preflight.report import PROGRESS, Bin, Preflight, Problem, SampleToken, Tokens
+from o1lab.train.preflight.report import PROGRESS, Bin, Preflight, SampleToken, Tokens
 from o1lab.train.recipe import Recipe
 from o1lab.train.recipe_file import load
 from o1lab.train.rows import read_rows
@@ -70,7 +70,7 @@ def inspect(run: RunDir, runs: Path, *, memory_bytes: int | None = None) -> Pref
     try:
         devices = resolve_devices(recipe.device, recipe.processes)
     except O1LabError as error:
-        found.problems.append(_problem(error))
+        found.refused(error)
     device = devices[0]
     os.environ.update(device.environment())
     found.device = device.name
@@ -78,18 +78,18 @@ def inspect(run: RunDir, runs: Path, *, memory_bytes: int | None = None) -> Pref
     try:
         base = resolve_base(recipe.base)
     except O1LabError as error:
-        found.problems.append(_problem(error, _base_code(error)))
+        found.problem(_base_code(error), error.message, error.hint)
         found.rows = sum(1 for _ in run.data.open("rb"))
         return found
     try:
         _inspect_tensors(found, run, recipe, base=base, device=device, runs=runs)
     except O1LabError as error:
-        found.problems.append(_problem(error))
+        found.refused(error)
     except Exception as error:
         known = explain(f"{type(error).__name__}: {error}")
         if known is None:
             raise
-        found.problems.append(_problem(known))
+        found.refused(known)
     found.settle(recipe.accept)
     return found
 
@@ -97,7 +97,7 @@ def inspect(run: RunDir, runs: Path, *, memory_bytes: int | None = None) -> Pref
 def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: Device, runs: Path) -> None:
     from transformers import AutoConfig, GenerationConfig
 
-    from o1lab.train import preference, tensors
+    from o1lab.train import preference, tensors, trainers
     from o1lab.train.held_out import IGNORED
     from o1lab.train.preflight import learned, preferred, processes
     from o1lab.train.preflight.base import check_base
@@ -107,7 +107,7 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
     rows = read_rows(run.data)
     found.rows = len(rows)
     tokenizer = tensors.load_tokenizer(base, recipe)
-    trainer, lengths = preference.trainer_of(recipe)(
+    trainer, lengths = trainers.build_trainer(
         tensors.stand_in(tokenizer),
         tokenizer,
         recipe,
@@ -125,7 +125,7 @@ def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Pat
     try:
         tensors.refuse_over_length(lengths, recipe)
     except O1LabError as error:
-        found.problems.append(_problem(error))
+        found.refused(error)
     if not len(train):
         found.problem(
             "empty_dataset",
@@ -207,10 +207,9 @@ def _check_cuda(found: Preflight, recipe: Recipe) -> None:
 
     if torch.cuda.is_available():
         return
+    report = found.warning if recipe.device == "auto" else found.problem
     message = "There is an NVIDIA GPU, but the installed torch cannot use it."
-    hint = "Install a CUDA build of torch, or choose device cpu."
-    problem = Problem(code="device_missing", message=message, hint=hint)
-    (found.warnings if recipe.device == "auto" else found.problems).append(problem)
+    report("device_missing", message, "Install a CUDA build of torch, or choose device cpu.")
     found.device = "cpu"
 
 
@@ -250,7 +249,7 @@ def _check_trackers(found: Preflight, recipe: Recipe) -> None:
     try:
         trackers.require(recipe.report_to)
     except O1LabError as error:
-        found.problems.append(_problem(error))
+        found.refused(error)
         return
     finally:
         broken = trackers.hide_broken(recipe.report_to)
@@ -258,7 +257,7 @@ def _check_trackers(found: Preflight, recipe: Recipe) -> None:
         if name in broken:
             found.warning(
                 "tracker_broken",
-                f"{trackers.TRACKERS[name].title} is installed, but it fails and will get nothing of the run: "
+                f"{trackers.TRACKERS[name]} is installed, but it fails and will get nothing of the run: "
                 f"{one_line(broken[name], 300)}",
                 "Reinstall it, or remove it from report_to.",
             )
@@ -268,10 +267,6 @@ def _check_trackers(found: Preflight, recipe: Recipe) -> None:
             "Weights & Biases has no key here, or is offline: the run is recorded in its folder and sent nowhere.",
             "Set WANDB_API_KEY to send it while it trains, or send it later with `wandb sync`.",
         )
-
-
-def _problem(error: O1LabError, code: str | None = None) -> Problem:
-    return Problem(code=code or error.code, message=error.message, hint=error.hint)
 
 
 def _base_code(error: O1LabError) -> str:

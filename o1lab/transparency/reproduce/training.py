@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from o1lab.errors import O1LabError
-from o1lab.jobs.follow import follow
 from o1lab.jobs.manage import stop
+from o1lab.jobs.spawn import follow
 from o1lab.paths import Lab
 from o1lab.train import launch
 from o1lab.train.metrics_reader import last_metrics

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from o1lab.cli.main import run as o1lab
-from o1lab.jobs.device_queue import Device, acquire_device
+from o1lab.jobs.device_queue import Device, acquire_first
 from o1lab.paths import Lab
 from o1lab.train.recipe_file import load
 from o1lab.train.run_directory import RunDir, list_run_dirs
@@ -77,7 +77,7 @@ def test_a_curve_is_trained_evaluated_continued_and_extended(
 @pytest.mark.slow
 def test_a_student_that_was_stopped_is_resumed_by_asking_again(lab: Lab, tiny_base: Path, ask: Ask) -> None:
     pytest.importorskip("trl", reason="the train extra is not installed")
-    with acquire_device(Device("cpu")):
+    with acquire_first([Device("cpu")]):
         group = ask(
             "train", "--base", str(tiny_base), "--set", "dataset=[sums-4, sums-8]", "--dataset", "sums", status=4
         )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from o1lab.cli.main import run as o1lab
-from o1lab.jobs.device_queue import Device, acquire_device
+from o1lab.jobs.device_queue import Device, acquire_first
 from o1lab.paths import Lab
 from o1lab.train.recipe_file import load
 from o1lab.train.run_directory import find_run
@@ -78,7 +78,7 @@ def test_the_second_fails_with_the_first_and_both_go_on_by_resuming(
     lab: Lab, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = recipe_file(tiny_base, tmp_path, first_steps=4)
-    with acquire_device(Device("cpu")):  # the first cannot start before it is asked to stop
+    with acquire_first([Device("cpu")]):  # the first cannot start before it is asked to stop
         assert o1lab(["--lab", str(lab.root), "train", "--recipe", str(path), "--no-check", "--json"]) == 0
         first, second = (find_run(lab, item["run_id"]) for item in said(capsys)["runs"])
         until(lambda: second.read_status().after == first.id, "the second waits for the first")

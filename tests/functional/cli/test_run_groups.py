@@ -15,7 +15,7 @@ import yaml
 
 from o1lab.cli.main import run as o1lab
 from o1lab.files import write_json
-from o1lab.jobs.device_queue import Device, acquire_device
+from o1lab.jobs.device_queue import Device, acquire_first
 from o1lab.paths import Lab
 from o1lab.train import groups
 from o1lab.train.metrics_reader import Metrics
@@ -87,7 +87,7 @@ def test_a_sweep_trains_all_its_runs_and_compares_them(
 @pytest.mark.slow
 def test_a_group_that_waits_for_its_device_is_stopped_and_resumed_as_one(lab: Lab, tiny_base: Path, ask: Ask) -> None:
     pytest.importorskip("trl", reason="the train extra is not installed")
-    with acquire_device(Device("cpu")):
+    with acquire_first([Device("cpu")]):
         started = ask(*train(tiny_base, "--seed", "1,2", "--no-check"))
         assert started["group"] == "sums-seed"
         ids = [run["run_id"] for run in started["runs"]]

@@ -354,6 +354,8 @@ async def load(request):
     Path({seen!r} + ".loaded").write_text(json.dumps([await request.json(), request.headers["authorization"]]))
     return JSONResponse({{}})
 routes = [Route("/health", lambda request: JSONResponse({{}})), Route("/v1/load_lora_adapter", load, methods=["POST"])]
+cards = {{"data": [{{"id": sys.argv[sys.argv.index("--served-model-name") + 1]}}]}}
+routes += [Route("/v1/models", lambda request: JSONResponse(cards))]
 app = Starlette(routes=routes)
 uvicorn.run(app, host="127.0.0.1", port=port, log_level="info")
 """

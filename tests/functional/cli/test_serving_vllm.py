@@ -55,13 +55,14 @@ async def test_tokens_are_scored_beside_a_vllm_of_the_base(models: Path, tmp_pat
     program, _ = stand_in(tmp_path)
     lab = init_lab(tmp_path / "lab")
     lab.config.write_text(f'[serve]\nvllm = "{program}"\n')
-    async with ServerManager(lab, engine="vllm") as manager:
-        base = str(models / "tiny")
-        assert (await manager.ensure_server(base)).engine == "vllm"
-        scoring = await manager.ensure_server(base, scores=True)
-        assert scoring.engine == "embedded"
-        assert (await manager.ensure_server(base)).engine == "vllm"
-        assert await manager.ensure_server(base, scores=True) is scoring
+    base = str(models / "tiny")
+    with serving("--lab", str(lab.root), "serve", base, "--engine", "vllm"):
+        async with ServerManager(lab, reuse=True) as manager:
+            assert (await manager.ensure_server(base)).engine == "vllm"
+            scoring = await manager.ensure_server(base, scores=True)
+            assert scoring.engine == "embedded"
+            assert (await manager.ensure_server(base)).engine == "vllm"
+            assert await manager.ensure_server(base, scores=True) is scoring
 
 
 async def test_the_manager_loads_adapters_into_vllm_by_a_name_of_their_own(models: Path, tmp_path: Path) -> None:
@@ -69,10 +70,12 @@ async def test_the_manager_loads_adapters_into_vllm_by_a_name_of_their_own(model
     lab = init_lab(tmp_path / "lab")
     lab.config.write_text(f'[serve]\nvllm = "{program}"\n')
     shutil.copytree(models / "lab" / "runs", lab.runs, dirs_exist_ok=True)
-    async with ServerManager(lab, engine="vllm") as manager:
-        opened = await open_model(find_model(lab, "7f3a/100"), manager)
-        handle = await manager.ensure_server(str(models / "tiny"))
-        assert (opened.model, handle.engine) == ("7f3a-step-100", "vllm")
+    base = str(models / "tiny")
+    with serving("--lab", str(lab.root), "serve", base, "--engine", "vllm"):
+        async with ServerManager(lab, reuse=True) as manager:
+            opened = await open_model(find_model(lab, "7f3a/100"), manager)
+            handle = await manager.ensure_server(base)
+            assert (opened.model, handle.engine) == ("7f3a-step-100", "vllm")
     asked, authorization = json.loads(seen.with_name("seen.json.loaded").read_text())
     assert asked == {
         "lora_name": "7f3a-step-100",

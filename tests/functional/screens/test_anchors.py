@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from o1lab.app import LabApp
-from o1lab.lens.anchors import Drawing, sentences
+from o1lab.lens.anchors import RolloutSettings, sentences
 from o1lab.lens.convergence import Chain
 from o1lab.lens.forcing import chain_of
 from o1lab.lens.resampling import Resampled, latest
@@ -37,7 +37,9 @@ def add_rollouts(db: Database, chain: Chain) -> int:
     bounds = sentences(chain.thought)
     places = sorted({start for start, _ in bounds} | {end for _, end in bounds})
     rows = [
-        Rollout(chain.key, "m", Drawing().how, place, sample, "student", "Else. ", "12" if at > 2 else str(sample))
+        Rollout(
+            chain.key, "m", RolloutSettings().how, place, sample, "student", "Else. ", "12" if at > 2 else str(sample)
+        )
         for at, place in enumerate(places)
         for sample in range(6)
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from o1lab.app import LabApp
 from o1lab.errors import LabError
-from o1lab.lens.convergence import Manner
+from o1lab.lens.convergence import AnswerPrompt
 from o1lab.lens.forcing import ForcedPass, chain_of
 from o1lab.widgets.dialogs import PickDialog
 from screens.base.context import LabContext
@@ -39,7 +39,7 @@ def add_answers(db: Database, trace_id: str) -> int:
     continuations.add_answers(
         db,
         [
-            ForcedAnswer(chain.key, "m", Manner.of(chain).how, cut, "student\x1b[31m", 20 + cut, text, text)
+            ForcedAnswer(chain.key, "m", AnswerPrompt.of(chain).how, cut, "student\x1b[31m", 20 + cut, text, text)
             for cut, text in zip(chain.cuts, right, strict=True)
         ],
     )

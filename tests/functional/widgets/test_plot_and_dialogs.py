@@ -16,7 +16,6 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widget import Widget
 
-from o1lab.train.curve import ema
 from o1lab.widgets import typed_ahead
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
 from o1lab.widgets.loss_plot import Curve, LossPlot
@@ -127,7 +126,21 @@ def test_growing_average_is_that_of_the_whole(weight: float) -> None:
     for step, value in enumerate(values):
         curve.extend([step], [value])
         curve.smoothed(weight)
-    np.testing.assert_allclose(curve.smoothed(weight), ema(values, weight))
+    whole = Curve()
+    whole.extend(range(len(values)), values)
+    np.testing.assert_allclose(curve.smoothed(weight), whole.smoothed(weight))
+
+
+def test_the_average_of_a_constant_is_the_constant_from_the_start() -> None:
+    curve = Curve()
+    curve.extend(range(50), [3.0] * 50)
+    assert curve.smoothed(0.95).tolist() == pytest.approx([3.0] * 50)
+
+
+def test_the_average_follows_its_formula_and_skips_gaps() -> None:
+    curve = Curve()
+    curve.extend(range(3), [1.0, math.nan, 0.0])
+    assert curve.smoothed(0.5).tolist() == pytest.approx([1.0, math.nan, (0.5 * 0.5 * 1.0) / (1 - 0.25)], nan_ok=True)
 
 
 class Asking(App[None]):

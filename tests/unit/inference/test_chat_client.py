@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +53,7 @@ async def test_an_answer_streams_and_is_counted() -> None:
     }  # fmt: skip
 
 
-async def test_this_machines_servers_are_asked_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_servers_of_this_machine_bypass_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: nobody answers
     for name in ("no_proxy", "NO_PROXY"):
@@ -73,7 +75,7 @@ async def test_the_first_delta_comes_before_the_last_exists() -> None:
 
 
 @pytest.mark.parametrize("mode", ["think", "reasoning", "no-opening"])
-async def test_thought_and_answer_are_told_apart(mode: str) -> None:
+async def test_thought_and_answer_are_separated(mode: str) -> None:
     with FaultServer(mode) as server:
         events, answer = await collect(server)
     assert answer.thought == "".join(THOUGHT)
@@ -154,7 +156,7 @@ async def test_the_setting_goes_before_the_endpoint_and_that_before_the_default(
     assert isinstance(events[-1], Failed) and events[-1].error.code == "timeout"
 
 
-async def test_nobody_there() -> None:
+async def test_no_server_answers() -> None:
     with FaultServer() as server:
         gone = server.url
     events = [event async for event in stream_chat(ModelAddress(gone, "m", KEY), ASK)]
@@ -188,7 +190,16 @@ async def test_a_refused_parameter_is_renamed() -> None:
     assert "max_tokens" not in server.requests[-1]
 
 
-async def test_a_server_that_cannot_render_says_none() -> None:
+@pytest.mark.parametrize("body", [b"\xff\xff", b"{", b"[]"])
+async def test_a_prompt_that_cannot_be_read_is_none(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def post(*_: Any, **__: Any) -> httpx2.Response:
+        return httpx2.Response(200, content=body)
+
+    monkeypatch.setattr(httpx2.AsyncClient, "post", post)
+    assert await rendered_prompt(ModelAddress("http://127.0.0.1:9/v1", "m", KEY), ASK) is None
+
+
+async def test_a_server_that_cannot_render_gives_none() -> None:
     with FaultServer("ok") as server:
         assert await rendered_prompt(ModelAddress(server.url, "m", KEY), ASK) is None
 

@@ -102,7 +102,7 @@ FAULTS: dict[tuple[str, bool], tuple[int, str, str]] = {
 
 
 @pytest.mark.parametrize(("mode", "streamed"), FAULTS)
-async def test_a_fault_is_counted_kept_and_asked_again_only_if_that_can_help(
+async def test_an_error_is_counted_kept_and_repeated_only_if_that_can_help(
     mode: str, streamed: bool, tmp_path: Path
 ) -> None:
     requests, code, raw = FAULTS[mode, streamed]
@@ -140,7 +140,7 @@ async def test_a_cut_stream_keeps_what_came_as_an_incomplete_trace(mode: str, tm
     store.close()
 
 
-async def test_a_cut_stream_is_asked_again_and_the_whole_answer_counts(tmp_path: Path) -> None:
+async def test_a_cut_stream_is_repeated_and_the_whole_answer_counts(tmp_path: Path) -> None:
     def once(_: Question, before: int) -> str:
         return "half" if before == 0 else "ok"
 
@@ -205,7 +205,7 @@ async def test_what_every_call_would_meet_ends_the_run_and_a_resume_asks_again(
     assert KEY.encode() not in everything
 
 
-async def test_a_missing_key_is_said_before_a_run_is_made(tmp_path: Path) -> None:
+async def test_a_missing_key_is_reported_before_a_run_is_created(tmp_path: Path) -> None:
     lab = make_lab(tmp_path / "lab", "http://127.0.0.1:9/v1", 1, key_env=KEY_ENV)
     with pytest.raises(LabError, match="key"):
         start(lab)
@@ -213,7 +213,7 @@ async def test_a_missing_key_is_said_before_a_run_is_made(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("mode", "wait"), [("429", 7.0), ("429-ms", 1.5), ("429-date", 9.0)])
-async def test_everybody_waits_as_long_as_the_server_asks(mode: str, wait: float, tmp_path: Path) -> None:
+async def test_all_calls_wait_as_long_as_the_server_asks(mode: str, wait: float, tmp_path: Path) -> None:
     clock = FakeClock()
     slowed: list[Question] = []
 
@@ -231,7 +231,7 @@ async def test_everybody_waits_as_long_as_the_server_asks(mode: str, wait: float
     assert [one.fault.code for one in responses(folder) if one.fault] == ["rate_limit"]
 
 
-async def test_being_told_to_slow_down_is_no_failure_of_the_call(tmp_path: Path) -> None:
+async def test_a_request_to_slow_down_is_not_a_failure_of_the_call(tmp_path: Path) -> None:
     with DistillServer(treat=lambda _, before: "429-no-wait" if before < 8 else "ok") as server:
         lab = make_lab(tmp_path / "lab", server.url, 1)
         _, status = await run(lab, attempts=2)
@@ -247,7 +247,7 @@ async def test_retries_wait_longer_each_time(tmp_path: Path) -> None:
     assert all(2**i / 2 <= wait <= 2**i for i, wait in enumerate(clock.waits))
 
 
-async def test_a_server_that_answers_nobody_stops_the_run(tmp_path: Path) -> None:
+async def test_a_server_that_answers_no_call_stops_the_run(tmp_path: Path) -> None:
     with DistillServer("500") as server:
         lab = make_lab(tmp_path / "lab", server.url, 60)
         folder, status = await run(lab, attempts=1, concurrency=2)
@@ -258,7 +258,7 @@ async def test_a_server_that_answers_nobody_stops_the_run(tmp_path: Path) -> Non
     assert (status.done, status.failed) == (60, 0)
 
 
-async def test_what_cannot_be_mended_is_not_asked_again_by_a_resume(tmp_path: Path) -> None:
+async def test_a_resume_does_not_repeat_permanent_failures(tmp_path: Path) -> None:
     with DistillServer("context") as server:
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, _ = await run(lab)
@@ -271,7 +271,7 @@ async def test_what_cannot_be_mended_is_not_asked_again_by_a_resume(tmp_path: Pa
 @pytest.mark.parametrize(
     ("mode", "left_out"), [("no-temperature", "temperature"), ("only-max-completion-tokens", "max_tokens")]
 )
-async def test_what_a_server_does_not_take_is_left_out_and_said(mode: str, left_out: str, tmp_path: Path) -> None:
+async def test_options_that_a_server_refuses_are_omitted_with_a_note(mode: str, left_out: str, tmp_path: Path) -> None:
     with DistillServer(mode) as server:
         lab = make_lab(tmp_path / "lab", server.url, 8)
         _, status = await run(lab, concurrency=1)
@@ -339,7 +339,7 @@ async def test_as_many_calls_at_once_as_allowed(tmp_path: Path) -> None:
     # A call takes at most its prompt (106 bytes, 32 for a template) and 64; in reality 3 and 5.
     [({"budget_tokens": 250}, range(6, 12)), ({"budget_usd": 0.001}, range(4, 8)), ({"budget_tokens": 150}, range(1))],
 )
-async def test_a_budget_is_never_exceeded_and_a_larger_one_goes_on(
+async def test_a_budget_is_never_exceeded_and_a_larger_one_continues(
     budget: dict[str, float], allowed: range, tmp_path: Path
 ) -> None:
     with DistillServer() as server:
@@ -361,7 +361,7 @@ def test_a_budget_in_money_needs_a_price(tmp_path: Path) -> None:
         start(lab, budget_usd=1.0)
 
 
-async def test_a_run_pauses_goes_on_and_stops_by_files(tmp_path: Path) -> None:
+async def test_a_run_pauses_resumes_and_stops_by_files(tmp_path: Path) -> None:
     with DistillServer(latency_s=0.01) as server:
         lab = make_lab(tmp_path / "lab", server.url, 200)
         folder = start(lab, concurrency=2)
@@ -431,7 +431,7 @@ async def test_raw_responses_are_kept_up_to_a_size(tmp_path: Path) -> None:
     assert len(responses(folder)[0].raw) == RAW_LIMIT
 
 
-async def test_a_full_disk_ends_the_run_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_ends_the_run_with_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_file: int, _lines: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -488,7 +488,7 @@ async def test_a_method_that_wants_right_answers_rejects_the_others_and_keeps_th
     store.close()
 
 
-async def test_a_conversation_that_was_interrupted_goes_on_where_it_stopped(tmp_path: Path) -> None:
+async def test_an_interrupted_conversation_is_continued(tmp_path: Path) -> None:
     """A debate is several calls: those that were answered before are not made again."""
     with DistillServer(treat=lambda *_: "ok" if server.asked.total() <= 7 else "401") as server:
         lab = make_lab(tmp_path / "lab", server.url, 3)
@@ -556,7 +556,7 @@ async def test_too_many_tokens_stop_the_run_and_a_resume_takes_fewer(tmp_path: P
     assert (status.state, status.done) == ("finished", 3)
 
 
-async def test_a_prompt_without_room_is_asked_again_with_fewer_tokens(tmp_path: Path) -> None:
+async def test_a_prompt_without_room_is_repeated_with_fewer_tokens(tmp_path: Path) -> None:
     with DistillServer("too-many-tokens") as server:
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, status = await run(lab, max_tokens=55)

@@ -94,7 +94,7 @@ async def test_our_servers_take_the_last_message() -> None:
     assert answer.answer == "Well: " + "".join(ANSWER)
 
 
-async def test_a_server_that_cannot_is_not_asked() -> None:
+async def test_a_server_that_cannot_continue_gets_no_request() -> None:
     with FaultServer() as server:
         answer = await go_on(address(server, ""))
     assert server.requests == [] and answer.error is not None and answer.error.code == "no_continuing"
@@ -102,7 +102,7 @@ async def test_a_server_that_cannot_is_not_asked() -> None:
 
 
 @pytest.mark.parametrize("reply", [[], {"tokens": 5}])
-async def test_a_server_without_tokens_is_said_so(reply: Any) -> None:
+async def test_a_server_without_tokens_is_an_error(reply: Any) -> None:
     class Odd(TokenServer):
         async def _tokens(self, request: Request) -> Response:
             return JSONResponse(reply)

@@ -76,7 +76,7 @@ async def test_any_id_is_found_again(item: str, tmp_path: Path) -> None:
     assert index_journal(path, lambda _: set()).find(CallKey(item, 3, 1)) == response(item, 3, 1)
 
 
-async def test_who_waits_for_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_append_to_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_file: int, _lines: bytes) -> None:
         raise OSError(28, "No space left on device")
 

@@ -89,7 +89,7 @@ async def test_waiting_ends_when_the_run_is_stopped() -> None:
     assert [type(one) for one in ended] == [RunStopped] * 3
 
 
-async def test_a_paused_caller_goes_on_or_stops() -> None:
+async def test_a_paused_caller_continues_or_stops() -> None:
     control = Control()
     control.pause()
     first = asyncio.create_task(control.gate())

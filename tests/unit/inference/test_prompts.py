@@ -20,7 +20,7 @@ def lab(tmp_path: Path) -> Lab:
 
 
 @pytest.mark.parametrize("text", ["no front matter", "---\nname: [\n---\n# user\nx\n", "---\nversion: 2\n---\nx\n"])
-def test_a_broken_file_stands_in_the_way_of_its_own_name_only(lab: Lab, text: str) -> None:
+def test_a_broken_file_blocks_its_own_name_only(lab: Lab, text: str) -> None:
     broken = lab.root / "prompts" / "long-thought-2.md"
     broken.write_text(text)
     assert find_prompt(lab, "reformat").label == "reformat@1"
@@ -33,7 +33,7 @@ def test_a_broken_file_stands_in_the_way_of_its_own_name_only(lab: Lab, text: st
     assert broken_prompts(None) == {}
 
 
-def test_what_is_said_of_units_and_choices_does_not_contradict_itself() -> None:
+def test_instructions_on_units_and_choices_do_not_contradict_each_other() -> None:
     for name in ("translate-part", "translate-statement"):
         told = " ".join(text for _, text in find_prompt(None, name).sections)
         assert "symbols of units" in told

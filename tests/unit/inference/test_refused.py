@@ -84,7 +84,7 @@ def test_system_messages_join_the_first_user_message() -> None:
         ("The request exceeds the available context size (4096 tokens).", None),
     ],
 )  # fmt: skip
-def test_a_message_says_how_many_tokens_fit(words: str, fits: int | None) -> None:
+def test_the_number_of_tokens_that_fit_is_read_from_a_message(words: str, fits: int | None) -> None:
     room = token_room(words, SENT)
     assert (room.fits if room else None) == fits
     assert refused_options(400, {"message": words}, SENT) == {}
@@ -101,7 +101,7 @@ def test_a_message_says_how_many_tokens_fit(words: str, fits: int | None) -> Non
         (None, ""),
     ],
 )
-def test_the_words_of_a_server_are_found(body: Any, words: str) -> None:
+def test_the_message_of_a_server_is_found(body: Any, words: str) -> None:
     assert words_of(body) == words
 
 
@@ -117,7 +117,7 @@ def test_the_words_of_a_server_are_found(body: Any, words: str) -> None:
         ({}, "Please try again later.", None),
     ],
 )
-def test_a_wait_is_read_from_headers_and_words(headers: dict[str, str], words: str, seconds: float | None) -> None:
+def test_a_wait_is_read_from_headers_and_messages(headers: dict[str, str], words: str, seconds: float | None) -> None:
     assert retry_after_s(headers, words) == pytest.approx(seconds)
 
 

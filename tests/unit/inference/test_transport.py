@@ -183,7 +183,7 @@ async def test_temperature_alone_stays_where_both_are_refused(tmp_path: Path) ->
         assert ("temperature" in server.requests[-1], "top_p" in server.requests[-1]) == (True, False)
 
 
-async def test_the_endpoint_says_what_is_left_out(tmp_path: Path) -> None:
+async def test_the_endpoint_sets_the_omitted_options(tmp_path: Path) -> None:
     omit = ["seed", "stream_options", "max_tokens", "system"]
     with TemperServer(Temper()) as server:
         answer = await chat(server, omit=omit)

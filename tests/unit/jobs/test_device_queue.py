@@ -16,7 +16,6 @@ from o1lab.jobs.device_queue import (
     Device,
     Ticket,
     acquire_all,
-    acquire_device,
     acquire_first,
     allowed_devices,
     environment_of,
@@ -33,8 +32,8 @@ CPU = Device("cpu")
 HOLD = """
 import sys, time
 from pathlib import Path
-from o1lab.jobs.device_queue import Device, acquire_device
-with acquire_device(Device("cpu"), folder=Path(sys.argv[1])):
+from o1lab.jobs.device_queue import Device, acquire_first
+with acquire_first([Device("cpu")], folder=Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -66,11 +65,11 @@ def test_one_at_a_time_in_the_order_they_came(tmp_path: Path) -> None:
     waiting = [threading.Event() for _ in range(3)]
 
     def work(number: int) -> None:
-        with acquire_device(CPU, folder=tmp_path, waiting=lambda _ahead: waiting[number].set()) as ours:
+        with acquire_first([CPU], folder=tmp_path, waiting=lambda _ahead: waiting[number].set()) as ours:
             assert ours
             order.append(number)
 
-    with acquire_device(CPU, folder=tmp_path):
+    with acquire_first([CPU], folder=tmp_path):
         threads = []
         for number in range(3):
             thread = threading.Thread(target=work, args=(number,))
@@ -100,7 +99,7 @@ def test_a_killed_holder_frees_the_device_and_a_killed_waiter_never_blocks(tmp_p
     for process in (waiter, holder):
         process.kill()
         process.wait()
-    with acquire_device(CPU, folder=tmp_path) as ours:
+    with acquire_first([CPU], folder=tmp_path) as ours:
         assert ours
     for process in (waiter, holder):
         for pipe in (process.stdin, process.stdout):
@@ -108,19 +107,19 @@ def test_a_killed_holder_frees_the_device_and_a_killed_waiter_never_blocks(tmp_p
                 pipe.close()
 
 
-def test_who_waits_is_told_whom_it_waits_for(tmp_path: Path) -> None:
+def test_a_waiting_job_sees_the_jobs_ahead(tmp_path: Path) -> None:
     seen: list[str] = []
 
     def waiting(ahead: Sequence[Ticket]) -> None:
         seen.append(waiting_words(ahead))
 
     def ask() -> None:
-        with acquire_device(CPU, folder=tmp_path, waiting=waiting, give_up=lambda: True):
+        with acquire_first([CPU], folder=tmp_path, waiting=waiting, give_up=lambda: True):
             pass
 
     assert holders(tmp_path) == {}
     first = Ticket("run 7f3a", "demo \x1b[31m", "/labs/demo/runs/7f3a")
-    with acquire_device(CPU, folder=tmp_path, owner=first):
+    with acquire_first([CPU], folder=tmp_path, owner=first):
         assert holders(tmp_path) == {CPU.lock_name: first}
         ask()
         second, lock = devices._take_ticket(tmp_path / CPU.lock_name, Ticket("run 22ab", "other"))
@@ -128,14 +127,14 @@ def test_who_waits_is_told_whom_it_waits_for(tmp_path: Path) -> None:
         lock.close()
         second.write_text("damaged")
     assert seen == ["run 7f3a of lab demo ␛[31m", "run 7f3a of lab demo ␛[31m, and 1 more"]
-    with acquire_device(CPU, folder=tmp_path):  # an owner that says nothing
+    with acquire_first([CPU], folder=tmp_path):  # an owner that says nothing
         ask()
     assert seen[-1] == "another run"
 
 
 def test_one_that_gives_up_leaves_no_ticket(tmp_path: Path) -> None:
-    with acquire_device(CPU, folder=tmp_path):
-        with acquire_device(CPU, folder=tmp_path, give_up=lambda: True) as ours:
+    with acquire_first([CPU], folder=tmp_path):
+        with acquire_first([CPU], folder=tmp_path, give_up=lambda: True) as ours:
             assert not ours
         assert len(list((tmp_path / CPU.lock_name).glob("ticket-*"))) == 1
 
@@ -228,7 +227,7 @@ def test_a_job_waits_until_all_its_devices_are_free(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path))
     first, second = Device("cuda:0", "0"), Device("cuda:1", "1")
     seen: list[str] = []
-    with acquire_device(second, owner=Ticket("run 7f3a")):
+    with acquire_first([second], owner=Ticket("run 7f3a")):
         wanted = [second, first]
         with acquire_all(
             wanted,

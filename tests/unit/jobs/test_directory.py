@@ -57,7 +57,7 @@ def ended_process() -> tuple[int, float | None]:
 
 
 @pytest.mark.parametrize("state", ["queued", "starting", "running", "paused", "stopping"])
-def test_an_active_job_whose_process_is_alive_is_what_it_says(job: Job, state: str) -> None:
+def test_an_active_job_whose_process_is_alive_has_the_state_of_its_status(job: Job, state: str) -> None:
     mine = started_at(os.getpid())
     job.write_status(CountedStatus(state, os.getpid(), mine, HERE, NOW))
     info = job.info(now=NOW + 1)
@@ -129,7 +129,7 @@ def test_the_lock_is_held_by_one_process_and_ends_with_it(job: Job) -> None:
         assert ours
 
 
-def test_a_refused_lock_names_its_holder_and_says_what_to_do(job: Job) -> None:
+def test_a_refused_lock_names_its_holder_with_a_hint(job: Job) -> None:
     code = (
         "import sys; from pathlib import Path; from o1lab.jobs.lock import exclusive_lock\n"
         "with exclusive_lock(Path(sys.argv[1])): print(flush=True); input()"
@@ -188,7 +188,7 @@ def test_a_damaged_about_file_is_reported_and_not_replaced(job: Job, content: st
     assert job.about_file.read_text() == content
 
 
-def test_a_job_whose_marker_is_gone_is_listed(job: Job) -> None:
+def test_a_job_without_its_marker_is_listed(job: Job) -> None:
     job.status_file.unlink()
     (job.path / "settings.json").write_text("{}")
     assert list_directories(job.path.parent, Job) == []  # it may be being created

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from o1lab.jobs import device_queue
-from o1lab.jobs.device_queue import Device, Ticket, acquire_device
+from o1lab.jobs.device_queue import Device, Ticket, acquire_first
 from o1lab.jobs.hardware import GpuReading, Hardware, driver, gpu_metrics
 from tests.support.fake_nvml import FakeGpu, FakeNvml, NVMLError_LibraryNotFound, NVMLError_Unknown
 
@@ -44,8 +44,8 @@ def test_who_uses_a_gpu(own_queue: Path) -> None:
     nvml = FakeNvml([FakeGpu(pids=[child.pid]), FakeGpu(pids=[child.pid, 2**22 + 1]), FakeGpu(pids=[1]), FakeGpu()])
     hardware = Hardware(lambda: nvml)
     with (
-        acquire_device(Device("cuda:0", "0"), owner=Ticket("run 7f3a", "demo")),
-        acquire_device(Device("cuda:3", "GPU-3"), owner=Ticket("run 9e00", "other")),
+        acquire_first([Device("cuda:0", "0")], owner=Ticket("run 7f3a", "demo")),
+        acquire_first([Device("cuda:3", "GPU-3")], owner=Ticket("run 9e00", "other")),
     ):
         gpus = hardware.read({os.getpid(): "run 22ab"}).gpus
     child.communicate(b"\n")
@@ -56,7 +56,7 @@ def test_who_uses_a_gpu(own_queue: Path) -> None:
     assert hardware.read({}).gpus[3].users == ()
 
 
-def test_without_a_driver_there_is_the_cpu_and_a_fault_is_told() -> None:
+def test_without_a_driver_the_cpu_is_read_and_a_fault_is_reported() -> None:
     machine = Hardware(lambda: FakeNvml([], fails=NVMLError_LibraryNotFound("no library")))
     assert machine.read({}).cpu is None, "it is measured between two looks"
     nothing = machine.read({})

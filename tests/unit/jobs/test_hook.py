@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.config import NotifySettings, init_lab, load_config
+from o1lab.config import EVENTS, NotifySettings, init_lab, load_config
 from o1lab.distill.run_directory import TeacherRunStatus
 from o1lab.jobs import hook
-from o1lab.jobs.events import EVENTS, event_of_end
+from o1lab.jobs.hook import event_of_end
 from o1lab.paths import Lab
 from o1lab.process import started_at
 from o1lab.train.run_directory import RunDir, RunStatus
@@ -40,7 +40,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     word, _, rest = line.strip().partition(" ")
     if word == "spike":
-        caller.tell("spike", rest)
+        caller.send("spike", rest)
     else:
         run.write_status(replace(run.read_status(), state=word, message=rest))
 """
@@ -193,7 +193,7 @@ def test_a_job_whose_folder_is_gone_calls_no_hook(gone: str, run: RunDir, tmp_pa
     assert caller.returncode == 0 and not (tmp_path / "told").exists()
 
 
-def test_only_the_wanted_events_are_told(tmp_path: Path) -> None:
+def test_the_hook_is_called_for_the_configured_events_only(tmp_path: Path) -> None:
     lab = lab_with_hook(tmp_path / "lab", "false", on=("dead",))
     run = write_run(lab.runs, "7f3a")
     settings = load_config(lab).notify
@@ -212,7 +212,7 @@ def test_only_the_wanted_events_are_told(tmp_path: Path) -> None:
         (("true",), ""),
     ],
 )
-def test_what_went_wrong_with_a_hook_is_shown_with_its_job(words: tuple[str, ...], fault: str, tmp_path: Path) -> None:
+def test_an_error_of_a_hook_is_shown_with_its_job(words: tuple[str, ...], fault: str, tmp_path: Path) -> None:
     lab = lab_with_hook(tmp_path / "lab", *words)
     run = write_run(lab.runs, "7f3a")
     settings = load_config(lab).notify.model_copy(update={"hook_timeout_s": 0.2 if "tail" in words[-1] else 60})
@@ -244,7 +244,7 @@ def test_a_hook_process_that_cannot_be_started_leaves_no_pipe(run: RunDir, monke
     ends = os.pipe()
     monkeypatch.setattr(hook.os, "pipe", lambda: ends)
     monkeypatch.setattr(hook.subprocess, "Popen", refused)
-    hook.HookCaller(run).tell("spike", "9")
+    hook.HookCaller(run).send("spike", "9")
     for end in ends:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(end)
@@ -256,7 +256,7 @@ def test_without_a_hook_no_process_is_started(tmp_path: Path, monkeypatch: pytes
     run = write_run(lab.runs, "7f3a")
     monkeypatch.setattr(hook.subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
     caller = hook.HookCaller(run)
-    caller.tell("spike", "9")
+    caller.send("spike", "9")
     lab.config.write_text("damaged [")
     assert hook.settings_of(run) == NotifySettings(on=[])
 

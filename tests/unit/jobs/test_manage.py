@@ -17,7 +17,7 @@ import pytest
 
 from o1lab.errors import LabError, UsageError
 from o1lab.files import locked
-from o1lab.jobs import follow, manage
+from o1lab.jobs import manage, spawn
 from o1lab.jobs.about import About
 from o1lab.jobs.directory import CountedStatus
 from o1lab.jobs.manage import JobKind
@@ -105,7 +105,7 @@ def test_a_running_job_is_not_resumed(lab: Lab, kind: JobKind[Job], calls: Calls
     assert calls.made == []
 
 
-def test_a_name_finds_its_job_and_can_be_changed_and_taken_away(lab: Lab, kind: JobKind[Job]) -> None:
+def test_a_job_is_found_by_its_name_which_can_be_changed_and_removed(lab: Lab, kind: JobKind[Job]) -> None:
     job, other = (make(lab.root / "jobs", name, "finished") for name in ("aa11", "bb22"))
     assert manage.rename(job, " best so far ").name == "best so far"
     assert kind.find(lab, "best so far").id == "aa11"
@@ -205,7 +205,7 @@ def test_an_active_job_and_one_in_use_are_not_removed(lab: Lab, kind: JobKind[Jo
     assert job.path.exists() and ended.path.exists() and calls.made == []
 
 
-def test_a_stale_job_of_another_host_says_what_to_do(lab: Lab, kind: JobKind[Job]) -> None:
+def test_a_stale_job_of_another_host_has_a_hint(lab: Lab, kind: JobKind[Job]) -> None:
     job = active(lab, host="elsewhere", heartbeat=1.0)
     with pytest.raises(UsageError) as refused:
         kind.remove(lab, job)
@@ -219,5 +219,5 @@ def test_waiting_for_a_stop_ends_at_its_deadline(lab: Lab) -> None:
 
 def test_waiting_for_a_stop_returns_the_final_state(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     job = active(lab)
-    monkeypatch.setattr(follow.time, "sleep", lambda _: job.write_status(CountedStatus("stopped")))
+    monkeypatch.setattr(spawn.time, "sleep", lambda _: job.write_status(CountedStatus("stopped")))
     assert manage.stop(job, wait=True).state == "stopped"

@@ -62,7 +62,7 @@ async def test_the_first_error_of_the_work_is_raised() -> None:
     read.close()
 
 
-async def test_a_writer_that_fails_stops_the_job_and_leaves_nobody_waiting() -> None:
+async def test_a_writer_that_fails_stops_the_job_and_unblocks_producers() -> None:
     control, read, worked = Control(), Reader(), list[int]()
 
     async def work(item: int) -> int:
@@ -81,7 +81,7 @@ async def test_a_writer_that_fails_stops_the_job_and_leaves_nobody_waiting() -> 
 
 
 @pytest.mark.parametrize("flush", [True, False])
-async def test_a_cancelled_writer_writes_what_waits_only_if_it_is_to(flush: bool) -> None:
+async def test_a_cancelled_writer_flushes_its_queue_only_on_request(flush: bool) -> None:
     written, entered, never = list[int](), asyncio.Event(), asyncio.Event()
 
     async def write(batch: list[int]) -> None:

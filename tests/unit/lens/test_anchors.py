@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from o1lab.lens.anchors import (
-    Drawing,
+    RolloutSettings,
     anchors,
     answer_of,
     divergence,
@@ -27,7 +27,7 @@ STARTS = [0, 14, 28]
 
 
 def rollout(position: int, sample: int, reply: str, answer: str | None) -> Rollout:
-    return Rollout(CHAIN.key, "m", Drawing().how, position, sample, "base", reply, answer)
+    return Rollout(CHAIN.key, "m", RolloutSettings().how, position, sample, "base", reply, answer)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_thought_is_its_sentences(thought: str, found: list[str]) -> None:
     assert [thought[start:end] for start, end in sentences(thought)] == found
 
 
-def test_a_rollout_goes_on_inside_the_thought_and_after_it_only_answers() -> None:
+def test_a_rollout_continues_the_thought_and_after_it_only_answers() -> None:
     assert prefix(CHAIN, 0) == "<think>\n"
     assert prefix(CHAIN, 14) == "<think>\nWe carry one.", "the next token brings its space"
     assert prefix(CHAIN, 28) == "<think>\nWe carry one. So it is 12.\n\n"
@@ -55,7 +55,7 @@ def test_a_rollout_goes_on_inside_the_thought_and_after_it_only_answers() -> Non
 
 
 def test_rollouts_after_other_beginnings_are_another_manner() -> None:
-    one = Drawing()
+    one = RolloutSettings()
     assert json.loads(one.how)[1:] == [one.temperature, one.top_p, one.max_tokens, one.seed]
     assert one.how != json.dumps([one.temperature, one.top_p, one.max_tokens, one.seed]), (
         "those with a space at the end"

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from o1lab.chains.moves import Move, MoveKind
-from o1lab.lens.convergence import CLOSING, OPENER, Chain, Convergence, Manner, Point, converged, opener_of, sentences
+from o1lab.lens.convergence import (
+    CLOSING,
+    OPENER,
+    AnswerPrompt,
+    Chain,
+    Convergence,
+    Point,
+    converged,
+    opener_of,
+    sentences,
+)
 from o1lab.lens.forcing import chain_of
 from store import open_store, traces
 from store.continuations import ForcedAnswer
@@ -61,7 +71,7 @@ def test_sentences_say_what_was_overwritten_and_by_what_answers_are_judged() -> 
     ]
     own = Convergence("m", found(["12", None]).points, "own")
     assert sentences(own)[0] == "At the end of the thought the model gives no answer, so none is stable."
-    assert "Right is the chain's own answer." in sentences(own)
+    assert "The chain's own answer counts as right." in sentences(own)
 
 
 def test_a_chain_is_cut_before_it_and_after_each_move() -> None:
@@ -86,7 +96,7 @@ def test_a_chain_is_cut_before_it_and_after_each_move() -> None:
         ("", OPENER),
     ],
 )
-def test_the_answer_is_opened_as_the_chain_opens_its_own_without_telling_it(solution: str, opener: str) -> None:
+def test_the_answer_is_opened_as_the_chain_opens_its_own_without_revealing_it(solution: str, opener: str) -> None:
     if opener.startswith("**"):
         opener = OPENER  # bold marks stand around the word; the usual opener says the same
     assert opener_of(solution) == opener
@@ -105,7 +115,7 @@ def test_the_answer_is_opened_as_the_chain_opens_its_own_without_telling_it(solu
     ],
 )
 def test_the_answer_in_what_a_model_wrote(reply: str, whole: bool, answer: str | None) -> None:
-    manner = Manner.of(CHAIN, "\\boxed{")
+    manner = AnswerPrompt.of(CHAIN, "\\boxed{")
     assert manner.prefix(CHAIN, 10) == f"<think>\nAdd them.{CLOSING}\\boxed{{"
     assert manner.answer(reply, whole=whole) == answer
 

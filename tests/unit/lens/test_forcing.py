@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,18 +26,16 @@ THOUGHT = "Add the ones.\n\nWait, let me check: it is 12.\n\nSo the answer is 12
 def test_identical_chains_are_asked_once(again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    class Asking:
-        def __init__(self, *_: Any) -> None: ...
-
-        async def go_on(self, _chain: Chain, prefix: str, _sampling: Any) -> Any:
+    class Model:
+        async def continue_response(self, _chain: Chain, prefix: str, _sampling: Any) -> Any:
             asked.append(prefix)
             return SimpleNamespace(raw="12}", finish_reason="stop", prompt_tokens=9)
 
-    async def address(*_: Any) -> Any:
-        return SimpleNamespace(continues="messages", model="m")
+    @asynccontextmanager
+    async def open_continuer(*_: Any) -> AsyncIterator[Model]:
+        yield Model()
 
-    monkeypatch.setattr(forcing, "Asking", Asking)
-    monkeypatch.setattr(forcing, "open_model", address)
+    monkeypatch.setattr(forcing, "open_continuer", open_continuer)
     monkeypatch.setattr(forcing, "model_key", lambda *_: "sha256:w")
     messages = ({"role": "user", "content": "What is 7 + 5?"},)
     one = Chain("1#0", messages, THOUGHT, "12", tuple(segment(THOUGHT)), ("12",))

@@ -150,7 +150,7 @@ def test_an_adapter_of_another_base_is_refused(lab: Lab, adapter: Path, tmp_path
         ("base", "config.json", "model.gguf", "GGUF"),
     ],
 )
-def test_what_is_no_model_is_refused(
+def test_a_folder_that_is_not_a_model_is_refused(
     case: tuple[str, str, str, str], lab: Lab, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     kind, without, extra, message = case
@@ -243,7 +243,7 @@ def test_errors_of_the_hub_are_explained(
         import_model(lab, "kim/sums")
 
 
-def test_a_network_that_is_gone_is_one_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_one_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     with FakeHub() as gone:
         monkeypatch.setenv("HF_ENDPOINT", gone.address)
     monkeypatch.setattr("time.sleep", lambda _: None)  # the hub's library waits before it tries again

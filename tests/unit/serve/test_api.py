@@ -122,7 +122,7 @@ async def test_any_text_goes_there_and_back(text: str, stream: bool) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/o1lab/render", "/v1/o1lab/adapters"])
 @pytest.mark.parametrize("body", [*BYTES.values(), b'{"messages": ' + b"[" * 100 + b"]" * 100 + b"}", b"\xff\xfe"])
-async def test_a_body_that_is_no_request_is_a_400(path: str, body: bytes) -> None:
+async def test_a_body_that_is_not_a_request_is_a_400(path: str, body: bytes) -> None:
     async with client() as http:
         answer = await http.post(path, content=body)
     assert answer.status_code == 400 and answer.json()["error"]["type"] == "invalid_request_error"
@@ -181,7 +181,7 @@ async def test_the_card_of_one_model() -> None:
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
 
 
-async def test_the_solver_is_no_language_model() -> None:
+async def test_the_solver_is_not_a_language_model() -> None:
     transport = httpx2.ASGITransport(make_api(Solver(None), "t"))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:9", headers=KEY) as solver:
         text = await solver.post("/v1/completions", json={"model": "solver", "prompt": "2 + 2"})
@@ -248,7 +248,7 @@ async def test_a_body_that_does_not_arrive_is_a_408(monkeypatch: pytest.MonkeyPa
     assert sent[0]["status"] == 408
 
 
-async def test_a_request_that_waits_long_gets_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_waits_long_gets_keep_alive_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepalive, "KEEP_ALIVE_S", 0.01)
     async with client(Slow(3)) as http:
         whole = await http.post("/v1/chat/completions", json=ASK)

@@ -58,7 +58,7 @@ async def test_the_scores_of_prompts_are_those_of_a_forward_pass(
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (sum(map(len, prompts)), 0)
 
 
-async def test_a_long_answer_runs_beside_prompts_that_are_only_read(http: httpx2.AsyncClient) -> None:
+async def test_a_long_answer_runs_next_to_prompts_that_are_only_read(http: httpx2.AsyncClient) -> None:
     import asyncio
 
     alone = await ask(http, prompt=TEXTS[1], max_tokens=30)

@@ -48,7 +48,7 @@ async def test_a_text_is_continued_after_the_prompt_of_the_conversation(
     assert (await chat(http, prefix, max_tokens=20))["message"]["content"] == direct
 
 
-async def test_a_stream_says_the_tokens_of_each_piece(http: httpx2.AsyncClient) -> None:
+async def test_a_stream_has_the_tokens_of_each_piece(http: httpx2.AsyncClient) -> None:
     import json
 
     whole = await chat(http)

@@ -162,7 +162,7 @@ def test_cancelling_frees_the_row(served: tuple[Weights, Engine]) -> None:
     assert engine.between_steps(lambda: engine.load).result(60) == (0, 0)
 
 
-def test_a_failing_step_ends_its_requests_and_the_engine_goes_on(served: tuple[Weights, Engine]) -> None:
+def test_a_failing_step_ends_its_requests_and_the_engine_continues(served: tuple[Weights, Engine]) -> None:
     weights, engine = served
     whole, calls = engine.model, []
 
@@ -220,7 +220,7 @@ def test_an_adapter_goes_and_comes_back(served: tuple[Weights, Engine], base: Pa
     assert alone(engine, weights, "Hi", weights.slots["run-c"]) == before
 
 
-def test_a_request_for_an_adapter_that_is_gone_fails_alone(served: tuple[Weights, Engine], base: Path) -> None:
+def test_a_request_for_a_removed_adapter_fails_alone(served: tuple[Weights, Engine], base: Path) -> None:
     weights, engine = served
     add_adapter(weights, engine, "run-d", make_adapter(base, base.parent / "run-d", seed=6))
     slot = weights.slots["run-d"]
@@ -233,7 +233,7 @@ def test_a_request_for_an_adapter_that_is_gone_fails_alone(served: tuple[Weights
     assert other.reason in ("stop", "length")
 
 
-def test_weights_cut_short_are_told_in_a_sentence(base: Path, tmp_path: Path) -> None:
+def test_truncated_weights_are_one_sentence(base: Path, tmp_path: Path) -> None:
     import shutil
 
     from o1lab.errors import LabError

@@ -145,7 +145,7 @@ def test_a_record_of_another_machine_is_left_alone(lab: Lab) -> None:
     assert theirs != mine
 
 
-def test_training_on_this_machine_is_said(lab: Lab) -> None:
+def test_training_on_this_machine_is_reported(lab: Lab) -> None:
     assert training_notice(lab) is None
     status = {"state": "running", "pid": os.getpid(), "host": os.uname().nodename}
     path = lab.runs / "7f3a" / "status.json"

@@ -55,7 +55,9 @@ async def test_the_scores_are_those_of_a_forward_pass(
 
 
 @pytest.mark.parametrize("response", RESPONSES)
-def test_each_token_stands_where_its_text_is(response: dict[str, Any], model: tuple[Weights, LanguageModel]) -> None:
+def test_the_position_of_each_token_is_that_of_its_text(
+    response: dict[str, Any], model: tuple[Weights, LanguageModel]
+) -> None:
     tokenizer = model[0].tokenizer
     written = Written(response["thought"], response.get("solution", ""), response.get("cut_off", ""))
     tokens, places = placed_tokens(tokenizer, QUESTION, PromptOptions(), written)
@@ -88,7 +90,7 @@ def test_tokens_are_scored_alike_in_several_tiles(monkeypatch: pytest.MonkeyPatc
     assert sampling.token_scores(logits, tokens, 3) == whole
 
 
-def test_a_tokenizer_must_say_where_its_tokens_stand(model: tuple[Weights, LanguageModel]) -> None:
+def test_a_tokenizer_must_report_positions(model: tuple[Weights, LanguageModel]) -> None:
     class Slow:
         is_fast = False
 
@@ -103,7 +105,7 @@ def test_a_tokenizer_must_say_where_its_tokens_stand(model: tuple[Weights, Langu
     assert refused.value.code == "no_offsets"
 
 
-async def test_a_response_of_several_models_is_scored_beside_answers(http: httpx2.AsyncClient) -> None:
+async def test_a_response_of_several_models_is_scored_during_answers(http: httpx2.AsyncClient) -> None:
     """Rows that are scored from different tokens on, and an answer, share passes of the model."""
     import asyncio
 

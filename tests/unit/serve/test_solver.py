@@ -127,7 +127,7 @@ def test_phrasings_of_the_family(question: str) -> None:
         "+" * 100_000,
     ],
 )
-def test_outside_its_family_it_says_what_it_is(question: str) -> None:
+def test_outside_its_family_it_answers_what_it_can_do(question: str) -> None:
     reply = respond(question)
     assert reply.thought == ""
     assert reply.text == reply.answer == OUTSIDE
@@ -152,7 +152,7 @@ def test_outside_its_family_it_says_what_it_is(question: str) -> None:
         ("Hello", "<think>\n\nWait, once more.\nOnes:"),
     ],
 )
-def test_it_goes_on_with_what_somebody_else_has_written(written: str, begins: str) -> None:
+def test_it_continues_a_response_of_another_model(written: str, begins: str) -> None:
     rest = resume("What is 964 + 494?", written)
     assert rest.startswith(begins), rest
     assert rest.endswith("\\boxed{1458}") and (written + rest).count("<think>") == 1 == (written + rest).count(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from o1lab.errors import UsageError
-from o1lab.serve.web import listen
+from o1lab.serve.web import listen_for_web
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from o1lab.serve.web import listen
     ],
 )
 def test_host_and_origin_are_compared_as_browsers_write_them(public_url: str, host: str, origin: str) -> None:
-    bound, address = listen(0, public_url)
+    bound, address = listen_for_web(0, public_url)
     bound.close()
     assert host in address.hosts and origin in address.origins
 
@@ -28,4 +28,4 @@ def test_host_and_origin_are_compared_as_browsers_write_them(public_url: str, ho
 )
 def test_other_texts_are_refused(public_url: str) -> None:
     with pytest.raises(UsageError, match="not a public URL"):
-        listen(0, public_url)
+        listen_for_web(0, public_url)

@@ -58,7 +58,7 @@ def test_the_adapter_gives_the_run_its_shape(lab: Lab, asked: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("name", "value"), [("lora_r", 16), ("lora_alpha", 32), ("lora_dropout", 0.1), ("lora_targets", "o_proj")]
 )
-def test_a_recipe_that_asks_for_another_shape_is_told(lab: Lab, name: str, value: Any) -> None:
+def test_a_recipe_that_asks_for_another_shape_is_refused(lab: Lab, name: str, value: Any) -> None:
     recipe = resolve({"dataset": "sums", "init_from": RUN, name: value})
     with pytest.raises(UsageError, match=f"{name} .*asks for {value}"):
         adapter_shape(recipe, find_checkpoint(lab, RUN))
@@ -80,12 +80,12 @@ def test_the_variant_is_part_of_the_shape(lab: Lab, variant: str, config: dict[s
         adapter_shape(resolve({"dataset": "sums", "init_from": RUN, "adapter": "lora"}), checkpoint)
 
 
-def test_a_setting_taken_back_is_not_asked_for(lab: Lab) -> None:
+def test_a_setting_that_was_reset_is_not_compared(lab: Lab) -> None:
     recipe = resolve(override({"dataset": "sums", "init_from": RUN, "lora_r": 64}, ["lora_r=none"]))
     assert adapter_shape(recipe, find_checkpoint(lab, RUN)) == SHAPE
 
 
-def test_a_folder_without_an_adapter_is_told(lab: Lab) -> None:
+def test_a_folder_without_an_adapter_is_an_error(lab: Lab) -> None:
     checkpoint = find_checkpoint(lab, RUN)
     (checkpoint / "adapter_config.json").write_text("{}")
     (checkpoint / "adapter_model.safetensors").touch()

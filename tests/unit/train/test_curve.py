@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.train.curve import downsample, ema, series
+from o1lab.train.curve import downsample, series
 
 
 @given(
@@ -36,7 +35,7 @@ def test_a_single_spike_in_100_000_steps_is_drawn() -> None:
     assert len(drawn.x) <= 162
 
 
-def test_what_is_no_number_is_a_gap() -> None:
+def test_a_value_that_is_not_a_number_is_a_gap() -> None:
     drawn = series([1.0, 2.0, 3.0, 4.0], [1.0, math.nan, math.inf, 2.0], columns=10)
     assert drawn.y.tolist() == [1.0, 2.0]
     assert drawn.gaps.tolist() == [2.0, 3.0]
@@ -54,15 +53,4 @@ def test_zooming_keeps_every_point_of_a_small_range() -> None:
 
 
 def test_an_empty_curve_is_empty() -> None:
-    assert len(series([], [], columns=80, smoothing=0.9).x) == 0
-
-
-def test_smoothing_a_constant_gives_the_constant_from_the_start() -> None:
-    assert ema([3.0] * 50, 0.95) == pytest.approx([3.0] * 50)
-
-
-def test_smoothing_follows_its_formula_and_steps_over_gaps() -> None:
-    smooth = ema([1.0, math.nan, 0.0], 0.5)
-    assert smooth[0] == 1.0
-    assert math.isnan(smooth[1])
-    assert smooth[2] == pytest.approx((0.5 * 0.5 * 1.0) / (1 - 0.25))
+    assert len(series([], [], columns=80).x) == 0

@@ -145,7 +145,7 @@ def test_processes_have_the_time_of_the_command_to_save_after_a_signal(tmp_path:
 
 
 @pytest.mark.parametrize("says", [True, False])
-def test_a_run_says_why_one_of_its_processes_is_gone(tiny_base: Path, tmp_path: Path, says: bool) -> None:
+def test_a_run_reports_why_one_of_its_processes_ended(tiny_base: Path, tmp_path: Path, says: bool) -> None:
     run = prepared(tmp_path, "run", recipe(tiny_base, batch_size=2, processes=2, steps=100_000))
     with start(run, 2) as agent:
         until(lambda: len(column(run, "loss")) > 2, run)

@@ -37,12 +37,12 @@ def mixed(count: int = 16) -> list[TrainingRow]:
 
 
 def build(base: Path, chosen: Recipe, learn: list[TrainingRow], folder: Path) -> Any:
-    from o1lab.train import compute, tensors
+    from o1lab.train import compute, tensors, trainers
     from o1lab.train.targets import lora_config
 
     tokenizer = tensors.load_tokenizer(base, chosen)
     model = compute.load_base(base, compute.Dtype("fp32", ""), chosen, gpu=False)
-    trainer, _ = tensors.build_trainer(
+    trainer, _ = trainers.build_trainer(
         model, tokenizer, chosen, learn, folder, cpu=True, adapter=lora_config(chosen, model)
     )
     return trainer

@@ -47,7 +47,7 @@ def by_hand(lab: Lab, *, host: str, pid: int) -> RunDir:
 
 
 @pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed")
-def test_a_worker_that_a_person_started_here_and_that_is_gone_is_dead(lab: Lab) -> None:
+def test_a_worker_that_a_person_started_here_is_dead_after_its_end(lab: Lab) -> None:
     gone = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True)
     run = by_hand(lab, host=socket.gethostname(), pid=int(gone.stdout))
     found = run.info()
@@ -76,7 +76,7 @@ def test_stop_ends_a_run_of_a_host_that_is_silent(lab: Lab) -> None:
     launch.RUNS.removal(lab, run)
 
 
-def test_the_command_of_a_person_given_again_goes_on_and_a_process_of_this_machine_begins(
+def test_a_repeated_command_continues_the_run_and_a_local_process_begins(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[bool] = []
@@ -92,7 +92,7 @@ def test_the_command_of_a_person_given_again_goes_on_and_a_process_of_this_machi
     assert begun == [False, True, False]
 
 
-def test_how_a_run_ended_is_forgotten_when_its_command_is_given_again(lab: Lab) -> None:
+def test_the_end_of_a_run_is_deleted_when_its_command_is_repeated(lab: Lab) -> None:
     run = by_hand(lab, host="node7", pid=1)
     manage.stop(run)
     forget_end(run)
@@ -100,7 +100,7 @@ def test_how_a_run_ended_is_forgotten_when_its_command_is_given_again(lab: Lab) 
     assert run.info().state == "running"
 
 
-def test_the_status_of_a_failed_run_is_written_although_nobody_reads_the_traceback(
+def test_the_status_of_a_failed_run_is_written_although_the_traceback_cannot_be(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = prepared(lab.root, "0f0f0f0f", Recipe(dataset="sums", device="cpu"))

@@ -151,7 +151,7 @@ def test_what_it_does_not_compute_is_left_to_trl(tiny_base: Path, calls: list[in
 
 
 def test_the_trainer_of_a_run_uses_it(tiny_base: Path, tmp_path: Path, calls: list[int]) -> None:
-    from o1lab.train import compute, tensors
+    from o1lab.train import compute, tensors, trainers
     from o1lab.train.targets import lora_config
     from tests.support.training_lab import recipe, rows
 
@@ -159,7 +159,7 @@ def test_the_trainer_of_a_run_uses_it(tiny_base: Path, tmp_path: Path, calls: li
     tokenizer = tensors.load_tokenizer(tiny_base, chosen)
     model = compute.load_base(tiny_base, compute.Dtype("fp32", ""), chosen, gpu=False)
     adapter = lora_config(chosen, model)
-    trainer, _ = tensors.build_trainer(model, tokenizer, chosen, rows(), tmp_path, cpu=True, adapter=adapter)
+    trainer, _ = trainers.build_trainer(model, tokenizer, chosen, rows(), tmp_path, cpu=True, adapter=adapter)
     trainer.train()
     assert len(calls) == 2
     logged = [line for line in trainer.state.log_history if "loss" in line]

@@ -114,7 +114,7 @@ def test_several_processes_measure_what_one_does(tiny_base: Path, monkeypatch: p
     }
 
 
-def test_a_failure_is_told_to_all_and_does_not_stop_the_training(tiny_base: Path) -> None:
+def test_a_failure_reaches_all_processes_and_does_not_stop_the_training(tiny_base: Path) -> None:
     chosen = recipe(tiny_base, eval_rows=2, lens_traces=1, max_length=512)
     model, tokenizer = loaded(tiny_base, chosen)
 

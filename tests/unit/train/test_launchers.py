@@ -50,7 +50,7 @@ def lab(tmp_path: Path) -> Lab:
 def run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     monkeypatch.setattr(silent_jobs, "_ASK_EVERY_S", 0.0)
     monkeypatch.setattr(slurm, "_MINE_S", 0.0)
-    monkeypatch.setattr(LAUNCHERS.get("slurm"), "_silence", Silence(SlurmError))
+    monkeypatch.setattr(LAUNCHERS.get("slurm"), "_silence", Silence(lambda error: isinstance(error, SlurmError)))
     return prepared(lab.root, "0a1b2c3d", RECIPE)
 
 
@@ -96,7 +96,7 @@ def scontrol(state: str, **more: str) -> str:
         ("COMPLETED", {}, "dead", "OSError: it broke", ""),
     ],
 )
-def test_how_a_job_ended_is_the_state_of_its_run_and_is_kept(  # noqa: PLR0917
+def test_the_end_of_a_job_is_the_state_of_its_run_and_is_kept(  # noqa: PLR0917
     run: RunDir, commands: Put, state: str, more: dict[str, str], becomes: str, message: str, hint: str
 ) -> None:
     run.log.write_text("--- o1lab: a session starts, 2026 ---\nTraceback (most recent call last):\nOSError: it broke\n")
@@ -133,7 +133,7 @@ def test_a_silent_worker_is_judged_by_its_job(  # noqa: PLR0917
     assert (run.info().state, run.info().status.message) == (state, "")
 
 
-def test_a_job_whose_worker_never_reports_says_so(run: RunDir, commands: Put) -> None:
+def test_a_job_whose_worker_never_reports_has_a_message(run: RunDir, commands: Put) -> None:
     silent(run, "queued", step=0, pid=None)
     commands("squeue", "echo '12|RUNNING|None|node7||o1lab-0a1b2c3d'")
     assert run.info().state == "starting"
@@ -200,7 +200,7 @@ def test_a_submission_that_was_cut_off_is_found_by_its_name(run: RunDir, command
     assert "was not submitted" in run.info().status.message
 
 
-def test_only_a_signal_of_the_scheduler_lets_a_run_go_on(run: RunDir) -> None:
+def test_only_a_signal_of_the_scheduler_lets_a_run_continue(run: RunDir) -> None:
     stopped = {"state": "stopped", "message": "Stopped at step 5."}
     assert after_signal(run, stopped, signalled=True) == stopped  # a process of this machine
     silent(run)
@@ -414,7 +414,7 @@ def ray(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[t
     server.server_close()
 
 
-def test_ray_gets_its_token_or_says_what_is_wrong(
+def test_ray_gets_its_token_or_an_error_explains_it(
     lab: Lab, ray: type[_Dashboard], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     ray.answers = {"/api/jobs/": (200, []), "/api/version": (200, {"ray_version": "2.60.0"})}
@@ -463,7 +463,7 @@ def test_a_ray_job_is_submitted_watched_and_stopped(
     assert (found.state, "can't cd to /lab" in found.status.message) == ("dead", True)
 
 
-def test_stop_ends_a_run_of_a_cluster_that_is_gone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_ends_a_run_whose_cluster_does_not_answer(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(silent_jobs, "_ASK_EVERY_S", 0.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -518,12 +518,12 @@ def test_only_a_variable_of_ray_can_be_sent_as_a_token(lab: Lab) -> None:
         load_config(lab)
 
 
-def test_a_job_that_ray_does_not_know_is_none_or_said(
+def test_a_job_that_ray_does_not_know_is_none_or_an_error(
     lab: Lab, ray: type[_Dashboard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
     config = load_config(lab).cluster
-    client = RayJobs(dashboard(config), config)
+    client = RayJobs(config)
     assert client.find("j9") is None
     with pytest.raises(LabError) as unknown:
         client.stop("j9")
@@ -536,7 +536,7 @@ def test_a_cluster_that_has_just_started_is_given_time(
     monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
     monkeypatch.setattr("o1lab.train.launchers.ray_client._RETRY_S", 0.0)
     config = load_config(lab).cluster
-    client = RayJobs(dashboard(config), config)
+    client = RayJobs(config)
     starting = 500, "No available agent to submit job, please try again later."
     ray.early, ray.answers = {"/api/jobs/": starting}, {"/api/jobs/": (200, {"submission_id": "j1"})}
     assert client.submit({}) == "j1"

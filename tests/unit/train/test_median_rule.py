@@ -85,7 +85,7 @@ def test_losses_on_other_rows_are_not_compared(lab: Lab) -> None:
     assert found is not None and sorted(found.others) == ["ee", "ff", "gg"]
 
 
-def test_a_group_that_is_too_small_for_the_rule_is_told() -> None:
+def test_a_group_that_is_too_small_for_the_rule_gets_a_warning() -> None:
     def words(**values: Any) -> str:
         variants, fields = groups.expand({"dataset": "d", "eval_rows": 4, **values})
         return never_judged(groups.resolve_group(variants, fields), fields)

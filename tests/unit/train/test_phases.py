@@ -70,7 +70,7 @@ def never(_seconds: float) -> None:
     raise AssertionError("it waited")
 
 
-def test_phases_share_what_stands_beside_them() -> None:
+def test_phases_share_the_values_next_to_them() -> None:
     values = {**TWO, "base": "tiny", "lora_r": 4, "init_from": "0000"}
     one, two = phases.split(values)
     assert one == {"dataset": "a", "phase": 1, "seed": 3, "base": "tiny", "lora_r": 4, "init_from": "0000"}
@@ -95,7 +95,7 @@ def test_base_and_adapter_of_the_first_phase_are_those_of_all() -> None:
         ({"phases": [{"dataset": "a"}, {"dataset": "b", "odd": 1}]}, "Phase 2: The recipe's odd"),
     ],
 )
-def test_what_is_wrong_with_phases_is_said(given: dict[str, Any], said: str) -> None:
+def test_errors_of_phases_are_explained(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         phases.resolve_phases(phases.split(given))
 
@@ -122,7 +122,7 @@ def test_the_example_recipe_is_one_of_two_phases() -> None:
         phases.require_one(values)
 
 
-def test_a_run_can_be_made_to_wait_for_one_that_is_still_going(lab: Lab) -> None:
+def test_a_run_can_wait_for_an_active_run(lab: Lab) -> None:
     first_run(lab, "running")
     recipe = resolve({"dataset": "b", "base": "tiny", "init_from": "aa/end"})
     found = origin(lab, recipe)
@@ -154,7 +154,7 @@ def test_another_base_or_shape_is_refused_before_anything_waits(lab: Lab) -> Non
         origin(lab, resolve({"dataset": "b", "init_from": "cccc/end"}))
 
 
-def test_the_worker_waits_and_then_goes_on_from_the_last_checkpoint(
+def test_the_worker_waits_and_then_continues_the_last_checkpoint(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
@@ -195,13 +195,13 @@ def test_the_waiting_run_fails_with_the_one_it_waits_for(lab: Lab, state: str, s
     assert load(run.recipe).init_from == "aaaa/end"  # so that a resume waits again
 
 
-def test_the_waiting_run_fails_when_the_other_ones_process_is_gone(lab: Lab) -> None:
+def test_the_waiting_run_fails_when_the_process_of_the_other_has_ended(lab: Lab) -> None:
     first_run(lab, "running", heartbeat=1.0, pid=2**22 + 7)
     with pytest.raises(RefusedError, match="has died"):
         wait(second_run(lab), lambda _seconds: None)
 
 
-def test_one_unreadable_look_is_no_end(lab: Lab) -> None:
+def test_one_failed_read_is_not_an_end(lab: Lab) -> None:
     other, run = first_run(lab, "running", saved=(100,)), second_run(lab)
     told = other.status_file.read_text()
     looks = iter(["{half", told])
@@ -217,7 +217,7 @@ def test_one_unreadable_look_is_no_end(lab: Lab) -> None:
     assert recipe.init_from == "aaaa/step-100"
 
 
-def test_a_finished_run_without_a_checkpoint_is_nothing_to_go_on_from(lab: Lab) -> None:
+def test_a_finished_run_without_a_checkpoint_cannot_be_continued(lab: Lab) -> None:
     first_run(lab, "finished")
     with pytest.raises(RefusedError, match="without a checkpoint"):
         wait(second_run(lab), never)
@@ -261,7 +261,7 @@ def test_both_runs_are_made_and_started_at_once(tmp_path: Path, started: list[tu
     store.close()
 
 
-def test_each_phase_is_looked_over_and_its_problems_say_which(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_phase_is_checked_and_its_problems_name_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str | None] = []
 
     def look(_lab: Lab, recipe: Recipe, *, store: Any = None) -> Preflight:
@@ -296,7 +296,7 @@ def test_a_run_that_failed_waiting_can_be_resumed(lab: Lab, started: list[tuple[
     assert (run.read_status().state, load(run.recipe).init_from) == ("queued", "aaaa/end")
 
 
-def test_the_train_screen_tells_a_run_that_waits_for_another_from_one_in_the_devices_queue(lab: Lab) -> None:
+def test_the_train_screen_distinguishes_waiting_for_a_run_from_waiting_for_a_device(lab: Lab) -> None:
     queued = write_run(lab.runs, "cccc", "queued", steps=0)
     run = second_run(lab)
     run.write_status(replace(run.read_status(), state="queued", after="aaaa", message="Waits for run aaaa."))

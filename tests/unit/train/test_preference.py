@@ -198,39 +198,39 @@ def test_the_adapter_of_a_quantised_base_is_not_rounded(tiny_base: Path, tmp_pat
 
 
 def test_the_tokens_are_those_of_supervised_training(tiny_base: Path, tmp_path: Path) -> None:
-    from o1lab.train import preference, tensors
+    from o1lab.train import preference, tensors, trainers
 
     rows = pairs(6)
     tokenizer = tensors.load_tokenizer(tiny_base, recipe(tiny_base))
     plain = tensors.as_dataset(rows, recipe(tiny_base), tokenizer)
-    trainers = {}
+    built = {}
     for objective in ("dpo", "kto"):
         made = chosen(tiny_base, objective)
-        trainers[objective], lengths = preference.build_trainer(
+        built[objective], lengths = trainers.build_trainer(
             tensors.stand_in(tokenizer), tokenizer, made, rows, tmp_path, cpu=True
         )
         assert len(lengths.lengths) == 12
-        better = {row["trace_id"]: row for row in preference.better_answers(trainers[objective].train_dataset)}
+        better = {row["trace_id"]: row for row in preference.better_answers(built[objective].train_dataset)}
         for row in plain:
             assert better[row["trace_id"]]["input_ids"] == row["input_ids"]
             assert better[row["trace_id"]]["labels"] == row["labels"]
-    batch = trainers["dpo"].data_collator(list(islice(trainers["dpo"].train_dataset, 2)))
+    batch = built["dpo"].data_collator(list(islice(built["dpo"].train_dataset, 2)))
     for at, mask in enumerate(batch["completion_mask"][:2].tolist()):
         learned = [token for token, one in zip(batch["input_ids"][at].tolist(), mask, strict=True) if one]
         assert learned == [label for label in plain[at]["labels"] if label != tensors.IGNORED]
-    worse = tokenizer.decode(trainers["dpo"].train_dataset[0]["rejected_ids"])
+    worse = tokenizer.decode(built["dpo"].train_dataset[0]["rejected_ids"])
     assert worse == "<think>\nI guess.\n</think>\n\nNo idea at all, sorry.<|im_end|>\n"
 
 
 def test_kto_spreads_both_sides_and_takes_each_answer_once(tiny_base: Path, tmp_path: Path) -> None:
-    from o1lab.train import preference, tensors
+    from o1lab.train import tensors, trainers
 
     rows = pairs(6)
     rows.append(
         TrainingRow("good0", rows[0].prompt, rows[0].thought, rows[0].solution, rejected=Answer("x", "", "Else."))
     )
     tokenizer = tensors.load_tokenizer(tiny_base, recipe(tiny_base))
-    trainer, _ = preference.build_trainer(
+    trainer, _ = trainers.build_trainer(
         tensors.stand_in(tokenizer), tokenizer, chosen(tiny_base, "kto"), rows, tmp_path, cpu=True
     )
     found = list(trainer.train_dataset)
@@ -243,7 +243,7 @@ def test_kto_spreads_both_sides_and_takes_each_answer_once(tiny_base: Path, tmp_
 
 
 def test_long_answers_are_refused_dropped_or_cut_with_their_pair(tiny_base: Path, tmp_path: Path) -> None:
-    from o1lab.train import preference, tensors
+    from o1lab.train import preference, tensors, trainers
 
     rows = pairs(4)
     long = Answer("long", "so " * 60, "No.")
@@ -252,7 +252,7 @@ def test_long_answers_are_refused_dropped_or_cut_with_their_pair(tiny_base: Path
 
     def build(**values: Any) -> tuple[Any, tensors.Lengths]:
         made = chosen(tiny_base, "dpo", max_length=80, **values)
-        return preference.build_trainer(tensors.stand_in(tokenizer), tokenizer, made, rows, tmp_path, cpu=True)
+        return trainers.build_trainer(tensors.stand_in(tokenizer), tokenizer, made, rows, tmp_path, cpu=True)
 
     _, lengths = build()
     assert lengths.over == 1

@@ -59,10 +59,10 @@ def tokenizer_of(base: Path) -> Any:
 
 def of_training(base: Path, chosen: Recipe, row: TrainingRow = ROW) -> list[int]:
     """The tokens before the first trained one, in the trainer's dataset."""
-    from o1lab.train import tensors
+    from o1lab.train import tensors, trainers
 
     tokenizer = tensors.load_tokenizer(base, chosen)
-    trainer, _ = tensors.build_trainer(tensors.stand_in(tokenizer), tokenizer, chosen, [row], base / "out", cpu=True)
+    trainer, _ = trainers.build_trainer(tensors.stand_in(tokenizer), tokenizer, chosen, [row], base / "out", cpu=True)
     learned = trainer.train_dataset[0]
     return [token for token, label in zip(learned["input_ids"], learned["labels"], strict=True) if label == -100]
 

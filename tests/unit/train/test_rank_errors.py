@@ -42,7 +42,7 @@ def test_the_first_error_that_was_left_is_reported(run: RunDir, monkeypatch: pyt
     assert json.loads(for_torchrun.read_text("utf-8"))["message"]["message"].startswith("Later.")
 
 
-def test_a_lost_connection_is_no_reason(run: RunDir) -> None:
+def test_a_lost_connection_is_not_a_reason(run: RunDir) -> None:
     lost = RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1203")
     rank_errors.leave(run, World(1, 2), lost, LabError("Connection closed"))
     assert rank_errors.left(run) is None
@@ -71,13 +71,13 @@ def test_errors_of_an_earlier_session_are_forgotten(run: RunDir) -> None:
     assert rank_errors.left(run) is None
 
 
-def test_a_damaged_file_is_no_error(run: RunDir) -> None:
+def test_a_damaged_file_is_ignored(run: RunDir) -> None:
     run.rank_errors.mkdir(parents=True)
     (run.rank_errors / "1.json").write_text("{", "utf-8")
     assert rank_errors.left(run) is None
 
 
-def test_a_failure_of_another_process_is_told_although_the_connection_holds(
+def test_a_failure_of_another_process_is_reported_although_the_connection_holds(
     run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rank_errors, "_WATCH_S", 0.01)
@@ -124,6 +124,6 @@ Root Cause (first observed failure):
         ),
     ],
 )
-def test_what_torchrun_says_in_the_log_is_explained(run: RunDir, log: str, message: str) -> None:
+def test_an_error_of_torchrun_in_the_log_is_explained(run: RunDir, log: str, message: str) -> None:
     run.log.write_text(log, "utf-8")
     assert message in cause_of_death(run.log, 2_000_000_000.0)[0]

@@ -66,7 +66,7 @@ def test_a_bad_value_is_named(values: dict[str, object], named: str) -> None:
         resolve({"dataset": "d"} | values)
 
 
-def test_a_file_that_is_no_recipe_is_a_usage_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recipe_is_a_usage_error(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     for text in ("[1, 2", "- a\n- b\n", "1: 2\n"):
         path.write_text(text, "utf-8")

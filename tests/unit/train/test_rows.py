@@ -109,7 +109,7 @@ def test_eval_loss_is_the_mean_over_tokens_whatever_the_batch_size(tiny_base: Pa
     import torch
     from transformers import AutoModelForCausalLM
 
-    from o1lab.train import tensors
+    from o1lab.train import tensors, trainers
 
     learn = [row(n, f"problem {n}") for n in range(9)]
     found = {}
@@ -118,7 +118,7 @@ def test_eval_loss_is_the_mean_over_tokens_whatever_the_batch_size(tiny_base: Pa
         model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
         tokenizer = tensors.load_tokenizer(tiny_base, chosen)
         torch.manual_seed(0)
-        trainer, _ = tensors.build_trainer(model, tokenizer, chosen, learn, tmp_path, cpu=True)
+        trainer, _ = trainers.build_trainer(model, tokenizer, chosen, learn, tmp_path, cpu=True)
         found[size] = trainer.evaluate()
         loss, tokens = 0.0, 0
         with torch.no_grad():

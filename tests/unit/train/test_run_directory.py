@@ -46,7 +46,7 @@ def test_a_living_worker_is_never_dead(run: RunDir) -> None:
     assert (state.state, state.stale) == ("running", True)
 
 
-def test_a_gone_process_is_dead_whatever_its_heartbeat(run: RunDir) -> None:
+def test_an_ended_process_is_dead_whatever_its_heartbeat(run: RunDir) -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     started = started_at(child.pid)
     child.wait()
@@ -183,7 +183,7 @@ def test_a_null_loss_is_a_gap_and_new_metrics_begin_late(run: RunDir) -> None:
     assert all(math.isnan(value) for value in metrics.column("absent"))
 
 
-def test_a_file_begun_anew_is_read_anew(run: RunDir) -> None:
+def test_a_file_that_begins_again_is_read_again(run: RunDir) -> None:
     run.metrics.write_bytes(b"".join(line(n) for n in range(1, 9)))
     metrics = Metrics(run.metrics)
     metrics.poll()

@@ -69,7 +69,7 @@ def test_runs_show_prints_them(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed")
 @pytest.mark.parametrize("on", ["local", "hand"])
-def test_a_resume_keeps_them_and_goes_on_counting_spikes(
+def test_a_resume_keeps_them_and_continues_counting_spikes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: str
 ) -> None:
     lab = init_lab(tmp_path / "lab")

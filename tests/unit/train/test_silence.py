@@ -31,7 +31,7 @@ def scheduler(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
 
 
 def test_a_failure_is_remembered_for_some_seconds_and_as_long_as_it_took(scheduler: Scheduler) -> None:
-    asks = Silence(LabError)
+    asks = Silence(lambda error: isinstance(error, LabError))
     for _ in range(3):
         with pytest.raises(LabError, match="No answer"):
             asks.ask("head", scheduler)
@@ -45,8 +45,8 @@ def test_a_failure_is_remembered_for_some_seconds_and_as_long_as_it_took(schedul
     assert asks.ask("head", scheduler) == "fine"
 
 
-def test_an_answer_that_is_an_error_is_no_silence(scheduler: Scheduler) -> None:
-    asks = Silence(LabError, lambda error: getattr(error, "code", "") == "no_cluster")
+def test_an_answer_that_is_an_error_is_not_silence(scheduler: Scheduler) -> None:
+    asks = Silence(lambda error: getattr(error, "code", "") == "no_cluster")
     scheduler.error = LabError("No such job.", code="no_job")
     for _ in range(2):
         with pytest.raises(LabError):
@@ -55,7 +55,7 @@ def test_an_answer_that_is_an_error_is_no_silence(scheduler: Scheduler) -> None:
 
 
 def test_a_scheduler_that_has_answered_is_asked_again(scheduler: Scheduler) -> None:
-    asks = Silence(LabError)
+    asks = Silence(lambda error: isinstance(error, LabError))
     with pytest.raises(LabError):
         asks.ask("head", scheduler)
     asks.forget("head")

@@ -207,7 +207,7 @@ def test_without_the_package_preflight_and_worker_say_what_to_install(
 
 @TRAINS
 @pytest.mark.slow
-def test_preflight_says_that_wandb_will_be_offline(
+def test_preflight_warns_that_wandb_will_be_offline(
     tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from o1lab.train.preflight.worker import inspect

@@ -25,7 +25,7 @@ from o1lab.models.merging import merge
 from o1lab.serve.engine import Engine
 from o1lab.serve.prefill import Job
 from o1lab.serve.weights import Weights, add_adapter, load_weights
-from o1lab.train import started, tensors, worker
+from o1lab.train import started, tensors, trainers, worker
 from o1lab.train.metrics_reader import Metrics
 from o1lab.train.run_directory import RunDir
 from o1lab.train.targets import lora_config
@@ -47,13 +47,13 @@ def _as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def students(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The trainers of the workers of a test, in order."""
     made: list[Any] = []
-    honest = tensors.build_trainer
+    honest = trainers.build_trainer
 
     def kept(*args: Any, **more: Any) -> Any:
         made.append((found := honest(*args, **more))[0])
         return found
 
-    monkeypatch.setattr(tensors, "build_trainer", kept)
+    monkeypatch.setattr(trainers, "build_trainer", kept)
     return made
 
 
@@ -190,7 +190,7 @@ def test_lora_plus_trains_b_at_its_own_rate(tiny_base: Path, tmp_path: Path) -> 
     chosen = recipe(tiny_base, learning_rate=1e-3, lora_plus_ratio=16, modules_to_save="lm_head")
     tokenizer = tensors.load_tokenizer(tiny_base, chosen)
     model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
-    trainer, _ = tensors.build_trainer(
+    trainer, _ = trainers.build_trainer(
         model, tokenizer, chosen, rows(8), tmp_path, cpu=True, adapter=lora_config(chosen, model)
     )
     optimizer = trainer.create_optimizer()

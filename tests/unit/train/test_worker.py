@@ -115,12 +115,12 @@ def test_a_run_leaves_what_the_contract_promises(base: Path, tmp_path: Path) -> 
 
 
 def test_what_is_learned_is_the_thought_the_solution_and_the_end_of_turn(base: Path, tmp_path: Path) -> None:
-    from o1lab.train import tensors
+    from o1lab.train import tensors, trainers
 
     learn = [TrainingRow("t", "What is 1 + 4?", "ones: 1 + 4 = 5", "The answer is 5.")]
     tokenizer = tensors.load_tokenizer(base, recipe(base))
     for phase, taught in ((2, "<think>\nones: 1 + 4 = 5\n</think>\n\nThe answer is 5."), (1, "The answer is 5.")):
-        trainer, _ = tensors.build_trainer(
+        trainer, _ = trainers.build_trainer(
             tensors.stand_in(tokenizer), tokenizer, recipe(base, phase=phase), learn, tmp_path, cpu=True
         )
         row = trainer.train_dataset[0]
@@ -174,7 +174,7 @@ def test_work_lost_with_a_killed_worker_is_done_again_the_same(base: Path, tmp_p
     assert metrics_of(killed).bad_lines == 1
 
 
-def test_a_run_goes_on_from_another_runs_adapter(base: Path, tmp_path: Path) -> None:
+def test_a_run_continues_the_adapter_of_another_run(base: Path, tmp_path: Path) -> None:
     from o1lab.paths import Lab
 
     first = prepared(tmp_path, "first", recipe(base, phase=1, steps=6, learning_rate=0.02, lora_r=4))
@@ -189,7 +189,7 @@ def test_a_run_goes_on_from_another_runs_adapter(base: Path, tmp_path: Path) -> 
     assert config["r"] == 4
 
 
-def test_a_run_goes_on_from_an_imported_adapter(base: Path, tmp_path: Path) -> None:
+def test_a_run_continues_an_imported_adapter(base: Path, tmp_path: Path) -> None:
     first = prepared(tmp_path, "first", recipe(base, phase=1, steps=6, learning_rate=0.02, lora_r=4))
     assert work(first) == 0
     imported = tmp_path / "models" / "kims"
@@ -210,7 +210,7 @@ def test_an_adapter_of_another_base_is_refused(base: Path, tmp_path: Path) -> No
     assert "was trained on" in second.read_status().message
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(
+def test_a_loss_that_is_not_finite_stops_the_run_and_saves_nothing(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trl import SFTTrainer
@@ -291,16 +291,16 @@ def test_probes_that_fail_are_a_warning_and_the_run_finishes(
 def test_layers_are_computed_again_only_with_gradient_checkpointing(
     chosen: bool, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from o1lab.train import tensors
+    from o1lab.train import trainers
 
     made: list[Any] = []
-    honest = tensors.build_trainer
+    honest = trainers.build_trainer
 
     def kept(*args: Any, **more: Any) -> Any:
         made.append(honest(*args, **more))
         return made[-1]
 
-    monkeypatch.setattr(tensors, "build_trainer", kept)
+    monkeypatch.setattr(trainers, "build_trainer", kept)
     assert work(prepared(tmp_path, "r", recipe(base, steps=1, gradient_checkpointing=chosen))) == 0
     modules = made[0][0].model.modules()
     flags = [flag for module in modules for name, flag in vars(module).items() if name.endswith("_checkpointing")]
@@ -352,7 +352,7 @@ def test_trouble_is_one_clear_sentence(
 
 
 def test_rows_over_length_are_refused_dropped_or_cut_as_the_recipe_says(base: Path, tmp_path: Path) -> None:
-    from o1lab.train import tensors
+    from o1lab.train import tensors, trainers
 
     long = TrainingRow("long", "What is 1 + 1?", "ones: " * 100, "The answer is 2.")
     learn = [*rows(6), long]
@@ -360,7 +360,7 @@ def test_rows_over_length_are_refused_dropped_or_cut_as_the_recipe_says(base: Pa
 
     def build(policy: str) -> tuple[Any, Any]:
         chosen = recipe(base, over_length=policy, max_length=80)
-        return tensors.build_trainer(tensors.stand_in(tokenizer), tokenizer, chosen, learn, tmp_path, cpu=True)
+        return trainers.build_trainer(tensors.stand_in(tokenizer), tokenizer, chosen, learn, tmp_path, cpu=True)
 
     trainer, found = build("refuse")
     with pytest.raises(RefusedError, match="1 of 7 rows are longer than max_length 80"):
@@ -383,7 +383,7 @@ def test_being_asked_to_stop_while_waiting_for_the_device(
 
     monkeypatch.setattr(devices, "POLL_S", 0.01)
     run = prepared(tmp_path, "r", recipe(base))
-    with devices.acquire_device(devices.Device("cpu")):
+    with devices.acquire_first([devices.Device("cpu")]):
         done = threading.Event()
 
         def stop_when_queued() -> None:
@@ -405,7 +405,7 @@ def test_a_run_takes_a_gpu_that_no_other_run_uses(base: Path, tmp_path: Path, mo
     monkeypatch.setattr(devices, "visible_gpus", lambda: ["4", "6"])  # pretend: torch has no GPU here
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     run = prepared(tmp_path, "r", recipe(base, device="auto", steps=1))
-    with devices.acquire_device(devices.Device("cuda:0", "4")):
+    with devices.acquire_first([devices.Device("cuda:0", "4")]):
         assert work(run) == 0
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "6"
     assert run.read_status().warnings == ("torch cannot use cuda:1: the run trains on the CPU.",)
@@ -430,7 +430,7 @@ def test_a_spike_is_called_out_and_noise_is_not() -> None:
     assert spike(0.011, deque([0.010] * 20)) is None
 
 
-def test_old_checkpoints_go_when_the_recipe_says_so(base: Path, tmp_path: Path) -> None:
+def test_old_checkpoints_are_deleted_as_the_recipe_says(base: Path, tmp_path: Path) -> None:
     run = prepared(tmp_path, "r", recipe(base, save_steps=2, keep_checkpoints=2))
     assert work(run) == 0
     assert [path.name for path in run.checkpoints()] == ["step-6", "step-8"]
@@ -445,7 +445,7 @@ def test_asking_the_probes_changes_nothing_about_the_training(base: Path, tmp_pa
     assert losses(quiet) == losses(asked)
 
 
-def test_the_status_says_how_many_probes_are_answered(
+def test_the_status_has_the_number_of_answered_probes(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []

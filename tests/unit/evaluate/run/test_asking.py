@@ -106,7 +106,7 @@ def test_a_response_is_whole_cut_off_or_none(response: Response, state: str) -> 
         (said("<think> is a mark", thought="hm"), "hm", "<think> is a mark"),
     ],
 )
-def test_thought_and_answer_are_told_apart(response: Response, thought: str, answer: str) -> None:
+def test_thought_and_answer_are_separated(response: Response, thought: str, answer: str) -> None:
     assert split(response) == (thought, answer)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from o1lab.evaluate.stats.convergence import chains_of, median, of_evaluation, spent
 from o1lab.evaluate.stats.figures import figures
-from o1lab.lens.convergence import Chain, Convergence, Manner, Point
+from o1lab.lens.convergence import AnswerPrompt, Chain, Convergence, Point
 from o1lab.lens.forcing import judged
 from store import Store, continuations, evaluations, open_store
 from store.continuations import ForcedAnswer
@@ -41,7 +41,7 @@ def evaluation(store: Store) -> Evaluation:
 
 
 def answer(chain: Chain, cut: int, text: str | None, model: str = "m") -> ForcedAnswer:
-    how = Manner.of(chain).how
+    how = AnswerPrompt.of(chain).how
     return ForcedAnswer(chain.key, model, how, cut, "base", 30 + cut, f"{text}}}", text)
 
 

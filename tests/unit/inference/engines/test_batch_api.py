@@ -80,7 +80,7 @@ async def test_the_size_of_a_file_is_kept_to(tmp_path: Path, monkeypatch: pytest
     assert all(len(upload) <= 1_000 for upload in server.uploads.values())
 
 
-async def test_what_failed_for_a_reason_that_passes_is_asked_again(tmp_path: Path) -> None:
+async def test_a_transient_failure_is_repeated(tmp_path: Path) -> None:
     def treat(question: Question, before: int) -> str:
         return {103: "500", 104: "429", 105: "429-no-wait"}.get(question[0], "ok") if before == 0 else "ok"
 
@@ -95,7 +95,7 @@ async def test_what_failed_for_a_reason_that_passes_is_asked_again(tmp_path: Pat
     assert kept["server"].status == 500
 
 
-async def test_what_asking_again_cannot_help_is_kept_and_not_asked_again(tmp_path: Path) -> None:
+async def test_a_permanent_failure_is_kept_and_not_repeated(tmp_path: Path) -> None:
     modes = {102: "context", 103: "moderated", 104: "500"}
     with BatchServer(treat=lambda question, before: modes.get(question[0], "ok")) as server:
         lab = make_lab(tmp_path / "lab", server.url, 6)
@@ -126,7 +126,7 @@ async def test_batches_that_always_expire_end_after_the_attempts(tmp_path: Path)
     assert [len(batch.lines) for batch in server.batches] == [2, 1]
 
 
-async def test_requests_without_a_word_in_the_results_are_asked_again(tmp_path: Path) -> None:
+async def test_requests_without_a_result_are_repeated(tmp_path: Path) -> None:
     with BatchServer(end=lambda number: "silent" if number == 0 else "completed") as server:
         _, _, status = await both(tmp_path, server)
     assert (status.done, status.faults) == (7, {"missing": 3})
@@ -191,7 +191,7 @@ async def test_a_wrong_key_stops_the_run_before_anything_is_uploaded(tmp_path: P
     assert not server.uploads
 
 
-async def test_a_server_without_a_batch_api_is_told(tmp_path: Path) -> None:
+async def test_a_server_without_a_batch_api_is_an_error(tmp_path: Path) -> None:
     from tests.support.distill_server import DistillServer
 
     with DistillServer() as server:
@@ -268,7 +268,7 @@ def _no_space(*_: object) -> None:
     raise OSError(28, "No space left on device")
 
 
-async def test_the_status_says_how_far_the_batches_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_status_has_the_progress_of_the_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_parts, "MAX_REQUESTS", 6)
     monkeypatch.setattr("o1lab.jobs.runner.STATUS_S", 0)
     seen: list[str] = []
@@ -291,7 +291,7 @@ def test_lines_that_are_none_are_passed_over(tmp_path: Path) -> None:
     assert [line["custom_id"] for line in answer_lines(path)] == ["a", "b"]
 
 
-def test_what_is_asked_is_for_nobody_elses_eyes(tmp_path: Path) -> None:
+def test_requests_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     parts = Parts(tmp_path)
     with parts.begin([]) as writer:
         path = parts.file(writer.part)

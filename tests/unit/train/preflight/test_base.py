@@ -128,7 +128,7 @@ def test_a_base_with_an_unknown_quantisation_is_refused(tiny_base: Path, tmp_pat
     assert "homemade" in found.problems[0].message and found.problems[0].hint
 
 
-def test_a_base_with_code_of_its_own_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+def test_a_base_that_needs_its_own_code_is_refused(tiny_base: Path, tmp_path: Path) -> None:
     own = {"model_type": "homemade", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}}
     base = changed(tiny_base, tmp_path / "base", **own)
     (base / "own.py").write_text("raise SystemExit('it ran')")

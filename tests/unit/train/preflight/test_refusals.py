@@ -114,7 +114,7 @@ def test_a_checkpoint_that_does_not_exist_is_refused(reference: str, tiny_base: 
 
 
 @pytest.mark.parametrize(("device", "refused"), [("cuda:0", ["device_missing"]), ("auto", [])])
-def test_a_gpu_that_torch_cannot_use_is_refused_if_it_is_asked_for(
+def test_a_gpu_that_torch_cannot_use_is_refused_if_the_recipe_names_it(
     device: str, refused: list[str], tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "resolve_devices", lambda *_: [Device("cuda:0", "GPU-0")])

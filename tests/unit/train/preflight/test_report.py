@@ -24,7 +24,7 @@ from tests.support.training_lab import make_lab, prepared, recipe, rows
 @pytest.mark.parametrize(
     ("does", "said"), [("kill -9 $$", "killed by signal 9"), ("echo nonsense; exit 1", "Preflight failed: Boom")]
 )
-def test_a_preflight_that_breaks_down_is_one_sentence_and_its_words_are_in_the_log(
+def test_a_preflight_that_fails_is_one_sentence_and_its_output_is_in_the_log(
     does: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "python"
