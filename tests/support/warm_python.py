@@ -46,7 +46,6 @@ KINDS = {
     "o1lab.serve.embedded": "torch",
     "o1lab.train.preflight.worker": "torch",
     "o1lab.train.worker": "torch",
-    "torch.distributed.run": "torch",
 }  # any other module of o1lab is of the kind "plain"
 REAL = ("o1lab.serve.vllm",)  # it asks the kernel for a signal when the process that started it ends
 REAL_PYTHON = sys.executable

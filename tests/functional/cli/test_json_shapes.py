@@ -87,7 +87,7 @@ def server() -> Iterator[EvalServer]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, server: EvalServer, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(tmp_path: Path, server: EvalServer, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A lab with a suite, endpoints, two stored evaluations and training runs; problems and traces are imported."""
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -95,8 +95,6 @@ def lab(tmp_path: Path, server: EvalServer, tiny_base: Path, monkeypatch: pytest
     editor.write_text(EDITOR, "utf-8")
     monkeypatch.setenv("VISUAL", f"{sys.executable} {editor}")
     lab = make_lab(tmp_path / "lab", server.url, 6, input_usd=1.0, output_usd=10.0)
-    # The tokenizer of the base counts tokens. To convert the embedded student takes half a minute.
-    lab.config.write_text(f"base = {json.dumps(str(tiny_base))}\n{lab.config.read_text('utf-8')}", "utf-8")
     store = open_store(lab.database)
     for name, model in zip(PAIR, (evaluate_lab.BASE, evaluate_lab.STUDENT), strict=True):
         evaluate_lab.put(store, evaluate_lab.evaluation(name, model), evaluate_lab.SAYS[model])
@@ -156,12 +154,12 @@ def come_alive(folder: Path) -> None:
 
 
 def test_the_shapes_of_all_verbs(
-    lab: Lab, server: EvalServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    lab: Lab, server: EvalServer, tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     o1lab = Recorder(lab.root, capsys)
     record_lab(o1lab, tmp_path)
     record_curating(o1lab, tmp_path)
-    record_datasets(o1lab, lab, tmp_path)
+    record_datasets(o1lab, lab, tiny_base, tmp_path)
     record_distilling(o1lab, server, lab)
     record_runs(o1lab)
     record_evaluating(o1lab, server, lab)
@@ -267,7 +265,10 @@ def record_curating(o1lab: Recorder, folder: Path) -> None:
     store.close()
 
 
-def record_datasets(o1lab: Recorder, lab: Lab, folder: Path) -> None:
+def record_datasets(o1lab: Recorder, lab: Lab, base: Path, folder: Path) -> None:
+    config = lab.config.read_text("utf-8")
+    # The tokenizer of the base counts tokens. To convert the embedded student for it takes half a minute.
+    lab.config.write_text(f"base = {json.dumps(str(base))}\n{config}", "utf-8")
     o1lab("dataset create", "accepted")
     o1lab("dataset create", "sampled", "--keep", "verified", what="sampled")
     o1lab("dataset create", "mixed", "--from", "accepted", "--from", "sampled", "--seed", "1", what="mixed")
@@ -288,6 +289,7 @@ def record_datasets(o1lab: Recorder, lab: Lab, folder: Path) -> None:
     o1lab("dataset show", "better", what="pairs")
     o1lab("dataset export", "better", "--out", folder / "better.jsonl", what="pairs")
     o1lab("dataset control", "better", what="of pairs")
+    lab.config.write_text(config, "utf-8")
 
 
 def record_distilling(o1lab: Recorder, server: EvalServer, lab: Lab) -> None:
