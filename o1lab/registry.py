@@ -19,7 +19,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from o1lab.errors import UsageError
@@ -78,7 +77,6 @@ class Registry(Generic[T]):
         self.group = group
         self.package = package
         self._entries: dict[str, _Entry[T]] = {}
-        self._sorted: Mapping[str, T] | None = None
         self._builtins_loaded = False
         self._waiting: dict[str, EntryPoint] | None = None
         self._problems: dict[tuple[str, str], PluginProblem] = {}
@@ -111,12 +109,10 @@ class Registry(Generic[T]):
         if (taken := self._entries.get(name)) is not None and taken.module != module:
             raise ValueError(f"the {self.kind} '{name}' exists already, in {taken.module}")
         self._entries[name] = _Entry(item, order, module)
-        self._sorted = None
 
     def remove(self, name: str) -> None:
         """Forget a part that was added; for tests."""
         self._entries.pop(name, None)
-        self._sorted = None
 
     def get(self, name: str) -> T:
         """Return the part called ``name``; only the module or plugin that holds it is imported where possible.
@@ -169,10 +165,8 @@ class Registry(Generic[T]):
 
     def _in_order(self) -> Mapping[str, T]:
         self._load_builtins()
-        if self._sorted is None:
-            entries = sorted(self._entries.items(), key=lambda pair: (pair[1].order, pair[0]))
-            self._sorted = MappingProxyType({name: entry.item for name, entry in entries})
-        return self._sorted
+        entries = sorted(self._entries.items(), key=lambda pair: (pair[1].order, pair[0]))
+        return {name: entry.item for name, entry in entries}
 
     def _is_builtin(self, module: str) -> bool:
         return f"{module}.".startswith(f"{self.package}.")

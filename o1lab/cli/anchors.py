@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.asking import with_servers
+from o1lab.cli.asking import TraceArgument, with_servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
-from o1lab.cli.naming import completing
+from o1lab.cli.options import model_option
 from o1lab.cli.output import current_lab, emit, opened
 from o1lab.format import aligned
 from o1lab.text import one_line
@@ -28,20 +28,11 @@ _BAR = 12
 
 @verbs.command("anchors")
 def anchors(
-    trace: Annotated[
-        str,
-        typer.Argument(
-            metavar="TRACE", help="A trace, by id or by the key of the problem.", autocompletion=completing("trace")
-        ),
-    ],
+    trace: TraceArgument,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="The model that writes the rest: a base, RUN/STEP, or a running server of o1lab "
-            "[default: the lab's base].",
-            autocompletion=completing("base", "checkpoint"),
+        model_option(
+            "The model that writes the rest: a base, RUN/STEP, or a running server of o1lab [default: the lab's base]."
         ),
     ] = None,
     samples: Annotated[int, typer.Option("--samples", "-n", min=2, help="Number of rollouts from each sentence.")] = 10,

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+TraceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="Trace id, the start of it, or the key of its problem.", autocompletion=completing("trace")
+    ),
+]
 TraceIds = Annotated[
     list[str] | None,
     typer.Argument(

@@ -13,6 +13,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
 from o1lab.cli.jobs import evaluation_id
 from o1lab.cli.naming import completing
+from o1lab.cli.options import model_option
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.errors import RefusedError, UsageError
 from o1lab.format import aligned
@@ -32,12 +33,9 @@ def converge(
     trace: TraceIds = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="The model that answers: a base, RUN/STEP, the solver, or a running server of o1lab "
-            "[default: that of the evaluation, else the lab's base].",
-            autocompletion=completing("base", "checkpoint"),
+        model_option(
+            "The model that answers: a base, RUN/STEP, the solver, or a running server of o1lab "
+            "[default: that of the evaluation, else the lab's base]."
         ),
     ] = None,
     where: Annotated[str, typer.Option(help="Filter of traces, as on the Traces screen, instead of TRACE.")] = "",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from o1lab.cli.listing import Column
 from o1lab.format import counted
+from o1lab.text import one_line
 from store.records import Dataset
+
+if TYPE_CHECKING:
+    from store import Store
 
 
 def dataset_item(dataset: Dataset) -> dict[str, Any]:
@@ -50,3 +55,35 @@ def words_of(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
+
+
+def pairs_text(made: Dataset) -> list[str]:
+    """Return lines on how a dataset of pairs was made, what was left out and the lengths; none for another dataset."""
+    if made.kind != "pairs":
+        return []
+    chosen = made.selection
+    found = ", ".join(f"{number:,} from {source}" for source, number in chosen["pairs"].items())
+    lengths = chosen["median_chars"]
+    lines = [
+        f"pairs: {found}; chains are judged by {chosen['by']}, at most {chosen['per_problem']:,} pairs per problem, "
+        f"seed {chosen['seed']}, lengths {'' if chosen['balance_length'] else 'not '}balanced",
+        f"the better answer is longer in {chosen['longer_chosen']:,} and shorter in {chosen['shorter_chosen']:,} of "
+        f"{made.rows:,} pairs (median {lengths['chosen']:,.0f} characters against {lengths['rejected']:,.0f})",
+    ]
+    if left := chosen["left_out_votes"]:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left.items())
+        lines.append(f"left out {sum(left.values()):,} votes: {reasons}")
+    return lines
+
+
+def rejected_ids(store: Store, dataset: Dataset, **part: int) -> list[str]:
+    """Return the worse traces of a dataset of pairs; none for another."""
+    from store import pairs
+
+    return [worse for _, worse in pairs.ids(store.db, dataset.name, **part)] if dataset.kind == "pairs" else []
+
+
+def row_lines(rows: Sequence[tuple[str, str]], rejected: Sequence[str]) -> list[str]:
+    """Return a line for each row (trace, statement) of a dataset; of pairs with both traces: ``better > worse``."""
+    worse = [f" > {one}" for one in rejected] or [""] * len(rows)
+    return [f"{trace}{other}  {one_line(text, 90)}" for (trace, text), other in zip(rows, worse, strict=True)]

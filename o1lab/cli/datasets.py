@@ -10,13 +10,21 @@ import typer
 
 from o1lab.cli import options, pairs, replay
 from o1lab.cli.command import Verbs
-from o1lab.cli.dataset_output import COLUMNS, dataset_item, dataset_line, dropped_text, words_of
+from o1lab.cli.dataset_output import (
+    COLUMNS,
+    dataset_item,
+    dataset_line,
+    dropped_text,
+    pairs_text,
+    rejected_ids,
+    row_lines,
+    words_of,
+)
 from o1lab.cli.destination import DASH, destination, is_stdout
 from o1lab.cli.filters import read_filter
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened
-from o1lab.cli.terms import AcceptTermsOption, with_terms
+from o1lab.cli.output import current_lab, emit, opened, with_terms
 from o1lab.errors import UsageError
 from store.records import require_name
 
@@ -216,12 +224,12 @@ def dataset_show(
         dropped = datasets.drop_counts(store.db, found.name)
         part = datasets.rows(store.db, found.name, limit=limit, offset=offset)
         rows = [(row.trace_id, row.statement[:200]) for row in part]
-        rejected = pairs.rejected_ids(store, found, limit=limit, offset=offset)
+        rejected = rejected_ids(store, found, limit=limit, offset=offset)
     lines = [
         dataset_line(found),
-        *(pairs.pairs_text(found) or (f"{key}: {words_of(value)}" for key, value in found.selection.items())),
+        *(pairs_text(found) or (f"{key}: {words_of(value)}" for key, value in found.selection.items())),
         *dropped_text(found, dropped),
-        *pairs.row_lines(rows, rejected),
+        *row_lines(rows, rejected),
     ]
     if (left := found.rows - offset - len(rows)) > 0:
         lines.append(f"and {left:,} more rows: --limit, --offset")
@@ -268,7 +276,7 @@ def dataset_export(
         Literal["messages", "sharegpt", "alpaca", "jsonl", "parquet", "pairs"] | None,
         typer.Option("--format", help="Format of the file [default: messages; pairs for a dataset of pairs]."),
     ] = None,
-    accept_terms: AcceptTermsOption = False,
+    accept_terms: options.AcceptTermsOption = False,
 ) -> None:
     """Write a dataset to a file that other training tools read, together with its card.
 

@@ -116,6 +116,7 @@ _COLUMNS = (
 
 def _show(lab: Lab, folder: RunFolder, info: RunInfo) -> tuple[dict[str, Any], list[str]]:
     from o1lab.distill import runs
+    from store import teacher_runs
 
     faults = runs.faults(folder)
     item = summary(lab, info) | job_details(folder, info, faults)
@@ -125,7 +126,8 @@ def _show(lab: Lab, folder: RunFolder, info: RunInfo) -> tuple[dict[str, Any], l
     }
     each = (f"{role:>9}  {one.input_tokens:,} + {one.output_tokens:,} tokens" for role, one in roles.items())
     lines = [_line(item), *each, *result_notes(item)]
-    details = _details(lab, folder.id)
+    with opened_lab(lab) as store:
+        details = dict(teacher_runs.details(store.db, folder.id))
     for reason, number in item["reasons"].items():
         lines.append(f"{number:>6}  {reason}")
         if reason in details:
@@ -144,14 +146,6 @@ def _reasons(lab: Lab, ids: list[str]) -> dict[str, dict[str, int]]:
 
     with opened_lab(lab) as store:
         return {id: dict(teacher_runs.reasons(store.db, id)) for id in ids}
-
-
-def _details(lab: Lab, run_id: str) -> dict[str, str]:
-    """Return one example for each reason that has details."""
-    from store import teacher_runs
-
-    with opened_lab(lab) as store:
-        return dict(teacher_runs.details(store.db, run_id))
 
 
 def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:

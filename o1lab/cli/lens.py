@@ -11,7 +11,7 @@ from o1lab.cli.asking import TraceIds, with_servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
-from o1lab.cli.naming import completing
+from o1lab.cli.options import model_option
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.errors import UsageError
 from o1lab.format import aligned
@@ -36,11 +36,7 @@ def lens(
     trace: TraceIds = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            "--model",
-            help="A base, RUN/STEP, or a running server of o1lab; repeatable [default: the lab's base].",
-            autocompletion=completing("base", "checkpoint"),
-        ),
+        model_option("A base, RUN/STEP, or a running server of o1lab; repeatable [default: the lab's base]."),
     ] = None,
     where: Annotated[str, typer.Option(help="Filter of traces, as on the Traces screen, instead of TRACE.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of traces that the filter selects.")] = 20,

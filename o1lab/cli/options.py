@@ -22,6 +22,25 @@ if TYPE_CHECKING:
 
     from o1lab.settings import Setting
 
+AcceptTermsOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-terms", help="I have read the teachers' terms of use and the licences; they allow what I do with it."
+    ),
+]
+
+
+def model_option(help: str, *kinds: str, metavar: str | None = None) -> Any:
+    """Return the option ``--model``.
+
+    Args:
+        help: its help.
+        kinds: what its value names, for completion; bases and checkpoints if none are given.
+        metavar: the placeholder of its value.
+    """
+    completion = completing(*(kinds or ("base", "checkpoint")))
+    return typer.Option("--model", "-m", help=help, metavar=metavar, autocompletion=completion)
+
 
 def given() -> dict[str, Any]:
     """Return the values given on the command line, by field of the settings model."""

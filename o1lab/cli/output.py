@@ -13,16 +13,18 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from o1lab.cli.busy import clear, paused
-from o1lab.errors import LabError, UsageError
+from o1lab.errors import LabError, RefusedError, UsageError
 from o1lab.files import protect_files
 from o1lab.paths import Lab, find_lab
 from o1lab.text import json_text, visible
 
 if TYPE_CHECKING:
     from store import Store
+
+MadeT = TypeVar("MadeT")
 
 
 class Format(StrEnum):
@@ -170,6 +172,24 @@ def confirm(question: str, *, what: str, no: str) -> None:
     if not ask(question):
         say(no)
         raise typer.Exit(0)
+
+
+def with_terms(make: Callable[[bool], MadeT], *, accepted: bool) -> MadeT:
+    """Return ``make(accepted)``; if it is refused because of terms, ask on a terminal and try once more.
+
+    Raises:
+        RefusedError: the terms were not accepted, or there is no terminal to ask on.
+    """
+
+    try:
+        return make(accepted)
+    except RefusedError as error:
+        if error.code != "terms" or accepted or not sys.stdin.isatty():
+            raise
+        say(error.message)
+        if not ask("Do these terms allow what you do with it?"):
+            raise
+    return make(True)
 
 
 def write_raw(text: str) -> None:

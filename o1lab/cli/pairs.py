@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from o1lab.cli.command import Verbs
+from o1lab.cli.dataset_output import dataset_item, dataset_line, dropped_text, pairs_text
 from o1lab.cli.filters import read_filter
 from o1lab.cli.output import current_lab, emit, opened
 from o1lab.errors import UsageError
-from o1lab.text import one_line
 from store.records import require_name
-
-if TYPE_CHECKING:
-    from store import Store
-    from store.records import Dataset
 
 verbs = Verbs()
 _Source = StrEnum("_Source", ["votes", "chains"])
@@ -73,40 +68,6 @@ def dataset_pairs(
     with opened() as store:
         made = make_pairs(store, name, plan, lambda model: find_model(lab, model, config))
         dropped = datasets.drop_counts(store.db, made.name)
-    from o1lab.cli.dataset_output import dataset_item, dataset_line, dropped_text
-
     lines = [dataset_line(made), *pairs_text(made), *dropped_text(made, dropped)]
     lines.append(f"Next: o1lab train --dataset {made.name} --objective dpo --init-from RUN --learning-rate 2e-5")
     emit(dataset_item(made) | {"selection": dict(made.selection), "dropped": dropped}, text=lines)
-
-
-def pairs_text(made: Dataset) -> list[str]:
-    """Return lines on how a dataset of pairs was made, what was left out and the lengths; none for another dataset."""
-    if made.kind != "pairs":
-        return []
-    chosen = made.selection
-    found = ", ".join(f"{number:,} from {source}" for source, number in chosen["pairs"].items())
-    lengths = chosen["median_chars"]
-    lines = [
-        f"pairs: {found}; chains are judged by {chosen['by']}, at most {chosen['per_problem']:,} pairs per problem, "
-        f"seed {chosen['seed']}, lengths {'' if chosen['balance_length'] else 'not '}balanced",
-        f"the better answer is longer in {chosen['longer_chosen']:,} and shorter in {chosen['shorter_chosen']:,} of "
-        f"{made.rows:,} pairs (median {lengths['chosen']:,.0f} characters against {lengths['rejected']:,.0f})",
-    ]
-    if left := chosen["left_out_votes"]:
-        counted = ", ".join(f"{number:,} {reason}" for reason, number in left.items())
-        lines.append(f"left out {sum(left.values()):,} votes: {counted}")
-    return lines
-
-
-def rejected_ids(store: Store, dataset: Dataset, **part: int) -> list[str]:
-    """Return the worse traces of a dataset of pairs; none for another."""
-    from store import pairs
-
-    return [worse for _, worse in pairs.ids(store.db, dataset.name, **part)] if dataset.kind == "pairs" else []
-
-
-def row_lines(rows: Sequence[tuple[str, str]], rejected: Sequence[str]) -> list[str]:
-    """Return a line for each row (trace, statement) of a dataset; of pairs with both traces: ``better > worse``."""
-    worse = [f" > {one}" for one in rejected] or [""] * len(rows)
-    return [f"{trace}{other}  {one_line(text, 90)}" for (trace, text), other in zip(rows, worse, strict=True)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from o1lab.cli.command import Verbs
+from o1lab.cli.dataset_output import dataset_item, dataset_line, dropped_text
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.errors import LabError
@@ -61,7 +62,6 @@ def dataset_replay(
 
     Example: o1lab dataset replay --n 2
     """
-    from o1lab.cli.dataset_output import dataset_item, dataset_line, dropped_text
     from o1lab.config import load_config
     from o1lab.distill.replay import ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
     from o1lab.distill.runs import TEACHER_RUNS

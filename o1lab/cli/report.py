@@ -9,8 +9,8 @@ import typer
 
 from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, say
-from o1lab.cli.terms import AcceptTermsOption, with_terms
+from o1lab.cli.options import AcceptTermsOption
+from o1lab.cli.output import current_lab, emit, opened, say, with_terms
 
 verbs = Verbs()
 

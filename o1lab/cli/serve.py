@@ -16,6 +16,7 @@ import typer
 from o1lab.cli.asking import servers
 from o1lab.cli.command import Verbs
 from o1lab.cli.naming import completing
+from o1lab.cli.options import model_option
 from o1lab.cli.output import current_lab, emit, lab_if_any, say, wants_json
 from o1lab.errors import NotFoundError, O1LabError, RefusedError, UsageError, signal_status
 from o1lab.paths import Lab, annotator
@@ -128,12 +129,7 @@ def web(
 def chat(
     model: Annotated[
         list[str],
-        typer.Option(
-            "--model",
-            "-m",
-            help="solver, a base model, RUN/STEP or an endpoint; repeatable.",
-            autocompletion=completing("endpoint", "base", "checkpoint"),
-        ),
+        model_option("solver, a base model, RUN/STEP or an endpoint; repeatable.", "endpoint", "base", "checkpoint"),
     ],
     prompt: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from o1lab.cli.asking import with_servers
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
-from o1lab.cli.naming import completing
+from o1lab.cli.options import model_option
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.format import aligned
 from o1lab.text import one_line
@@ -36,12 +36,7 @@ def suitability_of(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="The student: a base or RUN/STEP [default: the one chosen before, else the lab's base].",
-            autocompletion=completing("base", "checkpoint"),
-        ),
+        model_option("The student: a base or RUN/STEP [default: the one chosen before, else the lab's base]."),
     ] = None,
     local: Annotated[
         bool, typer.Option(help="Score each sentence after the four before it, too: about five more passes.")

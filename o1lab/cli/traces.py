@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import annotators, labels, steps
+from o1lab.cli.asking import TraceArgument
 from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
 from o1lab.cli.listing import Column, Item, emit_list
-from o1lab.cli.naming import completing
 from o1lab.cli.output import emit, opened, say, write_raw
 from o1lab.cli.pager import Line, emit_paged
 from o1lab.errors import NotFoundError, UsageError
@@ -32,12 +32,6 @@ trace_verbs.add_typer(steps.verbs)
 verbs.add_typer(trace_verbs)
 verbs.add_typer(annotators.verbs)
 verbs.add_typer(labels.verbs)
-TraceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ID", help="Trace id, the start of it, or the key of its problem.", autocompletion=completing("trace")
-    ),
-]
 _SPAN_PARTS = 3
 
 

@@ -13,6 +13,7 @@ import typer
 from o1lab.cli import options
 from o1lab.cli.busy import advance
 from o1lab.cli.command import Verbs
+from o1lab.cli.destination import DASH, STDOUT, destination, is_stdout
 from o1lab.cli.job_about import IdArgument
 from o1lab.cli.job_commands import JobCommands
 from o1lab.cli.job_groups import GroupCommands
@@ -20,7 +21,6 @@ from o1lab.cli.jobs import add_job_verbs
 from o1lab.cli.listing import Column
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, say, wants_json
-from o1lab.cli.train_export import runs_export
 from o1lab.cli.train_group import hopeless, members, members_or_run, show_group, train_group, watch_group, with_control
 from o1lab.cli.train_output import (
     ended_text,
@@ -350,4 +350,34 @@ JOBS = JobCommands(
     filter="store.filters:RunQuery",
 )
 add_job_verbs(run_verbs, JOBS)
-run_verbs.command("export")(runs_export)
+
+
+@run_verbs.command("export")
+def runs_export(
+    identity: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run or a group of runs.", autocompletion=completing("run"))
+    ],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help=f"File to write; {DASH}.")] = Path(STDOUT),
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Write CSV, the default unless FILE ends with .parquet.")
+    ] = False,
+    as_parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet.")] = False,
+) -> None:
+    """Write the metrics of a run, or of all runs of a group: a row for each logged step.
+
+    Steps that were trained again after a resume are in it once. What was not measured at a step is empty.
+
+    Examples: o1lab runs export 3f9c loss.csv; o1lab runs export sums-seed - --parquet > runs.parquet
+    """
+    from o1lab.train.export import export_metrics
+
+    if as_csv and as_parquet:
+        raise UsageError("A file is CSV or Parquet.", "Give one of --csv, --parquet.")
+    form = "parquet" if as_parquet or (out.suffix == ".parquet" and not as_csv) else "csv"
+    runs = members_or_run(current_lab(), identity)
+    with destination(out, like=f"metrics.{form}") as path:
+        rows = export_metrics(runs, path, form)
+    named = ", ".join(run.id for run in runs)
+    place = "on standard output" if is_stdout(out) else f"in {out}"
+    emit({"path": str(out), "format": form, "rows": rows, "runs": [run.id for run in runs]},
+         text=f"{rows:,} rows of {named} {place} as {form}")  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from o1lab.cli.output import emit, say, wants_json
-from o1lab.cli.train_output import ended_text, follow_run, preflight_text, started_values, warn_or_refuse
+from o1lab.cli.train_output import combined, ended_text, follow_run, preflight_text, started_values, warn_or_refuse
 from o1lab.errors import Interrupted, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -225,20 +225,15 @@ def _together(
 ) -> dict[str, Any]:
     """Combine the reports: the steps of all runs and the largest memory; ``settings`` has each report in full."""
     steps = [recipe.total_steps(seen.train_rows or seen.rows) for recipe, seen in zip(recipes, found, strict=True)]
-    return found[0].as_json() | {
-        "ok": all(seen.ok for seen in distinct),
-        "problems": _each_once([problem.model_dump() for seen in distinct for problem in seen.problems]),
-        "warnings": _each_once([warning.model_dump() for seen in distinct for warning in seen.warnings]),
-        "memory_bytes": max(seen.memory_bytes for seen in distinct),
-        "total_steps": sum(steps),
-        "command": command,
-        "runs": len(recipes),
-        "settings": [seen.as_json() for seen in distinct],
-    }
-
-
-def _each_once(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({str(one): one for one in found}.values())
+    return (
+        found[0].as_json()
+        | combined(distinct, command)
+        | {
+            "total_steps": sum(steps),
+            "runs": len(recipes),
+            "settings": [seen.as_json() for seen in distinct],
+        }
+    )
 
 
 def _dry_text(answer: dict[str, Any], recipes: Sequence[Recipe], distinct: Sequence[Preflight], drawn: str) -> str:

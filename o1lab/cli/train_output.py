@@ -112,6 +112,22 @@ def exit_by(state: RunState) -> None:
         raise typer.Exit(1)
 
 
+def combined(found: Sequence[Preflight], command: str) -> dict[str, Any]:
+    """Return what the preflight reports of several runs come to: each problem and warning once, the largest memory."""
+
+    def each_once(name: str) -> list[dict[str, Any]]:
+        items = [item.model_dump() for seen in found for item in getattr(seen, name)]
+        return list({str(item): item for item in items}.values())
+
+    return {
+        "ok": all(seen.ok for seen in found),
+        "problems": each_once("problems"),
+        "warnings": each_once("warnings"),
+        "memory_bytes": max(seen.memory_bytes for seen in found),
+        "command": command,
+    }
+
+
 def warn_or_refuse(found: Iterable[Preflight]) -> None:
     """Print each warning of preflight once, then refuse if there is a problem.
 

@@ -11,6 +11,7 @@ import typer
 
 from o1lab.cli.output import emit, say, wants_json
 from o1lab.cli.train_output import (
+    combined,
     ended_text,
     exit_by,
     follow_run,
@@ -89,14 +90,7 @@ def _together(found: Sequence[Preflight], command: str) -> dict[str, Any]:
     together = found[-1].as_json()
     for name in ("rows", "over_length", "trained_tokens", "total_steps"):
         together[name] = sum(getattr(seen, name) for seen in found)
-    return together | {
-        "ok": all(seen.ok for seen in found),
-        "problems": [problem.model_dump() for seen in found for problem in seen.problems],
-        "warnings": [warning.model_dump() for seen in found for warning in seen.warnings],
-        "memory_bytes": max(seen.memory_bytes for seen in found),
-        "command": command,
-        "phases": [seen.as_json() for seen in found],
-    }
+    return together | combined(found, command) | {"phases": [seen.as_json() for seen in found]}
 
 
 def _text(found: Sequence[Preflight]) -> str:

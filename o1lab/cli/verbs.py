@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any
 
 import typer
 from typer._click import Command, Context
@@ -138,26 +138,17 @@ def top(
 @contextmanager
 def _plugin_warnings() -> Iterator[None]:
     """Print plugin warnings as plain sentences; other warnings keep their file and line."""
-    before = warnings.showwarning
+    show_other = warnings.showwarning
 
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, PluginWarning):
             say(f"o1lab: {message}")
         else:
-            before(message, category, filename, lineno, file, line)
+            show_other(message, category, *where, **more)
 
-    warnings.showwarning = show
-    try:
+    with warnings.catch_warnings():
+        warnings.showwarning = show
         yield
-    finally:
-        warnings.showwarning = before
 
 
 def run_command(arguments: list[str]) -> int:

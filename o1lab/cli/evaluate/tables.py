@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.destination import DASH, is_stdout
 from o1lab.cli.jobs import evaluation_argument, evaluation_ids
 from o1lab.cli.naming import completing
+from o1lab.cli.options import model_option
 from o1lab.cli.output import emit, opened, print_json, wants_json
 from o1lab.cli.sheets import (
     TableFile,
@@ -22,11 +23,6 @@ from o1lab.cli.sheets import (
     write_file,
 )
 
-if TYPE_CHECKING:
-    from o1lab.evaluate.report.cells import Table
-    from o1lab.evaluate.report.plots import PlotData
-    from store.sqlite import Database
-
 verbs = Verbs()
 _TABLES = {"1": "accuracy", "accuracy": "accuracy", "2": "general", "general": "general", "all": "all"}
 _PLOTS = ("tokens", "right-wrong")
@@ -34,12 +30,7 @@ _PLOTS = ("tokens", "right-wrong")
 Evaluations = Annotated[list[str] | None, evaluation_argument("ID", "Evaluations.", several=True)]
 Models = Annotated[
     list[str] | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="Only this model. Repeatable.",
-        autocompletion=completing("endpoint", "base", "checkpoint"),
-    ),
+    model_option("Only this model. Repeatable.", "endpoint", "base", "checkpoint"),
 ]
 Suites = Annotated[
     list[str] | None,
@@ -80,12 +71,22 @@ def table(
 
     Example: o1lab eval table 3f9c 81aa
     """
+    from o1lab.evaluate.report.selection import choose
+    from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
+
     first, *rest = words or ["all"]
     which = _TABLES.get(first)
     ids = rest if which else [first, *rest]
     wanted = chosen_format(form, out)
+    models, suites = model or [], suite or []
+    if models and before is not None and before not in models:
+        models = [*models, before]
     with opened() as store:
-        result = _table(store.db, which or "all", evaluation_ids(ctx, ids), model or [], suite or [], scorer, before)
+        chosen = choose(store.db, evaluation_ids(ctx, ids), models=models, suites=suites, scorer=scorer)
+    if which == "accuracy":
+        result = accuracy_table(chosen, before=before, suites=suites)
+    else:
+        result = (change_table if which == "general" else plain_table)(chosen, before=before)
     emit_table(result, wanted, out)
 
 
@@ -185,11 +186,14 @@ def plot(
     """
     from o1lab.evaluate.report import plot_text
     from o1lab.evaluate.report.plot_svg import svg as drawn
+    from o1lab.evaluate.report.plots import right_wrong_plot, tokens_plot
+    from o1lab.evaluate.report.selection import choose
 
     first, *rest = words or ["tokens"]
     which, ids = (first, rest) if first in _PLOTS else ("tokens", [first, *rest])
     with opened() as store:
-        result = _plot(store.db, which, evaluation_ids(ctx, ids), model or [], suite or [], scorer)
+        chosen = choose(store.db, evaluation_ids(ctx, ids), models=model or [], suites=suite or [], scorer=scorer)
+    result = tokens_plot(chosen, suites=suite or []) if which == "tokens" else right_wrong_plot(chosen)
     if svg is not None:
         write_file(svg, drawn(result))
         answer = {"path": str(svg), "format": "svg", "plot": result.name, "panels": len(result.panels)}
@@ -198,34 +202,3 @@ def plot(
         print_json(result.as_json())
     else:
         print_styled(plot_text.text(result, terminal_width()))
-
-
-def _table(
-    db: Database,
-    which: str,
-    ids: list[str],
-    models: list[str],
-    suites: list[str],
-    scorer: str | None,
-    before: str | None,
-) -> Table:
-    from o1lab.evaluate.report.selection import choose
-    from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
-
-    named = [*models, before] if models and before is not None and before not in models else models
-    chosen = choose(db, ids, models=named, suites=suites, scorer=scorer)
-    if which == "accuracy":
-        return accuracy_table(chosen, before=before, suites=suites)
-    if which == "general":
-        return change_table(chosen, before=before)
-    return plain_table(chosen, before=before)
-
-
-def _plot(
-    db: Database, which: str, ids: list[str], models: list[str], suites: list[str], scorer: str | None
-) -> PlotData:
-    from o1lab.evaluate.report.plots import right_wrong_plot, tokens_plot
-    from o1lab.evaluate.report.selection import choose
-
-    chosen = choose(db, ids, models=models, suites=suites, scorer=scorer)
-    return tokens_plot(chosen, suites=suites) if which == "tokens" else right_wrong_plot(chosen)
