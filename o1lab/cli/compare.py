@@ -15,7 +15,7 @@ from o1lab.cli.jobs import DetachOption, add_job_verbs, progress_column, start_j
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
-from o1lab.cli.progress import fault_lines, job_details, result_notes, run_job
+from o1lab.cli.progress import counted_json, fault_lines, job_details, result_notes, run_job
 from o1lab.errors import UsageError
 from o1lab.format import counted, money
 from o1lab.text import one_line
@@ -128,15 +128,11 @@ def _faults(folder: RoundFolder) -> list[FaultCount]:
 
 
 def _summary(lab: Lab, info: JobInfo[CountedStatus, RoundSettings]) -> dict[str, Any]:
-    status, settings = info.status, info.settings
-    names = ["requested", "done", "correct", "incorrect", "failed", "input_tokens", "output_tokens"]
-    names += ["stopped_by", "message", "hint", "notes"]
-    return {
-        "id": info.id, "name": info.name, "state": info.state, "unreadable": info.unreadable or None,
+    settings = info.settings
+    return counted_json(info) | {
         "prompt_set": settings.prompt_set if settings is not None else None,
         "contestants": [one.model_dump(exclude={"label"}) for one in settings.panes] if settings is not None else [],
-        "cost_usd": status.cost_usd if status.priced else None,
-    } | {name: getattr(status, name) for name in names}  # fmt: skip
+    }
 
 
 def _lines(item: dict[str, Any]) -> list[str]:

@@ -25,7 +25,7 @@ from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.cli.problems import ProblemArgument
-from o1lab.cli.progress import fault_lines, job_details, result_notes, run_job
+from o1lab.cli.progress import counted_json, fault_lines, job_details, result_notes, run_job
 from o1lab.errors import UsageError
 from o1lab.format import money
 from o1lab.labs import opened_lab
@@ -149,23 +149,11 @@ def _reasons(lab: Lab, ids: list[str]) -> dict[str, dict[str, int]]:
 
 
 def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
-    status = info.status
-    names = ("requested", "done", "correct", "incorrect", "unverifiable", "rejected", "failed")
-    return {
-        "id": info.id,
-        "state": info.state,
-        **{name: getattr(status, name) for name in names},
-        "input_tokens": status.input_tokens,
-        "output_tokens": status.output_tokens,
-        "cost_usd": status.cost_usd if status.priced else None,
-        "stopped_by": status.stopped_by,
+    return counted_json(info) | {
+        "unverifiable": info.status.unverifiable,
+        "rejected": info.status.rejected,
         "reasons": reasons,
         "endpoint": info.settings.endpoint if info.settings else None,
-        "message": status.message,
-        "hint": status.hint,
-        "notes": status.notes,
-        "name": info.name,
-        "unreadable": info.unreadable or None,
     }
 
 

@@ -119,6 +119,20 @@ def run_job(
     return exit_status(stopped_by, failed, signals.first)
 
 
+def counted_json(info: JobInfo[Any, Any]) -> dict[str, Any]:
+    """Return the JSON of a job that asks models. ``cost_usd`` is null if the price is not known."""
+    status = info.status
+    names = ("requested", "done", "correct", "incorrect", "failed", "input_tokens", "output_tokens")
+    return {
+        "id": info.id,
+        "name": info.name,
+        "state": info.state,
+        "unreadable": info.unreadable or None,
+        **{name: getattr(status, name) for name in (*names, "stopped_by", "message", "hint", "notes")},
+        "cost_usd": status.cost_usd if status.priced else None,
+    }
+
+
 def result_notes(item: dict[str, Any]) -> list[str]:
     """Return the message, the hint and the notes of a job, from its JSON."""
     return [*filter(None, (item["message"], item["hint"])), *item["notes"]]

@@ -20,7 +20,9 @@ from o1lab.errors import NotFoundError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
+    from store.evaluations import Evaluation
     from store.sample_list import SampleRow
+    from store.sqlite import Database
 
 verbs = Verbs()
 EvalArgument = Annotated[str, evaluation_argument("ID", "The evaluation's id or name, or the beginning of its id.")]
@@ -94,13 +96,10 @@ def eval_sample(
     from o1lab.evaluate.sample_traces import sample_text
     from store import annotations as annotation_log
     from store import evaluations, ratings
-    from store.naming import item_called
 
     with opened() as store:
         db = store.db
-        evaluation = evaluations.get(db, identity)
-        item = item_called(db, evaluation.id, item)
-        seq = evaluations.find_sample(db, evaluation.id, item, number)
+        evaluation, item, seq = _find(db, identity, item, number)
         _, one = evaluations.sample(db, seq)
         row = evaluations.item(db, evaluation.id, item)
         scores = evaluations.scores_of(db, seq)
@@ -161,12 +160,9 @@ def eval_label(
     from o1lab.evaluate.rating.promote import promote
     from o1lab.evaluate.sample_traces import left_out
     from store import evaluations
-    from store.naming import item_called
 
     with opened() as store:
-        evaluation = evaluations.get(store.db, identity)
-        item = item_called(store.db, evaluation.id, item)
-        seq = evaluations.find_sample(store.db, evaluation.id, item, number)
+        evaluation, item, seq = _find(store.db, identity, item, number)
         trace_id = promote(store, seq)
         gone = left_out(evaluations.sample(store.db, seq)[1])
     if gone and not wants_json():
@@ -189,13 +185,9 @@ def eval_nearest(
     Example: o1lab eval nearest 3f9c 60 --limit 3
     """
     from o1lab.evaluate.report.attribution import Attribution
-    from store import evaluations
-    from store.naming import item_called
 
     with opened() as store:
-        evaluation = evaluations.get(store.db, identity)
-        item = item_called(store.db, evaluation.id, item)
-        seq = evaluations.find_sample(store.db, evaluation.id, item, number)
+        _, _, seq = _find(store.db, identity, item, number)
         run, near = Attribution(current_lab()).nearest(store.db, seq, limit=limit)
     items = [
         {"trace_id": one.trace_id, "score": round(one.score, 2), "question": one.prompt, "thought": one.thought,
@@ -244,13 +236,23 @@ def eval_case(
     emit(data, text=f"{out}: {one.before.outcome} before, {one.after.outcome} after; {labels}")
 
 
-def _scorer(db: Any, evaluation: Any, wanted: str | None) -> str:
+def _find(db: Database, identity: str, item: str, number: int) -> tuple[Evaluation, str, int]:
+    """Return the evaluation with this id, the whole id of an item, and the row number of its sample."""
+    from store import evaluations
+    from store.naming import item_called
+
+    evaluation = evaluations.get(db, identity)
+    found = item_called(db, evaluation.id, item)
+    return evaluation, found, evaluations.find_sample(db, evaluation.id, found, number)
+
+
+def _scorer(db: Database, evaluation: Evaluation, wanted: str | None) -> str:
     from store import evaluations
 
     known = evaluations.scorers(db, evaluation.id)
     if wanted is not None and wanted not in known:
         raise NotFoundError(f"The scorer '{wanted}' has not scored {evaluation.id}.", f"Available: {', '.join(known)}.")
-    return wanted or str(evaluation.scorer)
+    return wanted or evaluation.scorer
 
 
 def _item(row: SampleRow) -> dict[str, Any]:
