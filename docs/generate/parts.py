@@ -88,7 +88,7 @@ def suites() -> str:
         "## Built-in suites",
         *_built_in(),
         "## A suite file",
-        "One YAML file in `LAB/suites`. [Evaluating](../how-to/evaluate.md#a-suite-of-your-own) has an example.",
+        "One YAML file in `LAB/suites`. [Evaluating](../how-to/evaluate.md#your-own-suite) has an example.",
         table(_FIELDS, rows_of(Suite)),
         *_section("items", ItemsSpec),
         *_section("items.hub", HubSpec),
