@@ -260,10 +260,7 @@ def dataset_drops(
         total = sum(datasets.drop_counts(store.db, found.name).values())
     items = [{"id": trace, "reason": reason} for trace, reason in dropped]
     columns = (Column("id", "id"), Column("reason", "reason"))
-    if items or total:
-        emit_list(items, columns, total=total)
-    else:
-        emit_list([], columns, empty=f"Nothing was dropped from {found.name}.")
+    emit_list(items, columns, total=total, empty=f"Nothing was dropped from {found.name}.")
 
 
 @verbs.command("export")

@@ -62,7 +62,7 @@ def emit_list(
         items: the JSON of each thing that is listed.
         columns: the columns of the table.
         total: how many things match, if the list may be only a part of them.
-        empty: the text in place of an empty table.
+        empty: the text in place of an empty table, if nothing matches.
         more: further keys of the JSON object.
         notes: lines below the table.
     """
@@ -72,8 +72,10 @@ def emit_list(
         sys.stdout.write(visible(_csv(items)))
         sys.stdout.flush()
         return
-    lines = _table(items, columns) if items else [empty] if empty else []
-    if total is not None:
+    lines = _table(items, columns) if items else []
+    if empty and not items and not total:
+        lines = [empty]
+    elif total is not None:
         lines.append(f"{len(items):,} of {total:,}")
     data = {"items": items, "total": len(items) if total is None else total} | dict(more or {})
     if form is Format.JSON:

@@ -43,6 +43,13 @@ def test_columns_are_aligned_by_width_on_screen_and_an_empty_optional_one_is_lef
     ]
 
 
+def test_an_empty_list_is_explained_only_if_nothing_matches(capsys: pytest.CaptureFixture[str]) -> None:
+    emit_list([], COLUMNS, total=0, empty="No thing yet.")
+    assert capsys.readouterr().out == "No thing yet.\n"
+    emit_list([], COLUMNS, total=3, empty="No thing yet.")
+    assert capsys.readouterr().out == "0 of 3\n"
+
+
 def test_a_terminal_gets_lines_of_its_width(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
