@@ -83,10 +83,10 @@ def table(
         models = [*models, before]
     with opened() as store:
         chosen = choose(store.db, evaluation_ids(ctx, ids), models=models, suites=suites, scorer=scorer)
-    if which == "accuracy":
-        result = accuracy_table(chosen, before=before, suites=suites)
-    else:
-        result = (change_table if which == "general" else plain_table)(chosen, before=before)
+        if which == "accuracy":
+            result = accuracy_table(chosen, before=before, suites=suites)
+        else:
+            result = (change_table if which == "general" else plain_table)(chosen, before=before)
     emit_table(result, wanted, out)
 
 
@@ -193,7 +193,7 @@ def plot(
     which, ids = (first, rest) if first in _PLOTS else ("tokens", [first, *rest])
     with opened() as store:
         chosen = choose(store.db, evaluation_ids(ctx, ids), models=model or [], suites=suite or [], scorer=scorer)
-    result = tokens_plot(chosen, suites=suite or []) if which == "tokens" else right_wrong_plot(chosen)
+        result = tokens_plot(chosen, suites=suite or []) if which == "tokens" else right_wrong_plot(chosen)
     if svg is not None:
         write_file(svg, drawn(result))
         answer = {"path": str(svg), "format": "svg", "plot": result.name, "panels": len(result.panels)}
