@@ -25,6 +25,7 @@ from textual.app import SystemCommand
 from textual.binding import ActiveBinding, BindingType
 from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
@@ -34,6 +35,7 @@ from o1lab.paths import Lab, assets_dir, log_dir
 from o1lab.text import visible, without_controls
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.palette import DARK, LIGHT, theme_for
+from o1lab.widgets.stylesheet import ParsedOnce
 from o1lab.widgets.typed_ahead import TypedAheadApp
 from screens.base.context import LabContext, open_context
 from screens.base.messages import Visit
@@ -100,6 +102,7 @@ class LabApp(TypedAheadApp):
     CSS_PATH: ClassVar[list[str | Any]] = [assets_dir() / "styles" / "o1lab.tcss"]
     DEFAULT_MODE = "lab"
     ENABLE_COMMAND_PALETTE = True
+    ansi_theme_dark, ansi_theme_light = Reactive(DARK, init=False), Reactive(LIGHT, init=False)
     watches: ClassVar[bool] = True
     """Whether the app polls the jobs of the lab; tests that do not need it turn it off."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -115,12 +118,12 @@ class LabApp(TypedAheadApp):
     ]
 
     def __init__(self, context: LabContext, *, mode: str = "lab", theme: str | None = None) -> None:
+        self.DEFAULT_MODE = mode  # type: ignore[misc]  # the app starts with this screen, and makes no other
         super().__init__()
         # No colours at all, instead of the greys that Textual makes of the colours of its themes.
         self._filters = [NoColor() if isinstance(one, Monochrome) else one for one in self._filters]
         self._filters.append(_NoControls())
         self.context = context
-        self.first_mode = mode
         self.first_theme = theme
         self._leaving = threading.Event()
         self._last_error = ""
@@ -128,9 +131,11 @@ class LabApp(TypedAheadApp):
             self.add_mode(one.name, partial(self._screen, one))
         self.set_keymap(context.keys)
         self.keeper = SessionKeeper(self, context.session)
+        context.session.set("mode", mode)
         last = context.session.get("theme", "")
-        if last in self.available_themes and "TEXTUAL_THEME" not in os.environ and theme is None:
-            self.theme = last
+        known = last in self.available_themes and "TEXTUAL_THEME" not in os.environ
+        self.theme = theme or (last if known else self.theme)
+        self.stylesheet = ParsedOnce(variables=self.get_css_variables())
 
     def _screen(self, mode: Mode) -> Screen[Any]:
         screen: type[LabScreen] = getattr(import_module(f"screens.{mode.name}.screen"), mode.screen)
@@ -142,11 +147,6 @@ class LabApp(TypedAheadApp):
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
                     asyncio.get_running_loop().add_signal_handler(number, self._end_on_signal, number)
-        self.ansi_theme_dark, self.ansi_theme_light = DARK, LIGHT
-        if self.first_theme is not None:
-            self.theme = self.first_theme
-        if self.first_mode != self.DEFAULT_MODE:
-            await self.switch_mode(self.first_mode)
         self.set_timer(SETTLE_S, self._settle)
         self.keeper.start(forced=self.first_theme)
 

@@ -99,9 +99,11 @@ class KeyFooter(Footer):
     def _key(self, key: Key, more: str = "", *, grouped: bool = False) -> FooterKey:
         one, enabled, tooltip = key
         words = "" if grouped else one.description + more
+        # With its class from the start, it is styled once: compact=Footer.compact would add the class after that.
+        classes = " ".join(name for name, has in (("-grouped", grouped), ("-compact", self.compact)) if has)
         shown = FooterKey(
             one.key, self.app.get_key_display(one), words, one.action, disabled=not enabled,
-            tooltip=tooltip or one.description, classes="-grouped" if grouped else "",
+            tooltip=tooltip or one.description, classes=classes,
         )  # fmt: skip
         return shown.data_bind(compact=Footer.compact)
 

@@ -90,6 +90,7 @@ class SettingsForm(LabScreen, Generic[Settings]):
         self.launched = launched
         self.draft = draft
         self._initial: dict[str, str] = {}
+        self._is_drawn = False
         self.touched: set[str] = set()
 
     # What a subclass implements.
@@ -178,6 +179,7 @@ class SettingsForm(LabScreen, Generic[Settings]):
         body = self.query_one("#fields")
         await body.remove_children()
         await body.mount_all(rows)
+        self._is_drawn = True
         try:
             self._mark_changes(self.texts())
             self.row(self.first_field()).editor.focus()
@@ -204,10 +206,6 @@ class SettingsForm(LabScreen, Generic[Settings]):
         self.draft.clear()
         self.app.pop_screen()
         self.launched(identity)
-
-    @property
-    def _is_drawn(self) -> bool:
-        return bool(self.query("#go"))
 
     def _mark_changes(self, texts: Mapping[str, str]) -> None:
         """In a form with the settings of another run, mark the fields whose values differ from that run's."""

@@ -27,6 +27,15 @@ from tests.unit.ingest.test_import import lines
 THOUGHT = "The tank drips slowly at the bottom.\nWait, is it the tap? Let me check: 4 * 3 = 12.\nSo the answer is 12."
 
 
+async def test_the_app_starts_with_the_screen_of_its_mode_and_makes_no_other(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 2), mode="distill")
+    async with app.run_test() as pilot:
+        assert [type(one).__name__ for one in app._screens()] == ["DistillScreen"]
+        await pilot.press("f1")
+        await until(pilot, lambda: app.current_mode == "lab", "the lab")
+        assert {type(one).__name__ for one in app._screens()} == {"DistillScreen", "OverviewScreen"}
+
+
 async def test_traces_of_an_older_segmenter_are_measured_in_the_background(tmp_path: Path) -> None:
     context = seeded_context(tmp_path / "lab", 4)
     with context.store.db.atomic():

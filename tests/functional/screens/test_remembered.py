@@ -233,7 +233,7 @@ def test_the_app_opens_in_the_mode_it_was_closed_in(lab: Lab, monkeypatch: pytes
     modes: list[str] = []
     monkeypatch.setattr(module.sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr(module.sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr(LabApp, "run", lambda app: modes.append(app.first_mode))
+    monkeypatch.setattr(LabApp, "run", lambda app: modes.append(app.current_mode))
     session = open_context(lab).session
     for mode in ("traces", "a mode of a newer version"):
         session.set("mode", mode)
