@@ -12,6 +12,9 @@ from textual.widgets import Static
 
 from o1lab.widgets.keys import KeyFooter
 from tests.support.compare_lab import until
+from tests.support.piloted import _piloted
+
+__all__ = ["_piloted"]
 
 
 @pytest.fixture

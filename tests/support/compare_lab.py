@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from store import conversations, open_store
 from tests.support.fault_server import FaultServer
 
 ScreenT = TypeVar("ScreenT", bound=Screen[Any])
-PATIENCE = 1500  # turns of the loop
+PATIENCE_S = 240.0  # of pauses between looks at a condition
 
 
 def lab_with(folder: Path, servers: dict[str, FaultServer]) -> Lab:
@@ -83,20 +84,37 @@ class Recording(LabApp):
         super().notify(message, **options)  # type: ignore[arg-type]
 
 
-async def until(pilot: Pilot[int], condition: Callable[[], object], what: str, *, turns: int = PATIENCE) -> None:
-    """Let the app run until ``condition`` holds."""
-    for _ in range(turns):
+async def until(pilot: Pilot[int], condition: Callable[[], object], what: str) -> None:
+    """Let the app run until ``condition`` holds when all messages are handled.
+
+    ``Pilot.pause`` sends a message to each widget, and a condition may draw the whole screen. Therefore the pilot is
+    called only once the condition holds, and looks at what takes long become rarer.
+    """
+    pause, waited = 0.02, 0.0
+    while waited < PATIENCE_S:
         if condition():
-            return
-        await pilot.pause(0.02)
+            if waited:
+                await pilot.pause(0)
+            if condition():
+                return
+        if pilot.app._exception is not None:
+            raise pilot.app._exception
+        await asyncio.sleep(pause)
+        waited += pause
+        pause = min(pause * 1.1, 0.1)
     raise AssertionError(f"in vain waited for {what}; on the screen:\n{shown(pilot)}")
 
 
-async def filter_by(pilot: Pilot[int], text: str) -> None:
-    """Paste a filter and submit it: typed slowly, its first letters would be a filter of their own."""
-    await pilot.press("slash")
+async def paste(pilot: Pilot[int], text: str) -> None:
+    """Paste a text into the empty line that has the focus: a key for each letter takes much longer."""
     pilot.app.post_message(events.Paste(text))
-    await until(pilot, lambda: getattr(pilot.app.focused, "value", "") == text, "the filter")
+    await until(pilot, lambda: getattr(pilot.app.focused, "value", "") == text, "the text")
+
+
+async def filter_by(pilot: Pilot[int], text: str) -> None:
+    """Replace the filter and submit it: typed slowly, its first letters would be a filter of their own."""
+    await pilot.press("slash", "ctrl+u")
+    await paste(pilot, text)
     await pilot.press("enter")
 
 

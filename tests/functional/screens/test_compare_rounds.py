@@ -127,7 +127,7 @@ async def test_a_prompt_set_is_asked_in_the_background_and_voted_through(lab: La
         assert "Ask 3 prompts of three" in shown(pilot)
         assert "6 calls, to left, right." in shown(pilot)
         await pilot.press("y")
-        await until(pilot, lambda: "0/3" in shown(pilot) and "finished" in shown(pilot), "the round's end", turns=6000)
+        await until(pilot, lambda: "0/3" in shown(pilot) and "finished" in shown(pilot), "the round's end")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, VotingScreen), "the voting")
         voting = pilot.app.screen

@@ -24,7 +24,7 @@ from screens.distill.screen import DistillScreen, worth_asking
 from screens.lab.screen import OverviewScreen
 from store import exclusions, open_store, problems
 from store.records import NewProblem, Problem
-from tests.support.compare_lab import shown, until
+from tests.support.compare_lab import filter_by, shown, until
 
 WIDE, NARROW = (120, 40), (80, 24)
 HOSTILE = "What is [bold]3[/] + 4?\x1b]0;title\x07 \u202e"
@@ -124,7 +124,7 @@ async def test_a_filter_that_means_nothing_is_explained_and_stays(lab: Lab) -> N
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot, 6)
-        await pilot.press("slash", *"sorce:sums", "enter")
+        await filter_by(pilot, "sorce:sums")
         await until(pilot, lambda: "! Unknown field 'sorce'. Did you mean source?" in shown(pilot), "the fault")
         assert screen.focused is not screen.pool.table and screen.pool.table.total == 6
         assert "slash" not in screen.active_bindings, "it is typed into the filter, the footer must not show it"

@@ -25,7 +25,7 @@ from screens.jobs import kind
 from screens.train.poller import Poller, View
 from screens.train.screen import TrainScreen
 from store import open_store
-from tests.support.compare_lab import shown, until
+from tests.support.compare_lab import filter_by, paste, shown, until
 from tests.support.fake_runs import write_run
 from tests.support.many_runs import write_runs
 
@@ -89,12 +89,12 @@ async def test_each_run_is_one_line_at_any_width(lab: Lab, size: tuple[int, int]
 async def test_runs_are_filtered_and_sorted(lab: Lab) -> None:
     async with app_on(lab).run_test(size=NARROW) as pilot:
         screen = await ready(pilot)
-        await pilot.press(*"/rank>=64", "enter")
+        await filter_by(pilot, "rank>=64")
         await until(pilot, lambda: listed(screen) == ["run02", "run05", "run08", "run11", "run14", "run17"], "ranks")
         await pilot.press("S", *"-be", "tab", "enter")  # reversed orders are completed, too
         await until(pilot, lambda: listed(screen)[:2] == ["run08", "run17"], "the order")
         assert screen.table.cursor_id == "run02"  # the cursor stays on its run
-        await pilot.press(*"/tag:nothing", "enter")
+        await filter_by(pilot, "tag:nothing")
         await until(pilot, lambda: "No run is listed" in shown(pilot), "an empty list")
         assert not screen.jobs.has_class("-empty")
         screen.open_run("run03")
@@ -126,15 +126,20 @@ async def test_an_archived_run_is_opened_before_the_list_was_read(lab: Lab) -> N
 async def test_the_lab_keeps_filters_of_runs(lab: Lab) -> None:
     async with app_on(lab).run_test(size=WIDE) as pilot:
         screen = await ready(pilot)
-        await pilot.press(*"/rank>=64", "ctrl+s")
+        await pilot.press("slash")
+        await paste(pilot, "rank>=64")
+        await pilot.press("ctrl+s")
         await until(pilot, lambda: "Name of the filter rank>=64" in shown(pilot), "the question")
         await pilot.press(*"big", "enter")
         await until(pilot, lambda: "use it as saved:big" in shown(pilot), "the confirmation")
         assert SavedFilters(lab).of("runs") == {"big": "rank>=64"}
-        await pilot.press("ctrl+u", *"saved:big sort:best", "enter")
+        await pilot.press("ctrl+u")
+        await paste(pilot, "saved:big sort:best")
+        await pilot.press("enter")
         await until(pilot, lambda: screen.filter_bar.input.value == "rank>=64 sort:best", "the filter of the name")
         await until(pilot, lambda: len(listed(screen)) == 6, "its runs")
-        await pilot.press("slash", "ctrl+u", *"state:failed group:sweep ")
+        await pilot.press("slash", "ctrl+u")
+        await paste(pilot, "state:failed group:sweep ")
         await until(pilot, lambda: "sweep" in screen.runs.source and not listed(screen), "no run")
         assert not screen.filter_bar.has_class("-wrong"), "a group that is not listed exists"
         await pilot.press("escape")
@@ -150,7 +155,7 @@ async def test_keys_that_need_a_run_are_not_offered_without_one(lab: Lab) -> Non
     async with app_on(lab).run_test(size=WIDE) as pilot:
         screen = await ready(pilot)
         await until(pilot, lambda: offered(screen) >= OF_RUN, "the keys of a run")
-        await pilot.press(*"/tag:nothing", "enter")
+        await filter_by(pilot, "tag:nothing")
         await until(pilot, lambda: not OF_RUN & offered(screen), "an empty list")
         assert "slash" in offered(screen), "the way out of the filter"
         await pilot.press("slash", "ctrl+u", "enter")
@@ -211,7 +216,7 @@ async def test_a_run_is_tagged_and_archived(lab: Lab) -> None:
         await pilot.press("underscore")
         await until(pilot, lambda: "run00" not in listed(screen), "its end in the list")
         await until(pilot, lambda: "2 archived" in shown(pilot).splitlines()[0], "the count")
-        await pilot.press(*"/archived:yes", "enter")
+        await filter_by(pilot, "archived:yes")
         await until(pilot, lambda: listed(screen) == ["run00", "run07"], "the archive")
         await pilot.press("g", "underscore")
         await until(pilot, lambda: listed(screen) == ["run07"], "the run back")

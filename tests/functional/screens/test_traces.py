@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,23 +26,17 @@ from store import problems, traces
 from store.connection import open_store
 from store.filters import TraceQuery
 from store.records import NewProblem
-from tests.support import search_tree
+from tests.support import compare_lab, search_tree
 from tests.support.compare_lab import shown
 from tests.support.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context, trace_of
 
 WIDE = (140, 40)
 NARROW = (80, 24)
-PATIENCE_S = 60.0  # on a machine that is busy with other tests
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool]) -> None:
     """Let the app work until ``condition`` holds."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if condition():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it never came to that")
+    await compare_lab.until(pilot, condition, "what the test expects")
 
 
 def traces_screen(app: LabApp) -> TracesScreen:
@@ -305,13 +298,11 @@ async def test_many_traces_are_a_lower_bound_until_all_are_counted(
     everything, go_on = list(all_ids(store)), threading.Event()
     count, progress = traces.count, annotation_log.progress
     # Counting all of them waits until the test lets it go on.
-    monkeypatch.setattr(
-        traces, "count", lambda *args, **more: (more or go_on.wait(PATIENCE_S)) and count(*args, **more)
-    )
+    monkeypatch.setattr(traces, "count", lambda *args, **more: (more or go_on.wait(60)) and count(*args, **more))
     monkeypatch.setattr(
         annotation_log,
         "progress",
-        lambda *args, **more: (more["at_most"] or go_on.wait(PATIENCE_S)) and progress(*args, **more),
+        lambda *args, **more: (more["at_most"] or go_on.wait(60)) and progress(*args, **more),
     )
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
@@ -334,9 +325,7 @@ async def test_the_end_of_many_traces_is_the_last_of_all(tmp_path: Path, monkeyp
     monkeypatch.setattr(traces, "AT_ONCE", 150)
     app = LabApp(seeded_context(tmp_path / "lab", 260), mode="traces")
     store, go_on, count = app.context.store, threading.Event(), traces.count
-    monkeypatch.setattr(
-        traces, "count", lambda *args, **more: (more or go_on.wait(PATIENCE_S)) and count(*args, **more)
-    )
+    monkeypatch.setattr(traces, "count", lambda *args, **more: (more or go_on.wait(60)) and count(*args, **more))
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("G")

@@ -99,8 +99,7 @@ async def test_the_focused_field_explains_itself_on_a_small_terminal(lab: Lab) -
     async with app.run_test(size=(80, 24)) as pilot:
         form = await form_of(pilot)
         *others, last = (name for name in form.settings if field(form, name).display)
-        for _ in others:
-            await pilot.press("tab")
+        await pilot.press(*["tab"] * len(others))
         row = field(form, last)
         assert form.focused is row.editor  # the last one, scrolled into sight
         await until(pilot, lambda: "Problem of preflight to accept" in shown(pilot), "its help")
@@ -361,7 +360,7 @@ async def test_from_the_form_to_a_finished_run(
     app = app_on(lab)
     async with app.run_test(size=(120, 60)) as pilot:
         screen = await to_preflight(pilot)
-        await wait_long(pilot, lambda: screen.found is not None)
+        await until(pilot, lambda: screen.found is not None, "preflight")
         assert screen.found is not None and screen.found.ok, screen.found
         await until(pilot, lambda: "✓ Ready" in shown(pilot) and "⟦<think>" in shown(pilot), "the mask")
         await pilot.press("enter")
@@ -369,21 +368,12 @@ async def test_from_the_form_to_a_finished_run(
         live = pilot.app.screen
         assert isinstance(live, TrainScreen)
         ended = ("finished", "failed", "dead")
-        await wait_long(pilot, lambda: live.jobs.detail and live.jobs.detail.line.state in ended)
+        await until(pilot, lambda: live.jobs.detail and live.jobs.detail.line.state in ended, "the end")
         assert live.jobs.detail is not None
         run = find_run(lab, live.jobs.detail.line.id)
         assert live.jobs.detail.line.state == "finished", run.log_tail()
         assert live.jobs.detail.checkpoints == (4,)
         assert "step 4/4" in shown(pilot) and "> What is 1 + 1?" in shown(pilot)
-
-
-async def wait_long(pilot: Pilot[int], condition: Any, seconds: float = 240) -> None:
-    """As ``until``, for processes that import torch."""
-    for _ in range(int(seconds / 0.2)):
-        if condition():
-            return
-        await pilot.pause(0.2)
-    raise AssertionError(f"in vain waited {seconds} s; on the screen:\n{shown(pilot)}")
 
 
 async def test_replay_is_a_share_and_then_a_choice_of_datasets(lab: Lab) -> None:

@@ -1,0 +1,37 @@
+"""What tests that drive the app with a pilot share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from textual.app import App
+
+from o1lab.widgets.typed_ahead import TypedAheadApp
+
+
+@pytest.fixture(autouse=True)
+def _piloted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are handled when ``Pilot.press`` returns, however busy the machine is.
+
+    The pilot takes a process that gets no processor time for one that has handled its keys.
+    """
+    monkeypatch.setattr(TypedAheadApp, "_press_keys", _press_keys, raising=False)
+
+
+async def _press_keys(app: TypedAheadApp, keys: Iterable[str]) -> None:
+    for key in keys:
+        await App._press_keys(app, [key])
+        handled = asyncio.Event()
+        app.call_later(_handled, app, handled)
+        while not handled.is_set() and app._running and app._exception is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(handled.wait(), 0.05)
+
+
+def _handled(app: TypedAheadApp, handled: asyncio.Event) -> Any:
+    """Called by the app after it sent the key to a widget: wait for that widget and its ancestors."""
+    app._after(app._last_target, handled.set)
