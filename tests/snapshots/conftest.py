@@ -1,4 +1,4 @@
-"""Every picture is taken when the footer has caught up, and no picture has the path of its temporary folder."""
+"""Every picture is taken when the footer has caught up, without blinking, and has no path of its temporary folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
 from o1lab.widgets.keys import KeyFooter
 from tests.support.compare_lab import until
@@ -28,6 +28,9 @@ def snap_compare(snap_compare: Any, tmp_path: Path) -> Callable[..., bool]:
     def compare(app: Any, *, run_before: Callable[[Pilot[int]], Awaitable[None]], **options: Any) -> bool:
         async def before(pilot: Pilot[int]) -> None:
             await run_before(pilot)
+            for one in pilot.app.screen.query("*"):
+                if isinstance(one, Input | TextArea):
+                    one.cursor_blink = False
             await until(pilot, lambda: all(one.is_current for one in pilot.app.screen.query(KeyFooter)), "the footer")
             await pilot.pause()
             texts = [one for one in pilot.app.screen.query(Static) if str(tmp_path) in str(one.content)]

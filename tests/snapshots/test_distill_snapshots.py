@@ -31,7 +31,7 @@ from store import exclusions, open_store, problems, teacher_runs
 from store.filters import ProblemQuery
 from store.records import NewProblem
 from store.teacher_runs import Outcome
-from tests.support.compare_lab import filter_by, paste, screen_shown, shown, until
+from tests.support.compare_lab import filter_by, screen_shown, shown, until
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -202,8 +202,7 @@ async def writing(pilot: Pilot[int]) -> None:
     written = await screen_shown(pilot, WriteScreen, "the screen")
     await until(pilot, lambda: written.checked and written.focused is written.line, "the draft")
     for line in ("I read the question again.", "My first idea is to count them.", "No, that counts one of them twice."):
-        await paste(pilot, line)
-        await pilot.press("enter")
+        await pilot.press(*line, "enter")
     await pilot.press("tab", *"There are \\boxed{9} of them.")
     await until(pilot, lambda: "3 moves · all saved" in shown(pilot) and "answer 9" in shown(pilot), "the verdict")
     await pilot.press("shift+tab", *"Let me", "alt+b")

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from functools import partialmethod
 from typing import Any
 
 import pytest
 from textual.app import App
+from textual.pilot import Pilot
 
 from o1lab.widgets.typed_ahead import TypedAheadApp
+from tests.support.compare_lab import PATIENCE_S
 
 
 @pytest.fixture(autouse=True)
 def _piloted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys are handled when ``Pilot.press`` returns, however busy the machine is.
 
-    The pilot takes a process that gets no processor time for one that has handled its keys.
+    The pilot takes a process that gets no processor time for one that has handled its keys, and gives widgets 30 s.
     """
+    monkeypatch.setattr(Pilot, "_wait_for_screen", partialmethod(Pilot._wait_for_screen, timeout=PATIENCE_S))
     monkeypatch.setattr(TypedAheadApp, "_press_keys", _press_keys, raising=False)
 
 
