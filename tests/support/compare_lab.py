@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import tomlkit
 from textual import events
+from textual._context import visible_screen_stack
 from textual.pilot import Pilot
 from textual.screen import Screen
 
@@ -133,7 +134,8 @@ async def answered(pilot: Pilot[int], screen: CompareScreen) -> None:
 
 
 def shown(pilot: Pilot[int]) -> str:
-    """What stands on the screen, as text."""
+    """What stands on the screen, as text; below a dialog, the screen that is behind it."""
+    visible_screen_stack.set(pilot.app._background_screens)  # widgets keep what they draw, for pictures, too
     strips = pilot.app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
