@@ -42,7 +42,7 @@ NOT_SEEN = (
 )
 """Whether the person who asks has not decided on trace ``t``."""
 _READ_AS = {
-    "own": {"t.decision": OWN_DECISION, "t.rating": OWN_RATING, "t.disputed": "0"},  # nobody sees another's decisions
+    "own": {"t.decision": OWN_DECISION, "t.rating": OWN_RATING, "t.disputed": "0"},  # decisions of others are hidden
     "": {"t.disputed": f"EXISTS ({_DISPUTED.format('d.seq = t.seq')})"},
 }
 _NAMES = re.compile(r"\bt\.(?:decision|rating|disputed)\b")

@@ -333,6 +333,11 @@ def require_name(text: str) -> None:
         raise InvalidNameError(f"'{text[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
 
 
+def with_suffix(name: str, suffix: str) -> str:
+    """Return a name with ``suffix`` at its end, shortened to be a name."""
+    return name[: LONGEST_NAME - len(suffix)] + suffix
+
+
 def scrubbed(text: str) -> str:
     """Replace lone surrogates by `?`: UTF-8, SQLite and tokenizers cannot encode them."""
     if text.isascii():

@@ -50,7 +50,7 @@ class Example(NamedTuple):
     Attributes:
         thought: the text.
         sentences: its sentences, see :func:`o1lab.chains.moves.sentences`.
-        kinds: the kind of each sentence; None where nobody gave one.
+        kinds: the kind of each sentence; None where it is not known.
         features: the features of the sentences.
     """
 

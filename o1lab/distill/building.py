@@ -12,7 +12,7 @@ from o1lab.distill.selection import Choice, PerProblem
 from o1lab.errors import UsageError
 from store import Store, datasets
 from store.filters import Condition, TraceQuery
-from store.records import LONGEST_NAME, Dataset
+from store.records import Dataset, with_suffix
 
 Take = Literal["accepted", "verified", "all", "pairs"]
 OWN = "-own"
@@ -108,7 +108,7 @@ def create(store: Store, name: str, plan: DatasetPlan) -> Created:
         made = make_pairs(store, name, _paired(plan))
         return Created(made, datasets.drop_counts(store.db, made.name))
     with store.db.atomic():
-        own = _create_own(store, f"{name[: LONGEST_NAME - len(OWN)]}{OWN}" if plan.mix else name, plan)
+        own = _create_own(store, with_suffix(name, OWN) if plan.mix else name, plan)
         if not plan.mix:
             return Created(own, datasets.drop_counts(store.db, own.name))
         choice, phase = selection.mix(store, [own.name, *plan.mix], balance=plan.balance)

@@ -54,11 +54,11 @@ def how_paired(dataset: Dataset) -> Iterator[str]:
     if dataset.kind != "pairs":
         return
     chosen = dataset.selection
-    given = "also those given with the names in sight" if chosen["open_votes"] else "only blind ones"
+    given = "also those given when the names were shown" if chosen["open_votes"] else "only blind ones"
     judged = "the verifier's verdict" if chosen["by"] == "verdict" else "the decisions of persons"
     yield (
         f"Pairs, version {chosen['version']}. Votes ({given}) pair the winner of a turn with each other answer. Chains "
-        f"of one problem that were asked alike are right or wrong by {judged}; at most {chosen['per_problem']:,} pairs "
+        f"of one problem with the same prompt are right or wrong by {judged}; at most {chosen['per_problem']:,} pairs "
         f"per problem, drawn with seed {chosen['seed']}. Lengths are "
         f"{'' if chosen['balance_length'] else 'not '}balanced: the better answer is longer in "
         f"{chosen['longer_chosen']:,} and shorter in {chosen['shorter_chosen']:,} of {dataset.rows:,} pairs.\n\n"

@@ -13,7 +13,7 @@ _LONGEST = 300
 
 
 def inline(text: object, width: int = _LONGEST) -> str:
-    """``text`` on one line, literally. Addresses do not become links: who reads a card did not ask for them."""
+    """``text`` on one line, literally. Addresses do not become links."""
     return _LINK.sub("\\1\u200b", _SPECIAL.sub(r"\\\1", one_line(str(text), width)))
 
 
@@ -26,7 +26,7 @@ def fenced(text: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; numbers get their thousands told apart, None is shown as unknown."""
+    """A table; numbers get thousands separators, None is shown as "unknown"."""
     lines = [_row(heads), _row("---" for _ in heads)]
     return "\n".join([*lines, *(_row(map(_cell, row)) for row in rows)]) + "\n"
 

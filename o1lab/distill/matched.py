@@ -1,4 +1,4 @@
-"""The random subset beside a dataset that was selected by figures of a student, to see what the selection is worth.
+"""The random subset of a dataset that was selected by figures of a student, to see what the selection is worth.
 
 The result of training on selected chains means little without the result of as many chains that were not selected. The
 subset is drawn from the traces that pass the same filter and the same rules, without the conditions on figures of the
@@ -18,7 +18,7 @@ from o1lab.errors import UsageError
 from store import Store, datasets, suitability
 from store.filters import TraceQuery
 from store.filters.traces import OF_STUDENT
-from store.records import LONGEST_NAME, Dataset
+from store.records import Dataset, with_suffix
 from store.suitability import Student
 
 TOLERANCE = 0.02
@@ -61,7 +61,7 @@ def save(
         choice = choose(query)
         if most is not None:
             choice = first(choice, most)
-        own = f"{name[: LONGEST_NAME - len(RANDOM)]}{RANDOM}"
+        own = with_suffix(name, RANDOM)
         drawn: list[str] = []
         about: dict[str, Any] = {}
         if student is not None and choice.ids:
@@ -101,10 +101,10 @@ def sentences(dataset: Dataset) -> list[str]:
         ]
     if "random" in chosen:
         return [
-            f"Selected {student}. Beside it, {chosen['random']} has as many random rows that pass the same rules, and "
-            f"{chosen['random_tokens']:,} tokens instead of {chosen['own_tokens']:,}: train on both to compare."
+            f"Selected {student}. For comparison, {chosen['random']} has as many random rows that pass the same rules, "
+            f"and {chosen['random_tokens']:,} tokens instead of {chosen['own_tokens']:,}: train on both to compare."
         ]
-    return [f"Selected {student}. There is no random subset beside it: {chosen['without_random']}."]
+    return [f"Selected {student}. It has no random subset: {chosen['without_random']}."]
 
 
 def _beside(

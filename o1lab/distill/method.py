@@ -44,7 +44,7 @@ class SourceItem:
         moves: the moves of ``read``.
         model: the model that wrote the trace.
         wrong_at: where the first move begins that a person or a judge calls wrong, in code points of ``read``; None if
-            nobody does.
+            there is none.
         tree_id: the search tree, if the method works on trees; ``trace_licence`` is then its licence.
         tree: its nodes as JSON text.
     """

@@ -51,7 +51,7 @@ class PairsPlan:
         per_problem: The largest number of pairs of chains of one problem.
         balance_length: Whether the better answer is the longer one in as many pairs as the shorter one. Lengths that
             differ by less than 5 % are alike.
-        open_votes: Whether votes count that were given with the names of the models in sight.
+        open_votes: Whether votes count that were given while the names of the models were shown.
         seed: Seed of the draw among the chains of a problem.
     """
 
@@ -147,9 +147,9 @@ def make_pairs(store: Store, name: str, plan: PairsPlan, find: Callable[[str], M
 
 
 def _of_votes(store: Store, plan: PairsPlan, find: Callable[[str], ModelRef], found: Found) -> Iterator[Pair]:
-    said = preferences(store.db, open_votes=plan.open_votes)
-    found.votes.update(said.left_out)
-    for one in said.found:
+    voted = preferences(store.db, open_votes=plan.open_votes)
+    found.votes.update(voted.left_out)
+    for one in voted.found:
         if reason := _unfit(store, one):
             found.votes[reason] += 1
             continue
@@ -216,7 +216,7 @@ def _of_chains(store: Store, plan: PairsPlan, found: Found) -> Iterator[Pair]:
             if one.id not in used:
                 known = one.id in paired
                 found.drops[one.id] = (
-                    "more pairs than were asked for" if known else "no other chain of its problem was asked alike"
+                    "more pairs than were asked for" if known else "no other chain of its problem has the same prompt"
                 )
         yield from chosen
 

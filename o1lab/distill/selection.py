@@ -52,7 +52,7 @@ _NOT_TAKEN = {
     "first": "not the first of its problem",
     "person": "a person accepted another one of its problem",
 }
-_NOBODY = "nobody accepted one of its problem"
+_NOBODY = "nobody accepted a trace of its problem"
 _LATER = "a person accepted another one later"
 _HAN = re.compile(f"[{HAN}]")
 

@@ -61,15 +61,15 @@ def unplaced(moves: Sequence[ShownMove], records: Sequence[Annotation]) -> dict[
 
 
 def read_moves(text: str, moves: Sequence[Move]) -> tuple[list[Move], str]:
-    """Read ``4:...`` or ``4-6:...``, the numbers of moves from 1 and what is said of them.
+    """Read ``4:...`` or ``4-6:...``, the numbers of moves from 1 and the value that is given to them.
 
     Raises:
         UsageError: it is written differently, or there are no such moves.
     """
-    numbers, colon, said = text.partition(":")
+    numbers, colon, value = text.partition(":")
     first, dash, last = numbers.strip().partition("-")
     ends = [first.strip(), last.strip() if dash else first.strip()]
-    if not (colon and said.strip() and all(end.isascii() and end.isdigit() for end in ends)):
+    if not (colon and value.strip() and all(end.isascii() and end.isdigit() for end in ends)):
         raise UsageError(f"'{one_line(text, 60)}' does not name moves.", "Write N:WORD or N-M:WORD, such as 4-6:slip.")
     low, high = (int(end[:10]) for end in ends)
     if not 1 <= low <= high <= len(moves):
@@ -77,7 +77,7 @@ def read_moves(text: str, moves: Sequence[Move]) -> tuple[list[Move], str]:
             f"'{one_line(numbers, 40)}' are not moves of this trace, which has {len(moves):,}.",
             "Count them from 1, as in `o1lab traces show`.",
         )
-    return list(moves[low - 1 : high]), said.strip()
+    return list(moves[low - 1 : high]), value.strip()
 
 
 def read_kind(word: str) -> str:

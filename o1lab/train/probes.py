@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-from o1lab.chains.answers import extract_answer
 from o1lab.chains.parse import parse
 from o1lab.chains.verify import VerifierPool
 from o1lab.models.prompts import render
@@ -128,7 +127,7 @@ class Prober:
     def _record(self, probe: Probe, step: int, index: int, answer: tuple[str, int, bool, float]) -> dict[str, Any]:
         text, tokens, ended, seconds = answer
         parsed = parse(text)
-        final = extract_answer(parsed.solution_of(text), parsed.thought_of(text))
+        final = parsed.answer_of(text)
         correct = None
         if probe.gold is not None:
             correct = self._pool.verify(probe.gold, final.text if final else None).status == "correct"

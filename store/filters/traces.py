@@ -102,7 +102,7 @@ TRACES = Language(
             "by", cases(f"t.id IN (SELECT a.trace_id FROM annotations a WHERE {_BY} AND {ALIVE})", bound=like),
             "part of the name of an annotator or judge of the trace", lab="annotator", exact=False,
         ),
-        Field("has", cases("", _HAS), "whether somebody wrote one on the trace", values=tuple(_HAS)),
+        Field("has", cases("", _HAS), "what was written on the trace", values=tuple(_HAS)),
         Field(
             "mine", cases(f"{OWN_DECISION} = ?", {"none": NOT_SEEN}),
             "what you decided, whatever the policy; none: not seen by you",

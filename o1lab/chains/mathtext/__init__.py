@@ -1,6 +1,6 @@
 """LaTeX and Markdown drawn as Unicode text, with a map back to the source.
 
-``render(text)`` returns a `Rendering`. Nothing is lost: what is not understood is drawn as it stands.
+``render(text)`` returns a `Rendering`. Nothing is lost: what is not understood is drawn as source.
 """
 
 from o1lab.chains.mathtext.markup import Part, parts_of, render, render_parts

@@ -19,7 +19,7 @@ _LONGEST_BARE_GROUP = 600
 """Code points in which a brace must be closed: hostile text must not take quadratic time."""
 
 _DEEP = 40
-"""Nesting at which the rest is drawn as it stands: hostile text must not exhaust the stack."""
+"""Nesting at which the rest is drawn as source: hostile text must not exhaust the stack."""
 
 
 class Formula:
@@ -176,7 +176,7 @@ class Formula:
     # Commands.
 
     def command(self, at: int, end: int) -> tuple[list[Run], int]:
-        """Return the runs of a command with its arguments; one that is not known is drawn as it stands."""
+        """Return the runs of a command with its arguments; one that is not known is drawn as source."""
         match = _COMMAND.match(self.text, at, end)
         after = match.end() if match else at + 1
         name = self.text[at + 1 : after]

@@ -73,13 +73,13 @@ def _cut(text: str, at: int, end: int) -> Iterator[Part]:
 def render(text: str) -> Rendering:
     """Return ``text`` with its LaTeX drawn as Unicode and its Markdown styled.
 
-    Text that is not understood, and code blocks, are drawn as they stand.
+    Text that is not understood, and code blocks, are drawn as source.
     """
     return render_parts(text, parts_of(text))
 
 
 def render_parts(text: str, parts: Iterator[Part] | list[Part]) -> Rendering:
-    """Return the rendering of ``text``, of which only the given ``parts`` are rendered and the rest is as it stands."""
+    """Return the rendering of ``text``, of which only the given ``parts`` are rendered and the rest is unchanged."""
     markup = _Markup(text)
     for part in parts:
         markup.keep(part.start)
@@ -110,7 +110,7 @@ class _Markup:
         }  # fmt: skip
 
     def keep(self, stop: int, look: Look | None = None) -> None:
-        """Draw the text up to ``stop`` as it stands."""
+        """Draw the text up to ``stop`` unchanged."""
         if stop > self.at:
             self.out.add(self.text[self.at : stop], stop - self.at, look or self.look)
             self.at = stop

@@ -54,7 +54,7 @@ class FormulaReader(Protocol):
 class Rendering:
     """Drawn text in runs that partition source and drawn text, both in order.
 
-    A run that draws its source as it stands maps one to one; any other run is a block, whose parts all map to its
+    A run that draws its source unchanged maps one to one; any other run is a block, whose parts all map to its
     beginning. Source that draws nothing (a brace, a dollar sign) belongs to its neighbour.
     """
 

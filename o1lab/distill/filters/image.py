@@ -97,15 +97,15 @@ def needs_image(problem: Problem) -> str | None:
     text = problem.statement[:LONGEST]
     lower = text.lower()
     if found := _DRAWING.search(text):
-        return f"carries a drawing: {quoted(found[0])}"
+        return f"has a drawing: {quoted(found[0])}"
     if found := _LINK.search(text):
         return f"links to an image: {quoted(found[0])}"
     if any(word in lower for word in _WORDS_OF_PLAIN) and (found := _PLAIN.search(text)):
-        return f"speaks of an image: {quoted(found[0])}"
+        return f"refers to an image: {quoted(found[0])}"
     if not any(word in lower for word in _WORDS_OF_POINTING) or _TEXTUAL.search(text):
         return None
     if (found := _AS_SHOWN.search(text)) and _SHAPES.search(text):
-        return f"speaks of an image: {quoted(found[0])}"
+        return f"refers to an image: {quoted(found[0])}"
     if found := _POINTING.search(text):
-        return f"points at what is not in the text: {quoted(found[0])}"
+        return f"refers to something that is not in the text: {quoted(found[0])}"
     return None

@@ -57,7 +57,7 @@ def _flaw(text: str, original: str, *, complete: bool) -> str:
     if not boxed:
         return "it has no \\boxed answer"
     if not _ENDS.fullmatch(after_box(text) or ""):
-        return "something stands after its \\boxed answer"
+        return "there is text after its \\boxed answer"
     if len(text) < len(original.strip()):
         return "it is shorter than the original"
     return ""

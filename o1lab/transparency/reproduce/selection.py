@@ -22,7 +22,7 @@ from store import Store, datasets, decisions, exclusions, pairs, problems
 from store.errors import MissingError, StoreError
 from store.filters import ProblemQuery, TraceQuery
 from store.policy import DEFAULT, POLICIES
-from store.records import LONGEST_NAME, Dataset
+from store.records import Dataset, with_suffix
 
 AGAIN = "-again"
 """Ends the name of a dataset that was selected again."""
@@ -137,7 +137,7 @@ def _decide_as(store: Store, record: DatasetRecord) -> None:
 
 def _select(lab: Lab, store: Store, record: DatasetRecord, query: TraceQuery) -> Dataset | None:
     """Select the rows of a dataset as it was selected first; None if this is not known."""
-    chosen, name = record.selection, record.name[: LONGEST_NAME - len(AGAIN)] + AGAIN
+    chosen, name = record.selection, with_suffix(record.name, AGAIN)
     if "control_of" in chosen:
         count = token_counter(resolve_base(load_config(lab).base, fetch=False))
         return make_control(store, chosen["control_of"], name, match=chosen["match"], count_tokens=count)

@@ -82,7 +82,7 @@ def test_a_persons_choice_goes_before_the_verdict(o1lab: Program) -> None:
     status, made = o1lab("dataset", "create", "mine", "--per-problem", "person")
     assert (status, made["rows"]) == (0, 1)
     assert o1lab("dataset", "show", "mine")[1]["trace_ids"] == [wrong]
-    assert made["dropped"]["nobody accepted one of its problem"] == 4
+    assert made["dropped"]["nobody accepted a trace of its problem"] == 4
     assert made["dropped"]["a person accepted another one of its problem"] == 2
 
 

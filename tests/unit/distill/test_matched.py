@@ -86,7 +86,7 @@ def test_a_filter_without_figures_of_a_student_makes_one_dataset(store: Store) -
 def test_a_selection_that_leaves_nothing_out_says_why_it_has_no_subset(store: Store) -> None:
     made = create(store, "all", DatasetPlan(TraceQuery.parse("nll>=0"), "all")).dataset
     assert matched.sentences(made) == [
-        "Selected by figures of the student 7a1b/100. There is no random subset beside it: "
+        "Selected by figures of the student 7a1b/100. It has no random subset: "
         "the student's figures leave out no trace."
     ]
     assert [one.name for one in datasets.all_datasets(store.db)] == ["all"]

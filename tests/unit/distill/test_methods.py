@@ -80,8 +80,8 @@ def test_reformatting_shows_the_solution_and_not_the_answer() -> None:
         (f"<think> {REWRITTEN}", "a thought mark is left in it"),
         ({"answer": REWRITTEN, "finish_reason": "length"}, "it was cut off"),
         ({"thought": "only a thought", "answer": ""}, "it is empty"),
-        (f"{REWRITTEN}. I hope this helps!", "something stands after its \\boxed answer"),
-        (f"{REWRITTEN}\n\nNote that the reference skips a step.", "something stands after its \\boxed answer"),
+        (f"{REWRITTEN}. I hope this helps!", "there is text after its \\boxed answer"),
+        (f"{REWRITTEN}\n\nNote that the reference skips a step.", "there is text after its \\boxed answer"),
     ],
 )
 async def test_reformatted_solutions_are_judged(answer: str | dict[str, str], rejected: str) -> None:

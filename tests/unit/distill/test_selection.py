@@ -185,7 +185,7 @@ def test_one_of_each_problem(store: Store, rule: Any, expected: int) -> None:
         later, another = "a person accepted another one later", "a person accepted another one of its problem"
         assert choice.ids == [ids[2]]
         assert choice.drops == {
-            ids[0]: later, ids[1]: another, ids[3]: another, other: "nobody accepted one of its problem",
+            ids[0]: later, ids[1]: another, ids[3]: another, other: "nobody accepted a trace of its problem",
         }  # fmt: skip
     else:
         assert choice.ids == [ids[expected], other]
