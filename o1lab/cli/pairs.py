@@ -42,10 +42,10 @@ def dataset_pairs(
     """Make a dataset of pairs for preference training: a better and a worse answer to the same question.
 
     Votes in Compare give the winner of a turn with each other answer; these answers are added to the traces. Chains
-    give a right and a wrong chain of one problem, with the same prompt. The rules of `dataset create --keep` apply to both.
-    Where right chains are longer than wrong ones, a student learns to write longer: --balance-length prevents it. What
-    is left out is counted. Train on them with `o1lab train --objective dpo` or kto; `o1lab dataset export NAME` writes
-    them as TRL reads them.
+    give a right and a wrong chain of one problem, with the same prompt. The rules of `dataset create --keep` apply to
+    both. Where right chains are longer than wrong ones, a student learns to write longer: --balance-length prevents it.
+    What is left out is counted. Train on them with `o1lab train --objective dpo` or kto; `o1lab dataset export NAME`
+    writes them as TRL reads them.
 
     Example: o1lab dataset pairs better --from votes --from chains --balance-length
     """
