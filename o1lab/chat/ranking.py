@@ -63,7 +63,7 @@ def read(db: Database, *, blind: bool = False, round: str | None = None) -> Vote
 
     Args:
         db: the lab's database.
-        blind: only votes that were given without the names in sight.
+        blind: only votes that were given while the names were hidden.
         round: only those on the answers of this round.
     """
     votes = completed(db, [one for one in conversations.votes(db, round=round) if one.blind or not blind])
