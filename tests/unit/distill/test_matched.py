@@ -1,4 +1,4 @@
-"""Datasets selected by figures of a student, with a random subset beside them."""
+"""Datasets selected by figures of a student, with a random subset of the same size."""
 
 from __future__ import annotations
 
