@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from store.records import now
-from store.rows import columns, insert
+from store.rows import insert, read_all
 from store.sqlite import Database
 
 
@@ -68,13 +68,9 @@ def add_answers(db: Database, answers: Iterable[ForcedAnswer]) -> None:
 def answers_of(db: Database, chains: Sequence[str]) -> dict[str, list[ForcedAnswer]]:
     """Return the answers to each of some chains, by model and manner, each in the order of the thought."""
     found: dict[str, list[ForcedAnswer]] = {one: [] for one in chains}
-    rows = db.execute(
-        f"SELECT {columns(ForcedAnswer)} FROM forced_answers WHERE chain IN (SELECT value FROM json_each(?)) "
-        "ORDER BY chain, model, how, position",
-        [json.dumps(list(found))],
-    )
-    for row in rows:
-        found[row[0]].append(ForcedAnswer(*row))
+    wanted = "chain IN (SELECT value FROM json_each(?)) ORDER BY chain, model, how, position"
+    for one in read_all(db, ForcedAnswer, f"FROM forced_answers WHERE {wanted}", [json.dumps(list(found))]):
+        found[one.chain].append(one)
     return found
 
 
@@ -100,11 +96,8 @@ def add_rollouts(db: Database, rollouts: Iterable[Rollout]) -> None:
 
 def rollouts_of(db: Database, chain: str, model: str, how: str) -> list[Rollout]:
     """Return the rollouts of a model with one sampling, in the order of the thought."""
-    rows = db.execute(
-        f"SELECT {columns(Rollout)} FROM rollouts WHERE chain = ? AND model = ? AND how = ? ORDER BY position, sample",
-        [chain, model, how],
-    )
-    return [Rollout(*row) for row in rows]
+    wanted = "chain = ? AND model = ? AND how = ? ORDER BY position, sample"
+    return read_all(db, Rollout, f"FROM rollouts WHERE {wanted}", [chain, model, how])
 
 
 def latest_rollouts(db: Database, chain: str) -> list[Rollout]:

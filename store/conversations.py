@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from store.naming import BEGINNING, bounds, resolved
 from store.records import new_id, now
-from store.rows import columns, insert, read, values
+from store.rows import columns, insert, read, read_all, values
 from store.sqlite import Database
 
 
@@ -202,12 +202,8 @@ def save_message(db: Database, message: Message) -> None:
 def messages(db: Database, conversation_id: str, *, branches: bool = False) -> list[Message]:
     """Return the messages of the branch that is shown, in order; with ``branches``, every message."""
     condition = "" if branches else f"AND turn IN ({_BRANCH}) AND (pane IS NULL OR shown)"
-    rows = db.execute(
-        f"SELECT {columns(Message)} FROM messages WHERE conversation_id = :id {condition} "
-        "ORDER BY turn, pane IS NOT NULL, pane, seq",
-        {"id": conversation_id},
-    )
-    return [read(Message, row) for row in rows]
+    wanted = f"conversation_id = :id {condition} ORDER BY turn, pane IS NOT NULL, pane, seq"
+    return read_all(db, Message, f"FROM messages WHERE {wanted}", {"id": conversation_id})
 
 
 _BRANCH = """

@@ -23,7 +23,7 @@ from store.records import (
     spans_of,
     visible_text,
 )
-from store.rows import columns, insert, read
+from store.rows import insert, read_all
 from store.selecting import EVALUATED
 from store.sqlite import Database
 from store.writers import WRITERS, Writer, inside, writers_of
@@ -170,9 +170,9 @@ def get(db: Database, name_or_hash: str, *, kind: DatasetKind | None = None) -> 
         WrongKindError: It is not of the ``kind`` that is needed.
     """
     hint = "`o1lab dataset ls` lists them."
-    found = _datasets(db, "WHERE name = ?", [name_or_hash])
+    found = read_all(db, Dataset, "FROM datasets WHERE name = ?", [name_or_hash])
     if not found and len(name_or_hash) >= _SHORTEST_HASH and name_or_hash.isalnum():
-        found = _datasets(db, "WHERE hash GLOB ?", [name_or_hash + "*"])
+        found = read_all(db, Dataset, "FROM datasets WHERE hash GLOB ?", [name_or_hash + "*"])
     if len({one.hash for one in found}) > 1:
         listed = candidates(f"{one.name} ({one.hash})" for one in found)
         raise MissingError(f"Several hashes of datasets begin with '{name_or_hash}'.", f"{listed} {hint}")
@@ -190,12 +190,7 @@ def get(db: Database, name_or_hash: str, *, kind: DatasetKind | None = None) -> 
 
 def all_datasets(db: Database) -> list[Dataset]:
     """Return every dataset, the newest first."""
-    return _datasets(db, "ORDER BY created_at DESC")
-
-
-def _datasets(db: Database, clause: str, parameters: Sequence[str] = ()) -> list[Dataset]:
-    rows = db.execute(f"SELECT {columns(Dataset)} FROM datasets {clause}", parameters)
-    return [read(Dataset, row) for row in rows]
+    return read_all(db, Dataset, "FROM datasets ORDER BY created_at DESC")
 
 
 def trace_ids(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from store.errors import MissingError
 from store.naming import resolved
 from store.records import now
-from store.rows import columns, insert, insertion, parameters, read, values
+from store.rows import columns, insert, insertion, parameters, read, read_all, values
 from store.sqlite import Database
 
 State = Literal["complete", "incomplete", "failed"]
@@ -190,18 +190,14 @@ def get(db: Database, identity: str) -> Evaluation:
     Raises:
         MissingError: No evaluation, or several evaluations, have such an id.
     """
-    found = _evaluations(db, "WHERE substr(id, 1, ?) = ?", [len(identity), identity])
+    found = read_all(db, Evaluation, "FROM evaluations WHERE substr(id, 1, ?) = ?", [len(identity), identity])
     return resolved(found, identity, "evaluation", "`o1lab eval ls` lists them.")
 
 
 def all_evaluations(db: Database, *, suite: str | None = None) -> list[Evaluation]:
     """Return every evaluation, or those of one suite, the newest first."""
-    return _evaluations(db, "WHERE ? IS NULL OR suite = ? ORDER BY created_at DESC, rowid DESC", [suite, suite])
-
-
-def _evaluations(db: Database, clause: str, parameters: Sequence[Any]) -> list[Evaluation]:
-    rows = db.execute(f"SELECT {columns(Evaluation)} FROM evaluations {clause}", parameters)
-    return [read(Evaluation, row) for row in rows]
+    order = "ORDER BY created_at DESC, rowid DESC"
+    return read_all(db, Evaluation, f"FROM evaluations WHERE ? IS NULL OR suite = ? {order}", [suite, suite])
 
 
 def remove(db: Database, evaluation_id: str) -> None:
@@ -300,8 +296,7 @@ def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) 
 
 def scores_of(db: Database, seq: int) -> list[NewScore]:
     """Return all scores of a sample, the latest last."""
-    rows = db.execute(f"SELECT {columns(NewScore)} FROM scores WHERE seq = ? ORDER BY created_at, scorer", [seq])
-    return [NewScore(*row) for row in rows]
+    return read_all(db, NewScore, "FROM scores WHERE seq = ? ORDER BY created_at, scorer", [seq])
 
 
 def scorers(db: Database, evaluation_id: str) -> dict[str, int]:

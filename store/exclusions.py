@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from store.errors import MissingError
 from store.records import new_id, now, scrubbed
-from store.rows import columns, insert, values
+from store.rows import insert, read_all, values
 from store.sqlite import Database
 
 Ruled = Literal["keep", "exclude", "none"]
@@ -78,7 +78,7 @@ def record_runs(db: Database, runs: Iterable[RuleRun]) -> None:
 
 def runs(db: Database) -> dict[str, RuleRun]:
     """Return the last run of each rule, by name."""
-    return {row[0]: RuleRun(*row) for row in db.execute(f"SELECT {columns(RuleRun)} FROM rule_runs ORDER BY rule")}
+    return {one.rule: one for one in read_all(db, RuleRun, "FROM rule_runs ORDER BY rule")}
 
 
 def counts(db: Database) -> dict[str, int]:
@@ -88,8 +88,7 @@ def counts(db: Database) -> dict[str, int]:
 
 def of_problem(db: Database, problem_id: str) -> list[Exclusion]:
     """Return the findings on a problem, by rule."""
-    query = f"SELECT {columns(Exclusion)} FROM exclusions WHERE problem_id = ? ORDER BY rule"
-    return [Exclusion(*row) for row in db.execute(query, [problem_id])]
+    return read_all(db, Exclusion, "FROM exclusions WHERE problem_id = ? ORDER BY rule", [problem_id])
 
 
 def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotator: str, note: str = "") -> list[Ruling]:
@@ -114,8 +113,7 @@ def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotato
 
 def rulings(db: Database, problem_id: str) -> list[Ruling]:
     """Return the rulings on a problem in order; the last one applies."""
-    query = f"SELECT {columns(Ruling)} FROM rulings WHERE problem_id = ? ORDER BY seq"
-    return [Ruling(*row) for row in db.execute(query, [problem_id])]
+    return read_all(db, Ruling, "FROM rulings WHERE problem_id = ? ORDER BY seq", [problem_id])
 
 
 def standing_rulings(db: Database) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from store.records import now
-from store.rows import columns, insert, read
+from store.rows import insert, read_all
 from store.sqlite import Database
 
 
@@ -39,5 +39,4 @@ def add(db: Database, one: ImportedFile) -> None:
 
 def everything(db: Database) -> list[ImportedFile]:
     """Return all files in the order in which they were imported."""
-    rows = db.execute(f"SELECT {columns(ImportedFile)} FROM imports ORDER BY id")
-    return [read(ImportedFile, row) for row in rows]
+    return read_all(db, ImportedFile, "FROM imports ORDER BY id")

@@ -11,7 +11,7 @@ from store.filters import ProblemQuery
 from store.filters.language import Sql
 from store.naming import BEGINNING, bounds, candidates, problems_called, resolved
 from store.records import NewProblem, Problem, now, scrubbed
-from store.rows import columns, insert, read, values
+from store.rows import insert, read_all, values
 from store.sqlite import Database
 
 _COLUMNS = """p.id, p.statement, p.answer, p.solution, p.excluded_by,
@@ -184,8 +184,7 @@ def of_sources(db: Database, names: Iterable[str]) -> list[tuple[str, str, str]]
 
 def origins(db: Database, identity: str) -> list[Origin]:
     """Return each row of each source that a problem was imported from."""
-    query = f"SELECT {columns(Origin)} FROM problem_sources WHERE problem_id = ? ORDER BY source, key"
-    return [read(Origin, row) for row in db.execute(query, [identity])]
+    return read_all(db, Origin, "FROM problem_sources WHERE problem_id = ? ORDER BY source, key", [identity])
 
 
 def sources(db: Database) -> list[tuple[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -73,6 +73,13 @@ def _stored(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return astuple(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
+
+
+def read_all(
+    db: Database, kind: type[Record], rest: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+) -> list[Record]:
+    """Return the records that a query finds; ``rest`` is its text after the columns, from ``FROM`` on."""
+    return [read(kind, row) for row in db.execute(f"SELECT {columns(kind)} {rest}", parameters)]
 
 
 def read(kind: type[Record], row: Iterable[Any]) -> Record:

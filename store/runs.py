@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store.records import RunRecord
-from store.rows import columns, insert
+from store.rows import insert, read_all
 from store.sqlite import Database
 
 
@@ -15,8 +15,7 @@ def add(db: Database, run: RunRecord) -> None:
 
 def all_runs(db: Database) -> list[RunRecord]:
     """Return every run, the newest first."""
-    rows = db.execute(f"SELECT {columns(RunRecord)} FROM runs ORDER BY created_at DESC")
-    return [RunRecord(*row) for row in rows]
+    return read_all(db, RunRecord, "FROM runs ORDER BY created_at DESC")
 
 
 def remove(db: Database, run_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from store.naming import resolved
 from store.records import now
-from store.rows import columns, insert, read, values
+from store.rows import insert, read_all, values
 from store.sqlite import Database
 
 _CODE = "substr(reason, 1, instr(reason || ': ', ': ') - 1)"
@@ -84,8 +84,7 @@ def get(db: Database, identity: str) -> TeacherRun:
 
 def all_runs(db: Database) -> list[TeacherRun]:
     """Return every run, the newest first."""
-    rows = db.execute(f"SELECT {columns(TeacherRun)} FROM teacher_runs ORDER BY created_at DESC")
-    return [read(TeacherRun, row) for row in rows]
+    return read_all(db, TeacherRun, "FROM teacher_runs ORDER BY created_at DESC")
 
 
 def has_traces(db: Database, run_id: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from store.records import now
-from store.rows import columns, insert, read, values
+from store.rows import insert, read_all, values
 from store.sqlite import Database
 
 AnswerWord = Literal["yes", "no", "not_used"]
@@ -50,12 +50,9 @@ def add(
 
 def history(db: Database, framework: str, work: str | None = None) -> list[Answer]:
     """Return every answer, of one work or of all, the earliest first."""
-    rows = db.execute(
-        f"SELECT {columns(Answer)} FROM transparency_answers WHERE framework = :framework "
-        "AND (:work IS NULL OR work = :work) ORDER BY id",
-        {"framework": framework, "work": work},
-    )
-    return [Answer(*row) for row in rows]
+    wanted = "framework = :framework AND (:work IS NULL OR work = :work)"
+    parameters = {"framework": framework, "work": work}
+    return read_all(db, Answer, f"FROM transparency_answers WHERE {wanted} ORDER BY id", parameters)
 
 
 def current(db: Database, framework: str, work: str | None = None) -> list[Answer]:
@@ -72,9 +69,6 @@ def add_self_score(db: Database, framework: str, score: SelfScore) -> None:
 
 def self_scores(db: Database, framework: str, run_id: str | None = None, *, limit: int = -1) -> list[SelfScore]:
     """Return the scores of the lab, the latest first."""
-    rows = db.execute(
-        f"SELECT {columns(SelfScore)} FROM transparency_scores WHERE framework = :framework "
-        "AND (:run IS NULL OR run_id = :run) ORDER BY id DESC LIMIT :limit",
-        {"framework": framework, "run": run_id, "limit": limit},
-    )
-    return [read(SelfScore, row) for row in rows]
+    wanted = "framework = :framework AND (:run IS NULL OR run_id = :run)"
+    parameters = {"framework": framework, "run": run_id, "limit": limit}
+    return read_all(db, SelfScore, f"FROM transparency_scores WHERE {wanted} ORDER BY id DESC LIMIT :limit", parameters)

@@ -334,8 +334,8 @@ def _contamination(store: Store, dataset: Dataset, config: Config) -> Iterator[s
 def _verification(store: Store, dataset: Dataset) -> Iterator[str]:
     yield "## Verification\n\n"
     yield (
-        "The final answer of each response was compared with the gold answer of its problem. The second table names the "
-        "version of the verifier.\n\n"
+        "The final answer of each response was compared with the gold answer of its problem. The second table names "
+        "the version of the verifier.\n\n"
     )
     for column, head, none in (
         ("verdict", "verdict", "not verified"),
