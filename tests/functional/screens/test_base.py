@@ -12,6 +12,8 @@ from textual import events
 
 from o1lab.app import LabApp
 from o1lab.errors import LabError
+from o1lab.widgets.columns import Page
+from o1lab.widgets.paged_table import PagedTable
 from screens.base.screen import LabScreen, reported
 from store import traces
 from store.errors import StoreError
@@ -71,6 +73,20 @@ async def test_read_runs_a_query_in_a_thread_over_a_connection_of_that_thread(tm
         assert db is not context.store.db and thread != threading.get_ident() and number == 42
         with pytest.raises(StoreError):
             await screen.read(broken)
+
+
+async def test_a_page_that_cannot_be_read_is_reported_by_the_screen(tmp_path: Path) -> None:
+    def broken(db: Database, offset: int, limit: int) -> Page:
+        raise StoreError("The page cannot be read.")
+
+    app = LabApp(seeded_context(tmp_path / "lab", 4), mode="traces")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "Sky-T1" in shown(pilot) or "solver" in shown(pilot), "the list")
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        screen.query_one(PagedTable).set_source(screen.pages(broken))
+        await until(pilot, lambda: app._notifications, "the message")
+        assert [one.message for one in app._notifications] == ["The page cannot be read."]
 
 
 async def test_reported_shows_errors_and_passes_programming_errors_on_in_tests(

@@ -239,7 +239,7 @@ async def test_enter_sends_what_was_typed_before_it_and_ctrl_j_breaks_the_line(l
         await until(pilot, lambda: screen.controller.turn, "the question")
         await answered(pilot, screen)
         assert left.requests[0]["messages"][-1]["content"] == "a1\nx"
-        assert not screen.controller.voted
+        assert screen.controller.ballot is None
 
 
 async def test_a_blind_vote_names_nobody_before_it(lab: Lab, left: FaultServer, right: FaultServer) -> None:
@@ -255,7 +255,7 @@ async def test_a_blind_vote_names_nobody_before_it(lab: Lab, left: FaultServer, 
         assert "other: left" not in page
         assert "ttft" not in page  # a pane's speed tells who it is
         await pilot.press("escape", "2")
-        await until(pilot, lambda: screen.controller.voted, "the vote")
+        await until(pilot, lambda: screen.controller.ballot is not None, "the vote")
         await pilot.pause()
         winner = "right" if "right" in text_of(screen, 1) else "left"
         assert f"2 B was other: {winner}" in shown(pilot)
@@ -280,7 +280,7 @@ async def test_blind_votes_become_a_dataset_of_pairs(lab: Lab, left: FaultServer
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
         await pilot.press("escape", "1")
-        await until(pilot, lambda: screen.controller.voted, "the vote")
+        await until(pilot, lambda: screen.controller.ballot is not None, "the vote")
         await pilot.press("d")
         await until(pilot, lambda: "its name:" in shown(pilot), "the question")
         await pilot.press("enter")

@@ -48,9 +48,9 @@ async def test_a_model_is_compared_with_itself(lab: Lab, server: FaultServer) ->
         systems = [message["content"] for one in server.requests for message in one["messages"][:-1]]
         assert systems == ["Be brief.\nGive a number."]
         await pilot.press("escape", "2")
-        await until(pilot, lambda: screen.controller.voted, "the vote")
+        await until(pilot, lambda: screen.controller.ballot is not None, "the vote")
         await pilot.press("u")
-        await until(pilot, lambda: not screen.controller.voted, "the vote to be withdrawn")
+        await until(pilot, lambda: screen.controller.ballot is None, "the vote to be withdrawn")
         await pilot.press("1", "at")
         await until(pilot, lambda: isinstance(pilot.app.screen, SettingsDialog), "the settings of this pane")
         pilot.app.screen.query_one("#max_tokens", Input).value = "99"
@@ -69,11 +69,11 @@ async def test_a_model_is_compared_with_itself(lab: Lab, server: FaultServer) ->
 
 async def vote(pilot: Pilot[int], screen: CompareScreen, key: str) -> None:
     """Withdraw the vote on this turn, if there is one, and vote."""
-    if screen.controller.voted:
+    if screen.controller.ballot is not None:
         await pilot.press("u")
-        await until(pilot, lambda: not screen.controller.voted, "the vote to be withdrawn")
+        await until(pilot, lambda: screen.controller.ballot is None, "the vote to be withdrawn")
     await pilot.press(key)
-    await until(pilot, lambda: screen.controller.voted, "the vote")
+    await until(pilot, lambda: screen.controller.ballot is not None, "the vote")
 
 
 async def test_a_vote_after_the_names_were_seen_is_not_blind(lab: Lab) -> None:
@@ -84,21 +84,21 @@ async def test_a_vote_after_the_names_were_seen_is_not_blind(lab: Lab) -> None:
         await ask(pilot, screen, QUESTION)
         await answered(pilot, screen)
         await pilot.press("escape", "1")
-        await until(pilot, lambda: screen.controller.voted, "the vote")
+        await until(pilot, lambda: screen.controller.ballot is not None, "the vote")
         await pilot.press("u")
-        await until(pilot, lambda: not screen.controller.voted, "the vote to be withdrawn")
+        await until(pilot, lambda: screen.controller.ballot is None, "the vote to be withdrawn")
         assert "A was other: left" in shown(pilot)
         await vote(pilot, screen, "2")
         controller = screen.controller
         controller.regenerate(0)
         await answered(pilot, screen)
         await pilot.press("u")
-        await until(pilot, lambda: not controller.voted, "the vote to be withdrawn")
+        await until(pilot, lambda: controller.ballot is None, "the vote to be withdrawn")
         first = next(one for one in controller.session.history if one.pane == 0)
         await screen.branching.show(first)
         await vote(pilot, screen, "1")  # another version, in the same place
         await pilot.press("u")
-        await until(pilot, lambda: not controller.voted, "the vote to be withdrawn")
+        await until(pilot, lambda: controller.ballot is None, "the vote to be withdrawn")
         await controller.reopen(controller.session.record.id)
         assert "A was other: left" in shown(pilot)
         await vote(pilot, screen, "2")

@@ -71,7 +71,7 @@ async def test_the_word_diff_is_read_without_colours(lab: Lab, left: FaultServer
         assert "[-only in answer 1-] {+only in answer 2+}" in shown(pilot)
         assert isinstance(pilot.app.focused, DiffView)
         await pilot.press("2")
-        await until(pilot, lambda: screen.controller.voted, "a vote from the diff")
+        await until(pilot, lambda: screen.controller.ballot is not None, "a vote from the diff")
         await pilot.press("V")
         await until(pilot, lambda: not screen.panes.diffing, "the panes")
         await pilot.press("right", "V")
