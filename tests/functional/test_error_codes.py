@@ -324,7 +324,7 @@ PROVOKED: dict[str, Callable[[Path, Patch], Any]] = {
     "no_vllm": lambda folder, _: vllm.vllm_command(str(folder / "none")),
     "not_a_demo": _not_a_demo,
     "origin_ended": lambda folder, _: _starts_from(folder, "failed", "mine"),
-    "port": lambda *_: web.listen(99_999, None),
+    "port": lambda *_: web.listen_for_web(99_999, None),
     "preflight": _preflight,
     "store": lambda *_: _stored(lambda: _sqlite("file is not a database", "DatabaseError")),
     "training": _training,
