@@ -106,7 +106,7 @@ def test_bad_input(lab: Lab, ask: Ask, arguments: list[str], status: int, words:
 def test_a_trace_has_its_own_rules(lab: Lab, ask: Ask) -> None:
     made = ask("trees", "make", "--problems", "source:sums", "--limit", "1")
     trace = made["items"][0]["trace_id"]
-    assert "rules of its own" in ask("trees", "show", trace, "--dead-ends", "1", status=2)["error"]["message"]
+    assert "the rules of its walk" in ask("trees", "show", trace, "--dead-ends", "1", status=2)["error"]["message"]
     other = ask("traces", "ls", "--where", "-synthesis:tree")["items"][0]["id"]
     assert "not made from a search tree" in ask("trees", "show", other, status=4)["error"]["message"]
     assert ask("traces", "show", other)["provenance"]["tree"] is None
