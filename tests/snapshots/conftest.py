@@ -32,6 +32,9 @@ def snap_compare(snap_compare: Any, tmp_path: Path) -> Callable[..., bool]:
                 if isinstance(one, Input | TextArea):
                     one.cursor_blink = False
             await until(pilot, lambda: all(one.is_current for one in pilot.app.screen.query(KeyFooter)), "the footer")
+            for screen in pilot.app.screen_stack:
+                for one in screen.walk_children(with_self=True):
+                    one.refresh()  # reading the screen may have drawn a dialog without what is behind it
             await pilot.pause()
             texts = [one for one in pilot.app.screen.query(Static) if str(tmp_path) in str(one.content)]
             assert not texts, f"A path of the temporary folder is in the picture: {texts}"
