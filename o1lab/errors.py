@@ -53,6 +53,11 @@ class O1LabError(Exception):
         return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
 
 
+def internal_reason(error: Exception) -> str:
+    """Return an error of o1lab itself as the reason of a sample that failed."""
+    return f"internal: {type(error).__name__}: {error}"[:200]
+
+
 class UsageError(O1LabError):
     """The command line or a value is invalid."""
 

@@ -36,6 +36,11 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}%"
 
 
+def percent_within(share: float | None, ends: Sequence[float] | None) -> str:
+    """Format a share with the ends of its interval, all from 0 to 1: ``43.3% (24.6% to 57.7%)``."""
+    return percent(share) + (f" ({percent(ends[0])} to {percent(ends[1])})" if ends is not None else "")
+
+
 def money(usd: float | None) -> str:
     """Format US dollars: ``$0.0125``, ``$120.50``; None is ``price not known``."""
     if usd is None:

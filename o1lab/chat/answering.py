@@ -15,6 +15,7 @@ from o1lab.chat.panes import Settings, model_of
 from o1lab.chat.prefixes import Prefix
 from o1lab.errors import NotFoundError
 from o1lab.inference.calls import Message
+from o1lab.inference.continuing import refusal_to_continue
 from o1lab.inference.events import Answer, Noted, Sampling
 from o1lab.models.prompts import open_thought
 from o1lab.serve.endpoints import ModelAddress
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Begun:
+class ContinuedAnswer:
     """An answer that a model continues: the beginning, its model, and the message that is saved already."""
 
     prefix: Prefix
@@ -40,26 +41,26 @@ class Begun:
         return self.message.raw == self.prefix.text
 
 
-class Making:
+class PendingAnswer:
     """An answer that is being made.
 
     Args:
         ref: the model that writes it.
         settings: what it is asked with, with the system prompt that is sent.
-        begun: what it continues; None for an answer from the start.
+        continued: what it continues; None for an answer from the start.
     """
 
-    def __init__(self, ref: ModelRef, settings: Settings, begun: Begun | None) -> None:
-        self.identity = begun.message.id if begun is not None and begun.bare else new_id()
+    def __init__(self, ref: ModelRef, settings: Settings, continued: ContinuedAnswer | None) -> None:
+        self.identity = continued.message.id if continued is not None and continued.bare else new_id()
         self.ref = ref
         self.settings = settings
-        self.prefix = begun.prefix if begun is not None else None
-        self.growing = Answer()
+        self.prefix = continued.prefix if continued is not None else None
+        self.received = Answer()
         self.reader: ReplyReader | None = None
-        self.kept = 0
+        self.saved_length = 0
         """The characters of it that are saved."""
 
-    async def ask(self, target: ModelAddress, messages: Sequence[Message]) -> list[Message]:
+    async def prepare(self, target: ModelAddress, messages: Sequence[Message]) -> list[Message]:
         """Return the messages to send, with the beginning of the answer in the think marks of its model."""
         from o1lab.inference.chat_client import rendered_prompt
         from o1lab.inference.stream import ReplyReader
@@ -72,8 +73,8 @@ class Making:
             opening, closing = open_thought(prompt or "") or prefixes.STUDENT_MARKS
             own = prefixes.in_marks(self.prefix, opening, closing)
             if own.text != self.prefix.text:
-                said = f"The think marks of the beginning are now those of {self.ref.label}: {opening} and {closing}."
-                self.growing.apply(Noted(said))
+                note = f"The think marks of the beginning are now those of {self.ref.label}: {opening} and {closing}."
+                self.received.apply(Noted(note))
             self.prefix = own
         return [*messages, {"role": "assistant", "content": self.prefix.text}]
 
@@ -84,16 +85,16 @@ class Making:
     @property
     def length(self) -> int:
         """The characters that have arrived so far, those of the beginning included."""
-        return len(self.growing.thought) + len(self.growing.answer)
+        return len(self.received.thought) + len(self.received.answer)
 
     def raw(self) -> str:
         """Return the text as it was written so far, with its think marks."""
-        reply, begun = self._reply, self.prefix.text if self.prefix is not None else ""
+        reply, continued = self._reply, self.prefix.text if self.prefix is not None else ""
         if reply is None:
-            return begun
+            return continued
         text = reply.answer or reply.refusal
-        if begun or not reply.thought:
-            return begun + reply.thought + text
+        if continued or not reply.thought:
+            return continued + reply.thought + text
         return parse.join(reply.thought, text)
 
     def tokens(self) -> branches.Tokens | None:
@@ -123,19 +124,19 @@ class Making:
         Args:
             conversation: the conversation's id.
             turn: the turn of its question.
-            pane: the pane that it stands in.
+            pane: its pane.
             state: complete, stopped or failed.
             verdict: the verdict on it, if there is one.
         """
-        growing, raw, prefix = self.growing, self.raw(), self.prefix
-        done, error = growing.done, growing.error
-        thought, answer = growing.thought, growing.answer
+        received, raw, prefix = self.received, self.raw(), self.prefix
+        done, error = received.done, received.error
+        thought, answer = received.thought, received.answer
         if prefix is not None and not (thought or answer):
             thought, answer = parts(prefix.text)
         written = prefixes.written_by(raw, self.ref.id, start=len(prefix.text) if prefix is not None else 0)
         known = {
             "finish_reason": done.finish_reason if done else state,
-            "notes": growing.notes,
+            "notes": received.notes,
             **(origin(prefix, self.ref) if prefix is not None else {}),
         }
         return conversations.Message(
@@ -152,7 +153,7 @@ class Making:
             prompt_tokens=done.prompt_tokens if done else None,
             output_tokens=done.completion_tokens if done else None,
             thought_tokens=done.thought_tokens if done and prefix is None else None,  # else of its end alone
-            ttft_s=growing.ttft_s,
+            ttft_s=received.ttft_s,
             seconds=done.seconds if done else None,
             settings={**asdict(self.settings), **known},
             raw=raw,
@@ -161,7 +162,7 @@ class Making:
 
 
 @asynccontextmanager
-async def repeated(save: Callable[[], Awaitable[None]], every_s: float) -> AsyncIterator[None]:
+async def saving_every(save: Callable[[], Awaitable[None]], every_s: float) -> AsyncIterator[None]:
     """Save again and again while an answer arrives, also when nothing comes for a while. On exit no save is under way.
 
     Args:
@@ -192,9 +193,9 @@ async def repeated(save: Callable[[], Awaitable[None]], every_s: float) -> Async
             raise cancelled
 
 
-def begun_before(
+def continuation_of(
     answer: conversations.Message, known: Sequence[ModelRef], find: Callable[[str], ModelRef] | None
-) -> Begun | None:
+) -> ContinuedAnswer | None:
     """Return what an answer continues; None if a model wrote it from the start.
 
     Args:
@@ -208,22 +209,29 @@ def begun_before(
     name = str(answer.settings.get("model"))
     gone = conversations.Pane(answer.pane or 0, name, name)
     ref = next((one for one in known if one.id == name), None) or model_of(find or _no_model, gone)
-    return Begun(prefixes.cut(prefixes.of_answer(answer, name), length), ref, answer)
+    return ContinuedAnswer(prefixes.cut(prefixes.of_answer(answer, name), length), ref, answer)
 
 
 def _no_model(name: str) -> ModelRef:
     raise NotFoundError(f"{name} is not in the lab.")
 
 
-def sampled_again(sampling: Sampling, before: conversations.Message | None, begun: Begun | None) -> Sampling:
+def next_sampling(
+    sampling: Sampling, before: conversations.Message | None, continued: ContinuedAnswer | None
+) -> Sampling:
     """Return the sampling of an answer that may replace another one: with the next seed, unless it is greedy.
 
     Args:
         sampling: the settings.
         before: the answer before it, if there is one.
-        begun: what it continues; an answer that is only a beginning yet is continued with the seed of the settings.
+        continued: what it continues. An answer that has only its beginning is continued with the seed of the settings.
     """
-    if before is None or not sampling.temperature or sampling.seed is None or (begun is not None and begun.bare):
+    if (
+        before is None
+        or not sampling.temperature
+        or sampling.seed is None
+        or (continued is not None and continued.bare)
+    ):
         return sampling
     used = before.settings.get("sampling", {}).get("seed")
     return replace(sampling, seed=(used if isinstance(used, int) else sampling.seed) + 1)
@@ -235,7 +243,5 @@ def origin(prefix: Prefix, ref: ModelRef) -> dict[str, Any]:
 
 
 def cannot_continue(ref: ModelRef) -> str:
-    """Return why a model cannot continue a text that has begun; empty if nothing speaks against it."""
-    if ref.endpoint is not None:
-        return f"{ref.label} answers messages and cannot continue a text that has begun."
-    return ""
+    """Return why a model cannot continue a text; empty if it can."""
+    return "" if ref.continues else refusal_to_continue(ref.label)[0]

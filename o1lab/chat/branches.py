@@ -85,7 +85,7 @@ class BranchedHistory:
         return known[at] if here.number and 0 <= at < len(known) else None
 
     async def walk(self, to: Message) -> None:
-        """Show another version of a question or an answer, and the latest branch that goes on from it."""
+        """Show another version of a question or an answer, and the latest branch that follows it."""
         history = [
             replace(one, shown=one.id == to.id) if to.pane is not None and (one.pane, one.turn) == (to.pane, to.turn)
             else one
@@ -106,7 +106,7 @@ class BranchedHistory:
         tokens = await self.store.in_thread(branches.tokens_of, message.id)
         return replace(prefixes.of_answer(message, model), tokens=tokens)
 
-    def may_branch(self, turn: int) -> None:
+    def require_question(self, turn: int) -> None:
         """Check that there is such a question on the branch that is shown.
 
         Raises:
@@ -117,7 +117,7 @@ class BranchedHistory:
 
     # Saving.
 
-    async def put_turn(self, question: str, answer: Prefix, *, panes: int, system: str = "") -> None:
+    async def add_turn(self, question: str, answer: Prefix, *, panes: int, system: str = "") -> None:
         """Save a question that follows the last answers, and one answer in each pane, without asking a model.
 
         Args:

@@ -1,4 +1,4 @@
-"""Recorded chains in conversations: a model goes on from inside a chain of the lab."""
+"""Recorded chains in conversations: a model continues a chain of the lab from a move."""
 
 from __future__ import annotations
 
@@ -110,17 +110,17 @@ async def open_chain(session: ConversationSession, chain: Chain) -> None:
     for one in turns:
         if one["role"] == "assistant":
             answer = Prefix(one["content"], prefixes.written_by(one["content"], chain.model))
-            await session.put_turn("\n\n".join(asked), answer, panes=len(session.refs), system=system)
+            await session.add_turn("\n\n".join(asked), answer, panes=len(session.refs), system=system)
             asked = []
         else:
             asked.append(one["content"])
     question = "\n\n".join([*asked, last["content"]])
-    await session.put_turn(question, chain.whole, panes=len(session.refs), system=system)
+    await session.add_turn(question, chain.whole, panes=len(session.refs), system=system)
 
 
 @dataclass(frozen=True)
-class BegunChain:
-    """The part of a chain from which models go on, each in its pane.
+class ContinuedChain:
+    """The part of a chain that models continue, each in its pane.
 
     Attributes:
         chain: the chain.
@@ -135,7 +135,7 @@ class BegunChain:
     move: int | None = None
 
     async def start(self, session: ConversationSession) -> None:
-        """Put the chain into a new conversation, and let each model go on in its pane."""
+        """Put the chain into a new conversation, and let each model continue it in its pane."""
         await open_chain(session, self.chain)
         for pane, ref in enumerate(self.refs):
             await session.continue_from(pane, self.prefix, ref=ref)

@@ -7,9 +7,17 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, Unpack
 
-from o1lab.chat.answering import Begun, Making, begun_before, cannot_continue, origin, repeated, sampled_again
+from o1lab.chat.answering import (
+    ContinuedAnswer,
+    PendingAnswer,
+    cannot_continue,
+    continuation_of,
+    next_sampling,
+    origin,
+    saving_every,
+)
 from o1lab.chat.branches import BranchedHistory, parts
 from o1lab.chat.panes import PaneEvent, Saved, Settings, Verifier, model_of, settings_from, verdict_on
 from o1lab.chat.prefixes import Prefix
@@ -28,6 +36,15 @@ if TYPE_CHECKING:
 
 Opener = Callable[[ModelRef], Awaitable[ModelAddress]]
 Listener = Callable[[PaneEvent], None]
+
+
+class SessionOptions(TypedDict):
+    """What a session works with; see :class:`ConversationSession`."""
+
+    opener: Opener
+    listener: Listener
+    client: NotRequired[ChatClient | None]
+    verifier: NotRequired[Verifier | None]
 
 
 KEEP_EVERY_S = 1.0
@@ -87,16 +104,13 @@ class ConversationSession(BranchedHistory):
         refs: Sequence[ModelRef],
         settings: Settings,
         *,
-        opener: Opener,
-        listener: Listener,
         title: str = "",
-        client: ChatClient | None = None,
-        verifier: Verifier | None = None,
+        **options: Unpack[SessionOptions],
     ) -> ConversationSession:
         """Create a conversation with one pane for each of ``refs``."""
         panes = [(ref.id, ref.label) for ref in refs]
         record = await store.in_thread(conversations.create, title, panes, asdict(settings))
-        return cls(store, record, refs, settings, opener=opener, listener=listener, client=client, verifier=verifier)
+        return cls(store, record, refs, settings, **options)
 
     @classmethod
     async def resume(
@@ -104,11 +118,7 @@ class ConversationSession(BranchedHistory):
         store: Store,
         conversation_id: str,
         find: Callable[[str], ModelRef],
-        *,
-        opener: Opener,
-        listener: Listener,
-        client: ChatClient | None = None,
-        verifier: Verifier | None = None,
+        **options: Unpack[SessionOptions],
     ) -> ConversationSession:
         """Continue a saved conversation. A pane whose model no longer exists answers with an error.
 
@@ -125,18 +135,7 @@ class ConversationSession(BranchedHistory):
 
         record, history = await asyncio.to_thread(read)
         refs = [model_of(find, pane) for pane in record.panes]
-        return cls(
-            store,
-            record,
-            refs,
-            settings_from(record.settings),
-            opener=opener,
-            listener=listener,
-            client=client,
-            verifier=verifier,
-            history=history,
-            find=find,
-        )
+        return cls(store, record, refs, settings_from(record.settings), history=history, find=find, **options)
 
     @property
     def busy(self) -> bool:
@@ -186,7 +185,7 @@ class ConversationSession(BranchedHistory):
         if self.answering(pane):
             raise UsageError("This answer is still in progress.", "Stop it first.")
         before, known = self.answer(pane), (*self.refs, *self._guests.values())
-        self._start(pane, begun_before(before, known, self._find) if before is not None else None)
+        self._start(pane, continuation_of(before, known, self._find) if before is not None else None)
 
     async def continue_from(self, pane: int, prefix: Prefix, *, turn: int | None = None, ref: ModelRef) -> None:
         """Save the beginning of an answer as a new version, and let a model continue it.
@@ -195,7 +194,7 @@ class ConversationSession(BranchedHistory):
             pane: the pane whose answer it is.
             prefix: the beginning.
             turn: the turn of the answer; None for the last. The turns after it stay on their branch.
-            ref: the model that goes on; it need not have a pane.
+            ref: the model that continues it; it need not have a pane.
 
         Raises:
             UsageError: an answer is still arriving, there is no such question, or the model cannot continue a text.
@@ -203,7 +202,7 @@ class ConversationSession(BranchedHistory):
         at = self.turn if turn is None else turn
         if self.answering(pane) or (self.busy and at != self.turn):
             raise UsageError("An answer is still in progress.", "Stop it first, or wait for its end.")
-        self.may_branch(at)
+        self.require_question(at)
         if why := cannot_continue(ref):
             raise UsageError(why, "Choose a base, a checkpoint, the solver, or a server of `o1lab serve`.")
         before = self.answer(pane, at)
@@ -216,7 +215,7 @@ class ConversationSession(BranchedHistory):
         self.turn = at
         await self._save(*([replace(before, shown=False)] if before else []), message)
         self._guests[ref.id] = ref
-        self._start(pane, Begun(prefix, ref, message))
+        self._start(pane, ContinuedAnswer(prefix, ref, message))
 
     async def stop(self, pane: int | None = None) -> None:
         """Stop one pane or all; the text so far is saved as a stopped answer."""
@@ -307,42 +306,45 @@ class ConversationSession(BranchedHistory):
         await self.store.in_thread(conversations.vote, ballot)
         return ballot
 
-    def _start(self, pane: int, begun: Begun | None = None) -> None:
-        self._tasks[pane] = asyncio.create_task(self._answer(pane, self.turn, begun), name=f"pane-{pane}")
+    def _start(self, pane: int, continued: ContinuedAnswer | None = None) -> None:
+        self._tasks[pane] = asyncio.create_task(self._answer(pane, self.turn, continued), name=f"pane-{pane}")
 
-    async def _answer(self, pane: int, turn: int, begun: Begun | None) -> None:
+    async def _answer(self, pane: int, turn: int, continued: ContinuedAnswer | None) -> None:
         """Open the model of a pane, stream its answer and save it."""
-        ref = begun.ref if begun else self.refs[pane]
+        ref = continued.ref if continued else self.refs[pane]
         settings = self._asked_with(pane, ref)  # they may change before the answer is saved
-        sampling = sampled_again(settings.sampling, self.answer(pane, turn), begun)
-        making, asked = Making(ref, replace(settings, sampling=sampling), begun), self.messages_for(pane, ref)
-        growing = making.growing
+        sampling = next_sampling(settings.sampling, self.answer(pane, turn), continued)
+        pending, asked = (
+            PendingAnswer(ref, replace(settings, sampling=sampling), continued),
+            self.messages_for(pane, ref),
+        )
+        received = pending.received
         end: Done | Failed | None = None
         try:
-            target = await self._opener(making.ref)
-            messages = await making.ask(target, asked)
-            ids = making.prefix.tokens_for(making.ref.id) if making.prefix is not None else None
-            async with repeated(lambda: self._keep_partial(pane, turn, making), KEEP_EVERY_S):
+            target = await self._opener(pending.ref)
+            messages = await pending.prepare(target, asked)
+            ids = pending.prefix.tokens_for(pending.ref.id) if pending.prefix is not None else None
+            async with saving_every(lambda: self._keep_partial(pane, turn, pending), KEEP_EVERY_S):
                 async for event in self._client.stream(
-                    target, messages, sampling, prefix_token_ids=ids, reader=making.reader
+                    target, messages, sampling, prefix_token_ids=ids, reader=pending.reader
                 ):
-                    growing.apply(event)
+                    received.apply(event)
                     if isinstance(event, Done | Failed):
                         end = event
                     else:
                         self._notify(pane, turn, event)
         except asyncio.CancelledError:
-            growing.stopped = True
+            received.stopped = True
         except O1LabError as error:
             end = Failed(RequestError.of(error.code, error.message, error.hint))
-            growing.apply(end)
+            received.apply(end)
         except Exception as error:
             end = Failed(RequestError.of("internal", f"Unexpected error: {type(error).__name__}: {error}."))
-            growing.apply(end)
+            received.apply(end)
         # Saved before the end is reported, and shielded, so that closing the app cannot interrupt the write.
         saved = None
         try:
-            saved = await asyncio.shield(self._keep(pane, turn, making))
+            saved = await asyncio.shield(self._keep(pane, turn, pending))
         except (O1LabError, StoreError) as error:
             sentence = f"The answer could not be saved: {error.message}"
             end = Failed(RequestError.of(error.code, sentence, error.hint))
@@ -351,32 +353,32 @@ class ConversationSession(BranchedHistory):
         if saved is not None:
             self._notify(pane, turn, Saved(saved))
 
-    async def _keep_partial(self, pane: int, turn: int, making: Making) -> None:
+    async def _keep_partial(self, pane: int, turn: int, pending: PendingAnswer) -> None:
         """Save what has arrived since the last time; the end of the answer overwrites it, or says why it cannot."""
-        if (length := making.length) == making.kept:
+        if (length := pending.length) == pending.saved_length:
             return
-        before, message = self.answer(pane, turn), making.message(self.record.id, turn, pane, state="stopped")
+        before, message = self.answer(pane, turn), pending.message(self.record.id, turn, pane, state="stopped")
         older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
         head = self.turn if self.turn != self._newest else None
         with contextlib.suppress(StoreError):
             await self._write(lambda: branches.save(self.store.db, [*older, message], head=head))
-            making.kept = length
+            pending.saved_length = length
 
-    async def _keep(self, pane: int, turn: int, making: Making) -> conversations.Message | None:
+    async def _keep(self, pane: int, turn: int, pending: PendingAnswer) -> conversations.Message | None:
         """Save the answer instead of the one before it; an empty retry replaces nothing."""
-        before, growing = self.answer(pane, turn), making.growing
-        empty = not (growing.answer or growing.thought) and making.prefix is None
-        if empty and growing.error is None and growing.stopped:
+        before, received = self.answer(pane, turn), pending.received
+        empty = not (received.answer or received.thought) and pending.prefix is None
+        if empty and received.error is None and received.stopped:
             return None
         if empty and before is not None and before.state != "failed":
             return None
         verdict = None
-        if self._verifier is not None and growing.done is not None and growing.answer:
-            verdict = await verdict_on(self.store, self._verifier, self.question(turn), growing.answer)
-        state = "complete" if growing.state == "done" else growing.state
-        message = making.message(self.record.id, turn, pane, state=state, verdict=verdict)
+        if self._verifier is not None and received.done is not None and received.answer:
+            verdict = await verdict_on(self.store, self._verifier, self.question(turn), received.answer)
+        state = "complete" if received.state == "done" else received.state
+        message = pending.message(self.record.id, turn, pane, state=state, verdict=verdict)
         older = [replace(before, shown=False)] if before is not None and before.id != message.id else []
-        await self._save(*older, message, tokens=making.tokens())
+        await self._save(*older, message, tokens=pending.tokens())
         return message
 
     def _notify(self, pane: int, turn: int, event: Event | Saved) -> None:

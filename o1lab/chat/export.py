@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,6 +10,7 @@ from o1lab.chat import prefixes
 from o1lab.errors import UsageError
 from o1lab.inference.calls import LIMITS
 from o1lab.ingest.measuring import measure_trace
+from o1lab.markdown import fenced
 from o1lab.serve.registry import ModelRef
 from o1lab.text import visible
 from store import Store, branches, conversations, problems, traces
@@ -133,7 +133,7 @@ def export_markdown(
     title = visible(record.title) or "Conversation"
     lines = [f"# {title}", "", f"{record.created_at[:16].replace('T', ' ')} UTC · `{record.id}`", ""]
     if system := record.settings.get("system"):
-        lines += ["System prompt:", "", _fenced(str(system)), ""]
+        lines += ["System prompt:", "", fenced(str(system))]
     labels = {pane.position: pane.label for pane in record.panes}
     models = {pane.position: pane.model for pane in record.panes}
     ballots: dict[int, list[conversations.Vote]] = {}
@@ -142,7 +142,7 @@ def export_markdown(
     for turn in sorted({m.turn for m in messages}):
         for message in (m for m in messages if m.turn == turn):
             if message.pane is None:
-                lines += [f"## {turn}. Question", "", *_origin(messages, message), _fenced(message.content), ""]
+                lines += [f"## {turn}. Question", "", *_origin(messages, message), fenced(message.content)]
                 continue
             versions = branches.answers(messages, message.pane, turn)
             label = labels.get(message.pane, f"pane {message.pane + 1}")
@@ -188,13 +188,7 @@ def _answer(message: conversations.Message, label: str, model: str) -> list[str]
     if message.error:
         lines += [f"Error: {visible(message.error)}", ""]
     if message.thought:
-        lines += ["Thought:", "", _fenced(message.thought), ""]
+        lines += ["Thought:", "", fenced(message.thought)]
     if message.content:
-        lines += ["Answer:", "", _fenced(message.content), ""]
+        lines += ["Answer:", "", fenced(message.content)]
     return lines
-
-
-def _fenced(text: str) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{visible(text)}\n{fence}"

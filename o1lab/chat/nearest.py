@@ -26,7 +26,7 @@ _COMPARED_CHARS = 20_000
 
 
 @dataclass(frozen=True)
-class Near:
+class SimilarRow:
     """A training row similar to an answer; ``score`` is from 0 to 100, 100 for the same words."""
 
     trace_id: str
@@ -48,6 +48,7 @@ class ChainIndex:
 
     def __init__(self, run_dir: Path) -> None:
         self._lock = threading.Lock()
+        self._rows = 0
         self._db = sqlite3.connect(":memory:", check_same_thread=False)
         self._db.execute("CREATE TABLE rows(id INTEGER PRIMARY KEY, trace_id, prompt, thought, solution)")
         self._db.execute("CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='unicode61')")
@@ -63,9 +64,9 @@ class ChainIndex:
             ) from error
 
     def __len__(self) -> int:
-        return int(self._db.execute("SELECT count(*) FROM rows").fetchone()[0])
+        return self._rows
 
-    def nearest(self, prompt: str, thought: str, answer: str, *, limit: int = 5) -> list[Near]:
+    def nearest(self, prompt: str, thought: str, answer: str, *, limit: int = 5) -> list[SimilarRow]:
         """Return the ``limit`` rows most similar to an answer to ``prompt``, the best first."""
         text = f"{prompt}\n{thought}\n{answer}"
         terms = self._distinctive(set(_words(text)))
@@ -78,7 +79,7 @@ class ChainIndex:
                 "WHERE words MATCH ? ORDER BY bm25(words), r.id LIMIT ?",
                 [query, _COMPARED],
             ).fetchall()
-        near = [Near(row[0], _similarity(text, "\n".join(row[1:])), row[1], row[2], row[3]) for row in found]
+        near = [SimilarRow(row[0], _similarity(text, "\n".join(row[1:])), row[1], row[2], row[3]) for row in found]
         return sorted(near, key=lambda one: -one.score)[:limit]
 
     def close(self) -> None:
@@ -106,6 +107,7 @@ class ChainIndex:
         cursor = self._db.execute(
             "INSERT INTO rows(trace_id, prompt, thought, solution) VALUES (?, ?, ?, ?)", [trace_id, *texts]
         )
+        self._rows += 1
         self._db.execute("INSERT INTO words(rowid, text) VALUES (?, ?)", [cursor.lastrowid, _spaced("\n".join(texts))])
 
 

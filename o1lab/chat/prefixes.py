@@ -40,11 +40,11 @@ class Prefix:
 
     @property
     def writers(self) -> set[str]:
-        """The models and persons that wrote it."""
+        """The models and people that wrote it."""
         return {span.name for span in self.spans}
 
     def tokens_for(self, model: str) -> tuple[int, ...] | None:
-        """Return the tokens of the text as ``model`` wrote them; None if another wrote them, or nobody knows."""
+        """Return the tokens of the text as ``model`` wrote them; None if it did not, or if they are not known."""
         return self.tokens.ids if self.tokens is not None and self.tokens.model == model else None
 
 

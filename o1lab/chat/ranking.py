@@ -83,7 +83,10 @@ def ranking_lines(found: Ranking) -> list[str]:
     for part in filter(None, parts):
         if lines:
             first = part[0].group
-            lines += ["", "Never met any of the above:" if first is not None else "Only in votes that found none good:"]
+            lines += [
+                "",
+                "Not compared with any of the above:" if first is not None else "Only in votes for none:",
+            ]
         lines += aligned([head, *(_row(one) for one in part)], right=range(7))
     lines += [
         "",

@@ -36,7 +36,7 @@ class Standing:
         shown: the number of votes that it was a candidate of.
         wins, losses, ties: votes; a vote for another one is a loss.
         none: votes that found no answer good. They say nothing about who is stronger.
-        group: which contestants it can be compared with: those of the same number; None if it has met nobody.
+        group: which contestants it can be compared with: those of the same number; None if it has met no other.
         strength: natural log-odds against the mean of its group: a difference of 1.1 wins three times out of four.
         low, high: the ends of the 95 % interval, None with fewer than two questions.
     """

@@ -1,4 +1,4 @@
-"""Your vote on a turn, and what the votes say of pairs of answers: which one is better."""
+"""Make a vote on a turn, and find the pairs of answers of which votes preferred one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ballot_on(
     """
     panes = [one.pane for one in answers]
     if len(answers) < 2 or (isinstance(winner, int) and winner not in panes):
-        raise UsageError("There are not two answers to vote on.", "Wait until they are complete.")
+        raise UsageError("A vote needs two answers.", "Wait until they are complete.")
     models = {pane.position: pane.model for pane in conversation.panes}
     candidates = tuple(models[pane] for pane in panes if pane is not None)
     if any(by_others(one.spans, model) for one, model in zip(answers, candidates, strict=True)):
@@ -81,7 +81,7 @@ def seen_turns(store: Store, conversation: str, history: Sequence[Message], anno
 
 @dataclass(frozen=True)
 class Preference:
-    """Two answers of one turn, of which persons preferred the first."""
+    """Two answers of one turn, of which annotators preferred the first."""
 
     conversation: Conversation
     better: Message
@@ -100,7 +100,7 @@ def preferences(db: Database, *, open_votes: bool = False) -> Preferences:
     """Return the pairs of answers that the votes decided, the winner of a turn with each of the others.
 
     The answers are the versions that were shown when the vote was given, whatever was asked or shown later. Where
-    persons contradict each other, the majority of them counts.
+    annotators contradict each other, the majority counts.
 
     Args:
         db: the lab's database.

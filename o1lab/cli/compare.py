@@ -92,7 +92,7 @@ def pane_of(text: str, everyone: Any) -> Any:
     Raises:
         UsageError: a name or a value is not valid.
     """
-    from o1lab.chat.rounds.directory import AskedPane
+    from o1lab.chat.rounds.directory import RoundPane
     from o1lab.settings import validate
 
     head, has_system, system = text.partition(",system=")
@@ -111,7 +111,7 @@ def pane_of(text: str, everyone: Any) -> Any:
                 "Write temperature=, top_p=, max_tokens= or seed=, and system= at the end.",
             )
         values[name] = value or None
-    return validate(AskedPane, values, verb="compare ask")
+    return validate(RoundPane, values, verb="compare ask")
 
 
 def _run(lab: Lab, folder: RoundFolder) -> int:

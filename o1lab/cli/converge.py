@@ -69,7 +69,7 @@ def converge(
     Examples: o1lab converge 3f9c --model 7a1b/100; o1lab converge --evaluation 5c2e
     """
     from o1lab.config import load_config
-    from o1lab.evaluate.stats.convergence import chains_of, spent
+    from o1lab.evaluate.stats.convergence import chains_of, summarise
     from o1lab.lens.convergence import AnswerPrompt
     from o1lab.lens.forcing import force_answers, judged
     from o1lab.serve.registry import find_model
@@ -106,7 +106,7 @@ def converge(
     found = [(chain, some[0]) for chain, some in zip(chains, parts, strict=True) if some]
     failures = [{"chain": one.trace_id, "model": one.model, "error": one.error} for one in done.failures]
     clusters = [chain.cluster for chain, _ in found]
-    whole = spent([one for _, one in found], clusters, incomplete=len(chains) - len(found))
+    whole = summarise([one for _, one in found], clusters, incomplete=len(chains) - len(found))
     lines = [] if evaluation else [line for chain, one in found for line in _lines(chain, one)]
     lines += whole.lines() if len(found) > 1 or evaluation else ()
     lines += [f"{one_line(one.trace_id, 24)} {one_line(one.model, 24)}: {one.error}" for one in done.failures]

@@ -48,7 +48,7 @@ def lesson_show(
     """
     from o1lab.transparency.curve import curves_of, no_curve
     from o1lab.transparency.lab_facts import collect
-    from o1lab.transparency.lesson import as_markdown, learn
+    from o1lab.transparency.lesson import as_markdown, measure_lesson
 
     found: list[Lesson] = []
     drawn: dict[tuple[str, object], Curve] = {}
@@ -58,7 +58,7 @@ def lesson_show(
             facts = collect(lab, store, run)
             mine = curves_of(facts)
             drawn |= {(one.group, one.key): one for one in mine}
-            lesson = learn(facts)
+            lesson = measure_lesson(facts)
             found.append(lesson if mine else replace(lesson, missing=(*lesson.missing, no_curve(facts))))
     answer = {"runs": [one.as_json() for one in found]} | _curve_json([*drawn.values()])
     emit(answer, text=lambda: "\n\n".join([markdown_text(as_markdown(found)), *map(_plot_text, drawn.values())]))

@@ -61,7 +61,7 @@ def reproduce(
     named = lab_dir or invocation().lab_dir
     place = nullcontext(str(named)) if named else tempfile.TemporaryDirectory(prefix="o1lab-reproduce-")
     with place as root:
-        done = repeat(folder, Path(root), Options(files, train, budget_usd), tell=say)
+        done = repeat(folder, Path(root), Options(files, train, budget_usd), on_progress=say)
     emit(
         {"ok": done.ok, "run": done.run, "items": [one.as_json() for one in done.outcomes], "notes": list(done.notes)},
         text=as_text(done),

@@ -23,7 +23,7 @@ from o1lab.paths import Lab, annotator
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.chat.chains import BegunChain
+    from o1lab.chat.chains import ContinuedChain
     from o1lab.config import ChatConfig, Config
     from o1lab.inference.events import Sampling
     from o1lab.serve.registry import ModelRef
@@ -253,7 +253,7 @@ async def _chat(
     return 1 if any(answer["state"] != "complete" for answer in answers) else 0
 
 
-def _begun(store: Store, refs: list[ModelRef], name: str, appended: str) -> BegunChain:
+def _begun(store: Store, refs: list[ModelRef], name: str, appended: str) -> ContinuedChain:
     """Return the part of a recorded chain from which the models go on."""
     from o1lab.chat import chains, prefixes
     from o1lab.chat.answering import cannot_continue
@@ -266,7 +266,7 @@ def _begun(store: Store, refs: list[ModelRef], name: str, appended: str) -> Begu
         say(f"The cut was inside {inside}; it is at its start now.")
     if appended:
         prefix = prefixes.changed(prefix, prefix.text + appended, annotator())
-    return chains.BegunChain(chain, prefix, refs, move)
+    return chains.ContinuedChain(chain, prefix, refs, move)
 
 
 def _answer_keys(model: str, message: Any, *, continued: bool = False) -> dict[str, Any]:

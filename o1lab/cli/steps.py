@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from o1lab.cli.jobs import DetachOption, EstimateOption, ResumeOption, resume_jo
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
 from o1lab.errors import UsageError
-from o1lab.format import percent
+from o1lab.format import percent_within
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
@@ -99,10 +99,10 @@ def _lines(found: StepAgreement) -> list[str]:
         names = " and ".join(_name(name, found.names[name]) for name in pair["annotators"])
         lines += [
             "", f"{names}: {pair['traces']:,} traces in common",
-            f"  exact       {_rate(pair['exact'], pair['exact_ci95'])}",
-            f"  within one  {_rate(pair['within_one'], pair['within_one_ci95'])}",
+            f"  exact       {percent_within(pair['exact'], pair['exact_ci95'])}",
+            f"  within one  {percent_within(pair['within_one'], pair['within_one_ci95'])}",
         ]  # fmt: skip
-    lines += ["", f"Krippendorff's alpha {_alpha(item['alpha'])}", f"  {item['alpha']['source']}"]
+    lines += ["", f"Krippendorff's alpha {found.alpha.text('trace')}", f"  {item['alpha']['source']}"]
     for one in item["disagreements"][:_MOST_LISTED]:
         steps = ", ".join(f"{one_line(each['annotator'], 40)}: {each['step'] or 'none'}" for each in one["steps"])
         lines.append(f"{one['trace_id']}  {steps}")
@@ -113,14 +113,3 @@ def _lines(found: StepAgreement) -> list[str]:
 
 def _name(annotator: str, judge: bool) -> str:
     return f"judge {one_line(annotator, 80)}" if judge else one_line(annotator, 80)
-
-
-def _rate(share: float, ci95: list[float]) -> str:
-    return f"{percent(share)} ({percent(ci95[0])} to {percent(ci95[1])})"
-
-
-def _alpha(alpha: dict[str, Any]) -> str:
-    if alpha["value"] is None:
-        return f"is not defined: {alpha['why_not']}"
-    interval = "" if alpha["ci95"] is None else f" ({alpha['ci95'][0]:.2f} to {alpha['ci95'][1]:.2f})"
-    return f"{alpha['value']:.2f}{interval}, {alpha['units']:,} traces with at least two verdicts"

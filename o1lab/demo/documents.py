@@ -62,7 +62,7 @@ def write_documents(folder: Path, run: str, out: Path, *, progress: Progress = l
     with opened_lab(lab) as store:
         written = write_report(lab, store, run, out, with_data=True)
     with tempfile.TemporaryDirectory(prefix="o1lab-reproduce-") as fresh:
-        repeated = reproduce(out, Path(fresh), Options(), tell=progress)
+        repeated = reproduce(out, Path(fresh), Options(), on_progress=progress)
     return Documents(written, repeated, time.monotonic() - began)
 
 

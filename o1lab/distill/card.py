@@ -19,13 +19,13 @@ from o1lab.chains.language import language_of
 from o1lab.chains.tree_walk import rules_text
 from o1lab.config import Config, load_config
 from o1lab.distill import card_rows, length_histogram, licences, matched
-from o1lab.distill.markdown import fenced, inline, table
 from o1lab.distill.provenance import terms_of
 from o1lab.distill.run_directory import RunFolder
 from o1lab.errors import LabError
 from o1lab.files import atomic_path, atomic_write
 from o1lab.inference.prompts import Prompt, restore_prompts
 from o1lab.ingest.exporting import export_dataset
+from o1lab.markdown import fenced, inline, table
 from o1lab.paths import Lab
 from o1lab.text import one_line
 from store import Store, dataset_facts, datasets, exclusions, policy, teacher_runs, trees

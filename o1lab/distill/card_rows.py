@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from o1lab.distill.markdown import table
+from o1lab.markdown import table
 from store.datasets import DatasetRow
 from store.records import Dataset
 

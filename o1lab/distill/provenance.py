@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from o1lab.config import Config, load_config
-from o1lab.distill.markdown import inline
 from o1lab.distill.run_directory import RunFolder
 from o1lab.errors import RefusedError
 from o1lab.files import write_json
+from o1lab.markdown import inline
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import public_url
 from o1lab.serve.records import SOLVER

@@ -15,6 +15,7 @@ from typing import Any, Self
 from o1lab.chains import parse
 from o1lab.chains.verify import VerifierPool
 from o1lab.distill.method import Draft, Method, SourceItem
+from o1lab.errors import internal_reason
 from o1lab.inference.calls import RequestError, Response, Role
 from o1lab.inference.models import ModelClient
 from o1lab.ingest.measuring import as_record, measure_new
@@ -130,7 +131,7 @@ class ResultWriter:
 
     def _save_failed(self, one: Conversation, error: Exception) -> tuple[Outcome, None]:
         # Without its counts: they may be what could not be stored.
-        reason = f"internal: {type(error).__name__}: {error}"[:200]
+        reason = internal_reason(error)
         failed = Outcome(one.item.id, one.sample, "failed", reason)
         with self._store.explained(), self._store.db.atomic():
             teacher_runs.add_outcomes(self._store.db, self._origin.run_id, [failed])

@@ -20,7 +20,7 @@ from o1lab.distill.result_writer import Conversation, ResultWriter, TraceOrigin
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runs import register
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.errors import O1LabError
+from o1lab.errors import O1LabError, internal_reason
 from o1lab.inference.backend import CallContext, CompletionBackend, ReplayClient
 from o1lab.inference.calls import CallKey, Message, Response, Role, digest
 from o1lab.inference.journal import Journal, JournalError
@@ -187,9 +187,8 @@ async def _converse(job: Job, client: CompletionBackend, one: Conversation) -> C
 
     async def ask(turn: int, messages: Sequence[Message], *, role: Role = "teacher") -> Response:
         key = CallKey(one.item.id, one.sample, turn)
-        response = job.index.find(key)
-        # A response to other messages is not used: an earlier step of the conversation has changed.
-        if response is None or not (response.asked in ("", digest(role, messages)) or isinstance(client, ReplayClient)):
+        response = job.index.find(key, None if isinstance(client, ReplayClient) else digest(role, messages))
+        if response is None:
             response = await client.call(key, messages, role, one.usage.add)
         one.responses.append(response)
         return response
@@ -203,6 +202,6 @@ async def _converse(job: Job, client: CompletionBackend, one: Conversation) -> C
     except JournalError:
         raise  # responses can no longer be stored
     except Exception as error:
-        one.failure = f"internal: {type(error).__name__}: {error}"[:200]
+        one.failure = internal_reason(error)
         log_error(job.folder.log, error)
     return one

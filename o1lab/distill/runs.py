@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,13 +18,13 @@ from o1lab.distill.provenance import save_models
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import LabError, UsageError
-from o1lab.files import write_json, writing
+from o1lab.files import write_json
 from o1lab.inference import journal
 from o1lab.inference.calls import Role
 from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
 from o1lab.inference.prompts import Prompt, keep_prompts
-from o1lab.jobs import manage, spawn
+from o1lab.jobs import manage, preparing, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.jobs.progress import Usage
@@ -38,12 +36,8 @@ from o1lab.settings import validate
 from o1lab.small_files import UnreadableError
 from store import Store, teacher_runs, wrong_steps
 
-CHANGEABLE = (
-    "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
-    "silence_timeout_s", "first_token_timeout_s", "stream",
-    "budget_usd", "budget_tokens", "max_tokens",
-)  # fmt: skip
-"""Settings that may change when a run is resumed: they affect how calls are made. Traces record ``max_tokens``."""
+CHANGEABLE = (*preparing.CHANGEABLE, "stream", "max_tokens")
+"""Settings that may change when a run is resumed; traces record ``max_tokens``."""
 
 
 RunInfo = JobInfo[TeacherRunStatus, TeacherRunSettings]
@@ -130,12 +124,9 @@ def start(lab: Lab, settings: TeacherRunSettings) -> RunFolder:
         checked = check(lab, settings, store)
         folder = RunFolder(lab.distill / spawn.new_id(lab.distill))
         teacher = checked.models["teacher"]
-        with writing(f"the run's folder {folder.path}"):
-            folder.stop_file.parent.mkdir(parents=True)
-            write_json(folder.settings_file, settings.model_dump(mode="json"))
+        with preparing.created(folder, settings):
             keep_prompts(folder.prompts, checked.prompts)
             save_models(folder.asked, {ref.id: ref for ref in checked.models.values()}.values())
-            folder.write_status(TeacherRunStatus("starting", host=socket.gethostname(), heartbeat=time.time()))
         model = teacher.endpoint.model if teacher.endpoint else teacher.id
         register(lab, folder, model, checked.prompts, store)
         return folder
@@ -165,13 +156,8 @@ def register(lab: Lab, folder: RunFolder, model: str, prompts: Mapping[str, Prom
 
 def _prepare(lab: Lab, folder: RunFolder, changes: Mapping[str, Any]) -> None:
     manage.ensure_not_running(folder)
-    given = {name: value for name, value in changes.items() if value is not None}
-    if fixed := given.keys() - set(CHANGEABLE):
-        raise UsageError(
-            f"{min(fixed).replace('_', ' ')} cannot change within a run.", "Start a new run, or leave that option out."
-        )
-    if given:
-        settings = read_settings(folder.settings().model_dump(mode="json") | given)
+    settings = preparing.changed_settings(folder, changes, CHANGEABLE, verb="distill")
+    if settings is not None:
         check_priced(settings, _models(lab, settings).values(), settings.engine)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
     folder.clear_control_files()

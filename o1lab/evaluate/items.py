@@ -13,7 +13,7 @@ from o1lab.small_files import as_kind
 from o1lab.text import one_line, parse_json
 
 ADAPTED = ("edited_from", "edited_by")
-"""What is kept of an item that a person adapted: the original question, or where it is from, and the person's name."""
+"""Metadata of an item that a person adapted: the original question or its source, and the person's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Item:
 
 
 def adapted_by(metas: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Count the items that persons adapted, by name, from the ``meta`` of the items."""
+    """Count the items that people adapted, by name, from the ``meta`` of the items."""
     found = (str(meta.get("edited_by") or "not named") for meta in metas if any(meta.get(key) for key in ADAPTED))
     return dict(Counter(found).most_common())
 

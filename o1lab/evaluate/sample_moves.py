@@ -68,8 +68,8 @@ def _tokens(sample: UncountedSample, thoughts: Sequence[str], answers: Sequence[
     inside, after = _size(thoughts), _size([turn.answer for turn in sample.turns])
     if sample.thought_tokens is None:
         return sample.output_tokens * (inside + _size(answers)) / (inside + after) if inside else None
-    spoken = max(0, sample.output_tokens - sample.thought_tokens)
-    share = spoken * _size(answers) / after if after else 0.0
+    answered = max(0, sample.output_tokens - sample.thought_tokens)
+    share = answered * _size(answers) / after if after else 0.0
     return share + (sample.thought_tokens if inside else 0)
 
 

@@ -53,7 +53,7 @@ async def continuation(
         return "/chat/completions", {**body, "continue_final_message": True}
     if target.continues == "tokens":
         return "/completions", await _as_tokens(client, target, body)
-    raise CannotContinueError(RequestError.of("no_continuing", *_refusal(target.model)))
+    raise CannotContinueError(RequestError.of("no_continuing", *refusal_to_continue(target.model)))
 
 
 def require_continuing(target: ModelAddress, name: str) -> None:
@@ -67,13 +67,13 @@ def require_continuing(target: ModelAddress, name: str) -> None:
         RefusedError: it cannot (code ``no_continuing``).
     """
     if not target.continues:
-        raise RefusedError(*_refusal(name), code="no_continuing")
+        raise RefusedError(*refusal_to_continue(name), code="no_continuing")
 
 
-def _refusal(name: str) -> tuple[str, str]:
-    """Return why a model cannot continue, and what to do."""
+def refusal_to_continue(name: str) -> tuple[str, str]:
+    """Return why a model with this name cannot continue a text, and what to do."""
     return (
-        f"{name} answers messages and cannot continue a text that has begun.",
+        f"{name} only answers messages and cannot continue a text.",
         "Ask a base, a checkpoint (RUN/STEP), the solver, or a server that you started with `o1lab serve`.",
     )
 

@@ -206,10 +206,17 @@ class JournalIndex:
             self._offsets[key] = offset
         self._usage.setdefault((key.item, key.sample), Usage()).add(response)
 
-    def find(self, key: CallKey) -> Response | None:
-        """Return the final response of a call; None if the call is still to be made."""
+    def find(self, key: CallKey, asked: str | None = None) -> Response | None:
+        """Return the final response of a call; None if the call is still to be made.
+
+        Args:
+            key: the call.
+            asked: the digest of its role and messages. A response to other messages is not used: an earlier step of
+                the conversation has changed. Journals of early versions have no digests.
+        """
         offset = self._offsets.get(key)
-        return None if offset is None else read_at(self.path, offset)
+        found = None if offset is None else read_at(self.path, offset)
+        return found if found is None or asked is None or found.asked in ("", asked) else None
 
     def __contains__(self, key: CallKey) -> bool:
         return key in self._offsets

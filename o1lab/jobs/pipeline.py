@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 class Reader:
-    """A thread for reading the store, because a connection belongs to one thread. Close it with :meth:`close`."""
+    """A thread for the store, because a connection belongs to one thread. Close it with :meth:`close`."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from o1lab.errors import Interrupted, O1LabError
 from o1lab.jobs.control import Control
-from o1lab.jobs.directory import CountedStatus, JobFolder
+from o1lab.jobs.directory import CountedStatus, FolderT, JobFolder
 
 Result = TypeVar("Result")
 _TOGETHER_S = 2.0
@@ -89,10 +91,23 @@ def run_with_signals(
         raise Interrupted(seen.first) from None
 
 
-def report_end(run: Callable[[], CountedStatus]) -> int:
-    """Run a job to its end, log its final state, and return the exit status of the process."""
+def worker_main(about: str | None, kind: type[FolderT], run_here: Callable[..., CountedStatus], **flags: str) -> int:
+    """Run the job that the command line names to its end, log its final state, and return the exit status.
+
+    Args:
+        about: the description of the command.
+        kind: the class of the job's directory.
+        run_here: called with the lab, the directory and the flags.
+        flags: the help texts of flags by name.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("folder", type=Path, help="LAB/.../ID")
+    for name, text in flags.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
+    given = vars(parser.parse_args())
+    folder = kind(given.pop("folder").absolute())
     try:
-        status = run()
+        status = run_here(folder.lab, folder, **given)
     except O1LabError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_status

@@ -1,4 +1,4 @@
-"""Curves: how the accuracy of a student moves with the number of chains, from groups of runs on nested subsets."""
+"""Curves: how the accuracy of a student changes with the number of chains, from groups of runs on nested subsets."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o1lab.distill.markdown import inline, table
 from o1lab.errors import UsageError
-from o1lab.evaluate.report.cells import Interval
+from o1lab.evaluate.report.cells import Interval, ends
 from o1lab.evaluate.report.changes import item_means
 from o1lab.evaluate.report.plots import Level, PlotData, SizeCurve, SizePoint
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, choose
 from o1lab.evaluate.stats.metrics import cluster
 from o1lab.evaluate.stats.seeds import mean_over_seeds
 from o1lab.format import first_of
+from o1lab.markdown import inline, table
 from o1lab.paths import Lab
 from o1lab.train.groups import SEED, list_groups, tag_of
 from o1lab.train.recipe_file import load_values
@@ -135,7 +135,7 @@ def no_curve(facts: LabFacts) -> str:
     """Say that a run has no curve, with the command that makes one."""
     dataset = str(facts.stages[-1].recipe.get("dataset") or "DATASET")
     suite = facts.of_student[0].evaluation.suite if facts.of_student else "SUITE"
-    return f"How accuracy moves with the number of chains is not known: o1lab lesson curve {dataset} --suite {suite}"
+    return f"The effect of the number of chains is not known: o1lab lesson curve {dataset} --suite {suite}"
 
 
 def as_markdown(found: Sequence[Curve], *, plots: Sequence[str] = ()) -> str:
@@ -147,11 +147,11 @@ def as_markdown(found: Sequence[Curve], *, plots: Sequence[str] = ()) -> str:
             lines.append(f"![Accuracy by the number of chains](plots/{plots[number]}.svg)\n")
         lines.append(f"Runs of the group {inline(curve.group)}; intervals at 95 % over items and seeds.\n")
         rows: list[tuple[object, ...]] = [
-            (f"{one.rows:,}", len(one.seeds), f"{one.value:.1f}", _ends(one.interval),
+            (f"{one.rows:,}", len(one.seeds), f"{one.value:.1f}", ends(one.interval),
              ", ".join(f"{value:.1f}" for value in one.each))
             for one in curve.points
         ]  # fmt: skip
-        rows += [(level.label, "", f"{level.accuracy:.1f}", _ends(level.interval), "") for level in curve.levels]
+        rows += [(level.label, "", f"{level.accuracy:.1f}", ends(level.interval), "") for level in curve.levels]
         lines.append(table(("chains", "seeds", f"{curve.key.metric}, %", "95 %", "each student"), rows))
         lines += [f"- {inline(words, 400)}\n" for words in curve.missing]
     return "\n".join(lines)
@@ -208,9 +208,9 @@ def _points(members: Sequence[_Member], results: Mapping[str, EvaluationResult])
         shares = [{item: mean / 100 for item, mean in item_means(one).items()} for one in by_seed.values()]
         found = mean_over_seeds(shares, {one.item: cluster(one) for one in first.results})
         if found is not None:
-            ends = 100 * found.interval.low, 100 * found.interval.high
             each = tuple(100 * value for value in found.each)
-            yield CurvePoint(subsets[name].rows, name, tuple(by_seed), 100 * found.value, ends, each)
+            interval = found.interval.percent
+            yield CurvePoint(subsets[name].rows, name, tuple(by_seed), 100 * found.value, interval, each)
 
 
 def _levels(key: ComparisonKey, results: Sequence[EvaluationResult]) -> Iterator[Level]:
@@ -240,7 +240,3 @@ def _missing(
 def _step(one: EvaluationResult) -> int:
     step = one.evaluation.model.partition("/")[2].removeprefix("step-")
     return int(step) if step.isdigit() else -1
-
-
-def _ends(interval: Interval | None) -> str:
-    return "" if interval is None else f"[{interval[0]:.1f}, {interval[1]:.1f}]"

@@ -29,7 +29,7 @@ from store.records import Dataset
 SEEDS = (1, 2, 3)
 FIELDS = ("dataset", SEED)
 Next = Literal["train", "resume", "wait", ""]
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ def plan_curve(
     """
     parent, found = datasets.get(store.db, dataset, kind="sft"), find_suite(lab, suite)
     if has_lists(values):
-        raise UsageError("A curve varies the number of chains and the seed only.", "Give each other field one value.")
+        raise UsageError("A curve varies only the number of chains and the seed.", "Give every other field one value.")
     if not seeds or len(set(seeds)) < len(seeds):
-        raise UsageError("The seeds of a curve must differ.", "Such as --seeds 1,2,3.")
+        raise UsageError("The seeds of a curve must differ.", "For example: --seeds 1,2,3")
     wanted = check_sizes(parent, sizes or default_sizes(parent.rows))
     name = group or f"curve-{parent.name}"
     there = _members(lab, name)
@@ -156,7 +156,7 @@ def plan_curve(
     return CurvePlan(name, parent, suite, found.label, limit, tuple(students), others, evaluated, notes)
 
 
-def start_runs(lab: Lab, store: Store, plan: CurvePlan, tell: Tell) -> list[RunDir]:
+def start_runs(lab: Lab, store: Store, plan: CurvePlan, on_progress: OnProgress) -> list[RunDir]:
     """Make the subsets, start the runs that are missing, and resume those that ended early; return all runs.
 
     Preflight checks the smallest and the largest subset first.
@@ -168,26 +168,26 @@ def start_runs(lab: Lab, store: Store, plan: CurvePlan, tell: Tell) -> list[RunD
     missing = [one.recipe for one in plan.students if one.todo == "train"]
     if missing:
         made = make_subsets(store, plan.parent.name, plan.sizes)
-        tell(f"Subsets: {', '.join(one.name for one in made)}.")
+        on_progress(f"Subsets: {', '.join(one.name for one in made)}.")
         reports = preflight_group(lab, [missing[0], missing[-1]], store=store)
         for report in {id(one): one for one in reports}.values():
             for warning in report.warnings:
-                tell(f"{warning.message} {warning.hint}".strip())
+                on_progress(f"{warning.message} {warning.hint}".strip())
             report.refuse()
     runs = [one.run for one in plan.students if one.run is not None and one.todo != "train"]
     for one in plan.students:
         if one.run is not None and one.todo == "resume":
             RUNS.resume(lab, one.run)
-            tell(f"Run {one.run.id} continues.")
+            on_progress(f"Run {one.run.id} continues.")
     if missing:
         started = launch_group(lab, plan.group, missing, FIELDS, store=store)
-        tell(f"Group {plan.group}: {len(started)} runs started, one at a time on each device.")
+        on_progress(f"Group {plan.group}: {len(started)} runs started, one at a time on each device.")
         runs += [run for run, _ in started]
     return runs
 
 
-async def evaluate_students(lab: Lab, plan: CurvePlan, runs: Sequence[RunDir], tell: Tell) -> None:
-    """Evaluate the students whose runs have finished, and the lines, as far as they were not evaluated on the suite.
+async def evaluate_students(lab: Lab, plan: CurvePlan, runs: Sequence[RunDir], on_progress: OnProgress) -> None:
+    """Evaluate on the suite the students whose runs have finished, and the models of the lines, unless they were.
 
     Raises:
         LabError: a model cannot be opened, or did not answer every item.
@@ -204,7 +204,7 @@ async def evaluate_students(lab: Lab, plan: CurvePlan, runs: Sequence[RunDir], t
             else:
                 found = await measure(lab, plan.suite, model, manager, limit=plan.limit)
             right, total = found.tally.outcomes["correct"], found.tally.total
-            tell(f"{number} of {len(left)}: {model} on {plan.suite}, {right} of {total} correct.")
+            on_progress(f"{number} of {len(left)}: {model} on {plan.suite}, {right} of {total} correct.")
 
 
 def estimate(lab: Lab, store: Store, plan: CurvePlan) -> Estimate:

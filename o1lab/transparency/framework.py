@@ -44,7 +44,7 @@ class Item(_Frozen):
 
     Attributes:
         evidence: what counts as evidence for "yes".
-        may_be_unused: whether "not used, and says so" is an answer; it earns the points too.
+        may_be_unused: whether "not used" is an answer, if the work states it; it earns the points too.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_.-]+$", max_length=60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -81,10 +81,31 @@ class LabFacts:
         """The latest evaluation of each model on each suite."""
         return tuple(choose(self.store.db))
 
+    def of_run(self, run: str) -> tuple[EvaluationResult, ...]:
+        """Return the evaluations of the checkpoints of a run."""
+        return tuple(one for one in self.results if one.evaluation.model.partition("/")[0] == run)
+
     @cached_property
     def of_student(self) -> tuple[EvaluationResult, ...]:
         """The evaluations of this run's checkpoints."""
-        return tuple(one for one in self.results if one.evaluation.model.partition("/")[0] == self.run.id)
+        return self.of_run(self.run.id)
+
+    @cached_property
+    def compared(self) -> list[EvaluationResult]:
+        """The evaluations of the student, and of other models on the same items with the same scorer."""
+        keys = {one.key for one in self.of_student}
+        return [one for one in self.results if one.key in keys]
+
+    @cached_property
+    def training_traces(self) -> set[str]:
+        """The ids of the traces in the datasets of all stages."""
+        return {trace for one in self.datasets for trace in datasets.trace_ids(self.store.db, one.name)}
+
+    def other_runs(self) -> Iterator[tuple[RunDir, dict[str, Any]]]:
+        """Yield the other runs of the lab that have finished, with the values of their recipes, the newest first."""
+        for run in list_run_dirs(self.lab):
+            if run.id != self.run.id and run.info().state == "finished":
+                yield run, recipe_values(run)
 
     def baselines(self, key: ComparisonKey) -> list[EvaluationResult]:
         """Return the evaluations of other models that can be compared with one of the student."""
@@ -140,18 +161,23 @@ def _latest_finished(lab: Lab) -> RunDir:
     )
 
 
-def _stage(store: Store, run: RunDir) -> Stage:
+def recipe_values(run: RunDir) -> dict[str, Any]:
+    """Return the values of a run's recipe; empty if it cannot be read."""
     try:
-        recipe = load_values(run.recipe)
+        return load_values(run.recipe)
     except UsageError:
-        recipe = {}
+        return {}
+
+
+def _stage(store: Store, run: RunDir) -> Stage:
+    recipe = recipe_values(run)
     name, trained_on = str(recipe.get("dataset", "")), str(recipe.get("dataset_hash", ""))
     dataset = _dataset(store, name)
     replay = _dataset(store, str(recipe.get("replay_dataset") or "")) if recipe.get("replay") else None
     fault = _fault(store, run, dataset, name, trained_on)
     if not fault and recipe.get("replay") and (replay is None or replay.hash != recipe.get("replay_hash")):
         fault = f"The replay dataset '{recipe.get('replay_dataset')}' of run {run.id} is not in the lab as it was."
-    return Stage(run, recipe, dataset, fault, replay, _replayed(run))
+    return Stage(run, recipe, dataset, fault, replay, replayed_traces(run))
 
 
 def _dataset(store: Store, name: str) -> Dataset | None:
@@ -161,7 +187,7 @@ def _dataset(store: Store, name: str) -> Dataset | None:
         return None
 
 
-def _replayed(run: RunDir) -> tuple[str, ...]:
+def replayed_traces(run: RunDir) -> tuple[str, ...]:
     """Return the traces of the replay rows of a run; none if its file cannot be read, which the fault says."""
     found = read_object(run.dataset).get("replay")
     ids = found.get("trace_ids") if isinstance(found, dict) else None
@@ -175,14 +201,9 @@ def _fault(store: Store, run: RunDir, dataset: Dataset | None, name: str, traine
     if trained_on and dataset.hash != trained_on:
         return f"The dataset {name} has the hash {dataset.hash}; run {run.id} was trained on {trained_on}."
     try:
-        copied = _trace_ids(run)
+        copied = read_json(run.dataset, dict)["trace_ids"]
     except (OSError, ValueError, KeyError, TypeError):
         return f"The training rows of run {run.id} cannot be read: {run.dataset}."
-    if list(copied) != datasets.trace_ids(store.db, dataset.name):
+    if copied != datasets.trace_ids(store.db, dataset.name):
         return f"The rows that run {run.id} recorded are not those of the dataset {name}."
     return ""
-
-
-def _trace_ids(run: RunDir) -> Sequence[str]:
-    found: Sequence[str] = read_json(run.dataset, dict)["trace_ids"]
-    return found

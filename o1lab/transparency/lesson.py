@@ -1,4 +1,4 @@
-"""The bitter lesson, measured: what a student gained beyond its teacher, what it lost, and whose tokens it learned."""
+"""The bitter lesson, measured: what a student gained beyond its teacher, what it lost, and who wrote its data."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o1lab.distill.markdown import inline, table
+from o1lab.evaluate.report.cells import Interval, ends
 from o1lab.evaluate.report.changes import change
 from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.stats.metrics import wilson
 from o1lab.evaluate.stats.paired import Paired, compare_evaluations
 from o1lab.format import percent
+from o1lab.markdown import inline, table
 from o1lab.transparency import replay_price
 from o1lab.transparency.lab_facts import LabFacts
 from o1lab.transparency.replay_price import ReplayPrice
@@ -21,14 +22,14 @@ from store.datasets import DatasetRow
 REFLECTIONS = "reflections on tree search"
 """The part of chains of tree search that a teacher wrote; the rest is the text of the tree."""
 BY_STUDENT = "the student's part of rescued chains"
-"""What a student wrote before a teacher went on."""
+"""What a student wrote before a teacher continued."""
 BY_TEACHER = frozenset({"distilled", "reformatted", "translated", "multi-agent", "rescued", "solver", REFLECTIONS})
 """The synthesis methods whose tokens another model, or the solver, wrote."""
 REPLAY = "replay"
 
 
 @dataclass(frozen=True)
-class Ceiling:
+class TeacherComparison:
     """A student against a teacher on one suite.
 
     Attributes:
@@ -62,14 +63,14 @@ class Ceiling:
 
 
 @dataclass(frozen=True)
-class Fall:
+class SuiteFall:
     """The headline of a suite before and after training, in percent, and the interval of the difference."""
 
     suite: str
     before: float
     after: float
     difference: float
-    interval: tuple[float, float] | None
+    interval: Interval | None
     p: float
 
     @property
@@ -100,8 +101,8 @@ class Lesson:
     """
 
     run: str
-    ceilings: tuple[Ceiling, ...]
-    fell: tuple[Fall, ...]
+    ceilings: tuple[TeacherComparison, ...]
+    fell: tuple[SuiteFall, ...]
     suites: int
     tokens: dict[str, int] | None
     missing: tuple[str, ...]
@@ -128,7 +129,7 @@ class Lesson:
         }
 
 
-def learn(facts: LabFacts) -> Lesson:
+def measure_lesson(facts: LabFacts) -> Lesson:
     """Measure what distillation did to the student of a run."""
     missing: list[str] = []
     ceilings = tuple(_ceilings(facts))
@@ -143,7 +144,7 @@ def learn(facts: LabFacts) -> Lesson:
         missing.append(f"The base was not evaluated on a suite of the student: o1lab eval {suite} --model {base}")
     tokens = _tokens(facts)
     if tokens is None:
-        missing.append("Some rows have no token count, so whose tokens were learned is not known.")
+        missing.append("Some rows have no token count, so it is not known who wrote the training tokens.")
     replay = replay_price.replay_price(facts)
     if replay is None and facts.stages[-1].recipe.get("replay"):
         recipe = facts.run.recipe
@@ -152,23 +153,23 @@ def learn(facts: LabFacts) -> Lesson:
     return Lesson(facts.run.id, ceilings, tuple(fell), len(falls), tokens, tuple(missing), replay)
 
 
-def _ceilings(facts: LabFacts) -> Iterator[Ceiling]:
+def _ceilings(facts: LabFacts) -> Iterator[TeacherComparison]:
     for student in facts.of_student:
         for teacher in facts.baselines(student.key):
             if teacher.evaluation.role == "teacher":
                 found = compare_evaluations(
                     facts.store.db, teacher.evaluation, student.evaluation, scorer=student.scorer, common=True
                 )
-                yield Ceiling(student.evaluation.suite_label, teacher.evaluation.model, found.paired)
+                yield TeacherComparison(student.evaluation.suite_label, teacher.evaluation.model, found.paired)
 
 
-def _falls(facts: LabFacts) -> Iterator[Fall]:
+def _falls(facts: LabFacts) -> Iterator[SuiteFall]:
     for after in facts.of_student:
         for before in _bases(facts, after):
             found = change(before, after)
             if found is not None and before.value is not None and after.value is not None:
                 label = after.evaluation.suite_label
-                yield Fall(label, before.value, after.value, found.difference, found.interval, found.p)
+                yield SuiteFall(label, before.value, after.value, found.difference, found.interval, found.p)
 
 
 def _bases(facts: LabFacts, student: EvaluationResult) -> Iterable[EvaluationResult]:
@@ -240,7 +241,7 @@ def as_markdown(lessons: Sequence[Lesson]) -> str:
             ]
             lines.append(table(("suite that fell", "before", "after", "difference", "beyond chance"), falls))
         elif one.suites:
-            lines.append(f"None of {one.suites} suites fell.\n")
+            lines.append(f"None of the {one.suites} suites fell.\n")
         if one.tokens:
             share = percent(one.teacher_share)
             lines.append(f"{share} of the training tokens were written by a teacher:\n")
@@ -251,6 +252,5 @@ def as_markdown(lessons: Sequence[Lesson]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _difference(fall: Fall) -> str:
-    ends = "" if fall.interval is None else f" [{fall.interval[0]:.1f}, {fall.interval[1]:.1f}]"
-    return f"{fall.difference:+.1f}{ends}"
+def _difference(fall: SuiteFall) -> str:
+    return f"{fall.difference:+.1f} {ends(fall.interval)}".rstrip()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from o1lab.distill.methods import METHODS
 from o1lab.distill.runs import TEACHER_RUNS
 from o1lab.errors import UsageError
-from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow
+from o1lab.evaluate.report.cells import Cell, Column, Interval, Section, Table, TableRow, figure_text
 from o1lab.evaluate.report.selection import EvaluationResult, choose
-from o1lab.evaluate.stats.metrics import wilson
-from o1lab.format import money
+from o1lab.evaluate.stats.metrics import wilson, wilson_interval
+from o1lab.format import counted, money
 from o1lab.paths import Lab
 from o1lab.serve.records import SOLVER
 from o1lab.text import one_line
@@ -64,7 +64,7 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class TrainedStudent:
     """A student that was trained on chains of one method only, on one suite; ``rows`` are those of its dataset."""
 
     run: str
@@ -83,9 +83,7 @@ class Taught:
     @property
     def text(self) -> str:
         one = self.result
-        ends = "" if one.interval is None else f" [{one.interval[0]:.1f}, {one.interval[1]:.1f}]"
-        value = "-" if one.value is None else f"{one.value:.1f} %{ends}"
-        return f"{one.evaluation.suite_label} {value}, run {self.run}, {self.rows:,} rows"
+        return f"{one.evaluation.suite_label} {one.headline}, run {self.run}, {self.rows:,} rows"
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class MethodFacts:
     groups: tuple[MadeChains, ...] = ()
     cost_usd: float | None = None
     paid: int = 0
-    taught: tuple[Taught, ...] = ()
+    taught: tuple[TrainedStudent, ...] = ()
     missing: tuple[Missing, ...] = field(default=())
 
     def _sum(self, name: str) -> int:
@@ -127,9 +125,16 @@ class MethodFacts:
         return None if self.accepted is None else self.accepted / self.chains
 
     @property
-    def rate_interval(self) -> tuple[float, float] | None:
+    def rate_interval(self) -> Interval | None:
         """Wilson's interval of :attr:`rate` at 95 %."""
         return None if self.accepted is None else wilson(self.accepted, self.chains)
+
+    @property
+    def rate_percent(self) -> tuple[float | None, Interval | None]:
+        """The rate and its interval in percent."""
+        if self.accepted is None:
+            return None, None
+        return 100 * self.accepted / self.chains, wilson_interval(self.accepted, self.chains).percent
 
     @property
     def cost_per_accepted(self) -> float | None:
@@ -138,7 +143,7 @@ class MethodFacts:
     @property
     def students(self) -> list[str]:
         """The student with the most rows on each suite, the newest among equals, and how many others there are."""
-        best: dict[str, Taught] = {}
+        best: dict[str, TrainedStudent] = {}
         for one in self.taught:  # the newest run first
             suite = one.result.evaluation.suite_label
             if suite not in best or one.rows > best[suite].rows:
@@ -149,7 +154,7 @@ class MethodFacts:
     @property
     def mean_tokens(self) -> float | None:
         """Mean length of the chains whose tokens were counted."""
-        return self._sum("tokens") / counted if (counted := self._sum("counted")) else None
+        return self._sum("tokens") / number if (number := self._sum("counted")) else None
 
     @property
     def reflections(self) -> float | None:
@@ -211,12 +216,12 @@ class _Students:
         """Return whether a student wrote these chains."""
         return self.is_student(one.model) or self.is_student(self._asked.get(one.run_id or "", ""))
 
-    def by_method(self) -> Mapping[str, Sequence[Taught]]:
+    def by_method(self) -> Mapping[str, Sequence[TrainedStudent]]:
         """Return the evaluated students of each method, those of the newest runs first."""
         results: dict[str, list[EvaluationResult]] = {}
         for result in choose(self._store.db):
             results.setdefault(result.evaluation.model.partition("/")[0], []).append(result)
-        found: dict[str, list[Taught]] = {}
+        found: dict[str, list[TrainedStudent]] = {}
         for run in self._runs:
             if run.id not in results or run.info().state != "finished":
                 continue
@@ -231,7 +236,7 @@ class _Students:
             methods = {name for one in made if (name := method_of(one)) is not None}
             if len(methods) == 1:
                 found.setdefault(methods.pop(), []).extend(
-                    Taught(run.id, dataset.name, dataset.rows, one) for one in results[run.id]
+                    TrainedStudent(run.id, dataset.name, dataset.rows, one) for one in results[run.id]
                 )
         return found
 
@@ -271,13 +276,13 @@ def _costs(lab: Lab, store: Store, students: _Students) -> _Costs:
     return _Costs(known, methods, unknown)
 
 
-def _facts(name: str, groups: tuple[MadeChains, ...], costs: _Costs, taught: Sequence[Taught]) -> MethodFacts:
+def _facts(name: str, groups: tuple[MadeChains, ...], costs: _Costs, taught: Sequence[TrainedStudent]) -> MethodFacts:
     runs = [run for run, method in costs.method_of_run.items() if method == name]
     priced = [run for run in runs if run in costs.known]
     cost = sum(costs.known[run] for run in priced) if priced else None
     paid = sum(one.accepted for one in groups if one.run_id in costs.known)
     facts = MethodFacts(name, groups, cost, paid, tuple(taught))
-    return MethodFacts(name, groups, cost, paid, tuple(taught), tuple(_missing(facts, runs, costs)))
+    return replace(facts, missing=tuple(_missing(facts, runs, costs)))
 
 
 def _missing(facts: MethodFacts, runs: Iterable[str], costs: _Costs) -> Iterator[Missing]:
@@ -295,15 +300,15 @@ def _missing(facts: MethodFacts, runs: Iterable[str], costs: _Costs) -> Iterator
             yield Missing(f"the cost of teacher run {run}: {why}", fix)
     if apart := sum(one.chains for one in facts.groups if one.run_id is None):
         fix = _PRICED.get(facts.name, "o1lab distill --endpoint NAME")
-        yield Missing(f"the cost of {apart:,} chain{'s' * (apart != 1)} that no teacher run here made", fix)
+        yield Missing(f"the cost of {counted(apart, 'chain')} that no teacher run here made", fix)
     if uncounted := facts.chains - facts._sum("counted"):
         yield Missing(
-            f"the tokens of {uncounted:,} chain{'s' * (uncounted != 1)}",
+            f"the tokens of {counted(uncounted, 'chain')}",
             f"o1lab traces ls --where '{where} -tokens>=0'",
         )
     if unmeasured := facts._sum("counted") - facts._sum("measured"):
         yield Missing(
-            f"the moves of {unmeasured:,} chain{'s' * (unmeasured != 1)}",
+            f"the moves of {counted(unmeasured, 'chain')}",
             "open the lab: o1lab measures them in the background",
         )
     if not facts.taught:
@@ -345,14 +350,10 @@ def methods_table(methods: Sequence[MethodFacts]) -> Table:
 
 def figures_of(one: MethodFacts) -> list[tuple[str, str]]:
     """Return (name, figure) of a method that has chains; what is unknown reads "not recorded"."""
-    ends = one.rate_interval
-    rate = NOT_RECORDED
-    if one.rate is not None and ends is not None:
-        rate = f"{100 * one.rate:.1f} % [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
     return [
         ("chains", f"{one.chains:,}"),
         ("accepted", NOT_RECORDED if one.accepted is None else f"{one.accepted:,}"),
-        ("acceptance rate", rate),
+        ("acceptance rate", NOT_RECORDED if one.rate is None else figure_text(*one.rate_percent, " %")),
         ("cost of an accepted chain", _cost(one)),
         ("tokens of a chain", NOT_RECORDED if one.mean_tokens is None else f"{one.mean_tokens:,.0f}"),
         ("reflections per 1,000 tokens", NOT_RECORDED if one.reflections is None else f"{one.reflections:.2f}"),
@@ -364,12 +365,10 @@ def _cells(one: MethodFacts) -> dict[str, Cell]:
     if not one.chains:
         return {"chains": Cell(0)}
     figures = dict(figures_of(one))
-    interval = None if one.rate_interval is None else (100 * one.rate_interval[0], 100 * one.rate_interval[1])
-    unknown = Cell(note=NOT_RECORDED)
     return {
         "accepted": Cell(figures["accepted"]),
         "chains": Cell(one.chains),
-        "rate": unknown if one.rate is None else Cell(100 * one.rate, interval),
+        "rate": Cell(note=NOT_RECORDED) if one.rate is None else Cell(*one.rate_percent),
         "cost": Cell(figures["cost of an accepted chain"]),
         "tokens": Cell(figures["tokens of a chain"]),
         "reflections": Cell(figures["reflections per 1,000 tokens"]),

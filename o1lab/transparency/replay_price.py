@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from o1lab.distill.markdown import inline, table
-from o1lab.evaluate.report.cells import Interval
+from o1lab.evaluate.report.cells import Interval, figure_text
 from o1lab.evaluate.report.selection import EvaluationResult
-from o1lab.train.run_directory import list_run_dirs
+from o1lab.markdown import inline, table
+from o1lab.train.run_directory import RunDir
 from o1lab.transparency.checks.methodology import differing_fields
-from o1lab.transparency.lab_facts import LabFacts, collect
+from o1lab.transparency.lab_facts import LabFacts, recipe_values, replayed_traces
 
 _SAME = ("base", "dataset", "dataset_hash", "phase", "init_from")
-"""What two runs must share to be compared; they may differ in more than replay, and then it is said."""
+"""What two runs must share to be compared. Other fields may differ; the comparison names them."""
 PARTS = ("before", "without", "with")
 
 
@@ -26,10 +26,7 @@ class Figure:
     interval: Interval | None = None
 
     def __str__(self) -> str:
-        if self.value is None:
-            return "-"
-        ends = "" if self.interval is None else f" [{self.interval[0]:.1f}, {self.interval[1]:.1f}]"
-        return f"{self.value:.1f}{ends}"
+        return figure_text(self.value, self.interval)
 
 
 @dataclass(frozen=True)
@@ -87,36 +84,29 @@ def replay_price(facts: LabFacts) -> ReplayPrice | None:
     """
     mine = facts.stages[-1].recipe
     replays = bool(mine.get("replay"))
-    best: tuple[int, str, tuple[str, ...]] | None = None
-    for run in list_run_dirs(facts.lab):  # the newest first
-        if run.id == facts.run.id or run.info().state != "finished":
-            continue
-        other = collect(facts.lab, facts.store, run.id).stages[-1].recipe
+    best: tuple[RunDir, tuple[str, ...]] | None = None
+    for run, other in facts.other_runs():
         if bool(other.get("replay")) == replays or any(mine.get(name) != other.get(name) for name in _SAME):
             continue
         also = tuple(name for name in differing_fields(mine, other) if name != "replay")
-        if best is None or len(also) < best[0]:
-            best = len(also), run.id, also
+        if best is None or len(also) < len(best[1]):
+            best = run, also
     if best is None:
         return None
-    _, other_id, also = best
-    without, with_replay = (other_id, facts.run.id) if replays else (facts.run.id, other_id)
-    stage = collect(facts.lab, facts.store, with_replay).stages[-1]
-    suites = tuple(_suites(facts, without, with_replay))
-    rows = len(stage.replayed) or None
-    return ReplayPrice(without, with_replay, float(stage.recipe.get("replay") or 0), rows, also, suites)
+    other_run, also = best
+    without, with_replay = (other_run, facts.run) if replays else (facts.run, other_run)
+    share = float(recipe_values(with_replay).get("replay") or 0)
+    rows = len(replayed_traces(with_replay)) or None
+    suites = tuple(_suites(facts, without.id, with_replay.id))
+    return ReplayPrice(without.id, with_replay.id, share, rows, also, suites)
 
 
 def _suites(facts: LabFacts, without: str, with_replay: str) -> Iterator[SuitePrice]:
-    plain, replayed = ({one.key: one for one in _of_run(facts, run)} for run in (without, with_replay))
+    plain, replayed = ({one.key: one for one in facts.of_run(run)} for run in (without, with_replay))
     for key in sorted(plain.keys() & replayed.keys(), key=lambda one: one.suite):
         bases = [one for one in facts.results if one.key == key and one.evaluation.role == "base"]
         three = (bases[0] if bases else None, plain[key], replayed[key])
         yield SuitePrice(key.suite, key.metric, *map(_figure, three))
-
-
-def _of_run(facts: LabFacts, run: str) -> list[EvaluationResult]:
-    return [one for one in facts.results if one.evaluation.model.partition("/")[0] == run]
 
 
 def as_markdown(price: ReplayPrice) -> str:

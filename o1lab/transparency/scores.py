@@ -1,4 +1,4 @@
-"""Scores of works from the answers of one or several persons, their agreement, and the leaderboard."""
+"""Scores of works from the answers of one or several people, their agreement, and the leaderboard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from store.transparency import ANSWERS, Answer, AnswerWord, SelfScore
 EARNS = ("yes", "not_used")
 """The answers that earn all points of an item."""
 SELF = "this lab"
-"""The work under which persons answer the items that a lab cannot judge itself."""
+"""The work under which people answer the items that a lab cannot judge itself."""
 _CODES: dict[str, float] = {answer: float(code) for code, answer in enumerate(ANSWERS)}
 
 
@@ -95,7 +95,7 @@ def all_works(framework: Framework, answers: Sequence[Answer], own: Sequence[Sel
 
     Args:
         framework: the index, with the published works.
-        answers: the current answers of persons; those about the lab itself are part of its own scores.
+        answers: the current answers of people; those about the lab itself are part of its own scores.
         own: the scores that the lab gave itself, the latest first; the latest of each run counts.
     """
     found = [ScoredWork(work.name, work.scores, published=True) for work in framework.published]

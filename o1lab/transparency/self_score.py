@@ -121,7 +121,7 @@ def last_score(db: Database, framework: Framework) -> LabScore | None:
 
 
 def _judge(facts: LabFacts, scored: scores.ScoredItem) -> Finding:
-    """Return the finding on an item; where a person must judge, the answer of the persons who did."""
+    """Return the finding on an item; where a person must judge, the answer of the people who did."""
     identity = scored.item.id
     try:
         finding = CHECKS[identity](facts) if identity in CHECKS else _for_person(identity)

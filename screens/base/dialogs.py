@@ -15,7 +15,7 @@ from o1lab.widgets.dialogs import Choice, ConfirmDialog, PickDialog, PromptDialo
 from screens.base.screen import LabScreen
 
 if TYPE_CHECKING:
-    from o1lab.chat.nearest import Near
+    from o1lab.chat.nearest import SimilarRow
 
 
 async def pick_model(
@@ -50,7 +50,7 @@ NEAREST = 12
 """Number of training chains to list."""
 
 
-def nearest_chains_dialog(run: str, chains: Sequence[Near]) -> PickDialog:
+def nearest_chains_dialog(run: str, chains: Sequence[SimilarRow]) -> PickDialog:
     """Create a dialog that returns the trace id of one of the training chains most similar to an answer.
 
     Args:

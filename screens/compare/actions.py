@@ -24,7 +24,7 @@ from store.conversations import Conversation
 from store.sqlite import Database
 
 if TYPE_CHECKING:
-    from o1lab.chat.nearest import ChainIndex, Near
+    from o1lab.chat.nearest import ChainIndex, SimilarRow
 
 
 @dataclass
@@ -134,7 +134,7 @@ class ConversationActions(CompareActions):
         if picked is not None:
             self.screen.post_message(OpenTraces(trace_id=picked))
 
-    def _nearest(self, run: str, chosen: Selected) -> list[Near]:
+    def _nearest(self, run: str, chosen: Selected) -> list[SimilarRow]:
         from o1lab.chat.nearest import ChainIndex
 
         if self._chains is None or self._chains[0] != run:

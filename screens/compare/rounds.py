@@ -14,7 +14,7 @@ from textual.binding import BindingType
 from o1lab.chat.contestants import Contestant, names
 from o1lab.chat.panes import Settings
 from o1lab.chat.rounds import control
-from o1lab.chat.rounds.directory import AskedPane, RoundFolder, RoundSettings
+from o1lab.chat.rounds.directory import RoundFolder, RoundPane, RoundSettings
 from o1lab.format import counted, duration
 from o1lab.inference import journal
 from o1lab.inference.journal import FaultCount
@@ -207,7 +207,7 @@ class RoundsScreen(LabScreen):
         settings = RoundSettings(**event.values)
         await self._ask(settings.prompt_set, settings.panes)
 
-    async def _ask(self, name: str, panes: Sequence[AskedPane]) -> None:
+    async def _ask(self, name: str, panes: Sequence[RoundPane]) -> None:
         prompts = await self.in_thread(control.prompts_of, self.context.store, name)
         who = ", ".join(names(Contestant.of(one.model, one.model_dump()) for one in panes).values())
         question = f"Ask {counted(len(prompts), 'prompt')} of {one_line(name, 40)} in the background?"
@@ -217,7 +217,7 @@ class RoundsScreen(LabScreen):
         folder = await self.in_thread(self._launch, name, prompts, panes)
         self.jobs.open_job(folder.id)
 
-    def _launch(self, name: str, prompts: Sequence[str], panes: Sequence[AskedPane]) -> RoundFolder:
+    def _launch(self, name: str, prompts: Sequence[str], panes: Sequence[RoundPane]) -> RoundFolder:
         folder = control.start(self.context.lab, name, prompts, panes)
         control.launch_detached(folder)
         return folder

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.binding import BindingType
 
 from o1lab.evaluate.rating import calibration
-from o1lab.evaluate.rating.calibration import REFUSALS, VERDICTS, Calibration, Shown
+from o1lab.evaluate.rating.calibration import REFUSALS, VERDICTS, Calibration, SampleToLabel
 from o1lab.text import visible
 from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
@@ -19,7 +19,7 @@ from store.sqlite import Database
 _KEYS = {"complied": "1", "refused": "2", "partial": "3", "correct": "1", "incorrect": "2"}
 
 
-class CalibrationScreen(BlindScreen[Calibration, Shown]):
+class CalibrationScreen(BlindScreen[Calibration, SampleToLabel]):
     """Shows the chosen samples one by one."""
 
     TITLE = "CALIBRATE"
@@ -39,7 +39,7 @@ class CalibrationScreen(BlindScreen[Calibration, Shown]):
         super().__init__(context)
         self.evaluation_id, self.scorer = evaluation_id, scorer
 
-    def read_at(self, db: Database, at: int | None) -> tuple[Calibration, Shown | None, int]:
+    def read_at(self, db: Database, at: int | None) -> tuple[Calibration, SampleToLabel | None, int]:
         found = calibration.calibration(db, self.evaluation_id, self.context.annotator, scorer=self.scorer)
         place = found.next_at if at is None else at
         return found, None if place is None else calibration.read(db, found, place), place or 0
@@ -52,7 +52,7 @@ class CalibrationScreen(BlindScreen[Calibration, Shown]):
         calibrations.label(db, last, None, annotator=me)
         return next(at for at, one in enumerate(sheet.order) if one.seq == last)
 
-    async def draw_sample(self, sheet: Calibration, shown: Shown) -> None:
+    async def draw_sample(self, sheet: Calibration, shown: SampleToLabel) -> None:
         gold = "; ".join(shown.item.gold) or "(none)" if sheet.choices == VERDICTS else None
         self.show_turns(shown.item.question, shown.turns, gold=gold)
         keys = "  ".join(f"{_KEYS[label]} {label}" for label in sheet.choices)

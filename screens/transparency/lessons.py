@@ -17,7 +17,7 @@ from o1lab.train.launch import RUNS
 from o1lab.transparency.curve import Curve, curve_plot, curves, curves_of, no_curve
 from o1lab.transparency.curve import as_markdown as curve_markdown
 from o1lab.transparency.lab_facts import collect
-from o1lab.transparency.lesson import Lesson, as_markdown, learn
+from o1lab.transparency.lesson import Lesson, as_markdown, measure_lesson
 from store import Store
 
 FORMATS = {".md": "md", ".json": "json"}
@@ -67,7 +67,7 @@ def read_page(lab: Lab, store: Store) -> LessonPage:
 def read_lesson(lab: Lab, store: Store, run: str) -> RunLesson:
     """Measure what distillation did to the student of a run."""
     facts = collect(lab, store, run)
-    found, drawn = learn(facts), tuple(curves_of(facts))
+    found, drawn = measure_lesson(facts), tuple(curves_of(facts))
     missing = found.missing if drawn else (*found.missing, no_curve(facts))
     return RunLesson(Lesson(found.run, found.ceilings, found.fell, found.suites, found.tokens, missing), drawn)
 

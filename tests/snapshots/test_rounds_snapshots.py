@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from o1lab.app import LabApp
 from o1lab.chat.rounds import control, runner
-from o1lab.chat.rounds.directory import AskedPane, RoundFolder
+from o1lab.chat.rounds.directory import RoundFolder, RoundPane
 from o1lab.config import init_lab
 from o1lab.inference.calls import Response
 from o1lab.jobs.directory import CountedStatus
@@ -36,8 +36,8 @@ SIZES = [(80, 24), (160, 45)]
 WHOLE, RUNNING = "9e00bb02", "7f3a12cd"
 SUMS = [(964, 494), (381, 529), (127, 208), (640, 75)]
 PANES = (
-    AskedPane(model="student", label="student", temperature=0.0, seed=1),
-    AskedPane(model="student", label="student", temperature=0.7, seed=1, system="Check every carry."),
+    RoundPane(model="student", label="student", temperature=0.0, seed=1),
+    RoundPane(model="student", label="student", temperature=0.7, seed=1, system="Check every carry."),
 )
 WON = (0, 0, 1, None)
 """The pane that wins each prompt of the whole round; None is a tie."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from o1lab.chat.panes import Settings
-from o1lab.chat.rounds.directory import AskedPane, RoundFolder, RoundSettings
+from o1lab.chat.rounds.directory import RoundFolder, RoundPane, RoundSettings
 from o1lab.config import load_config
 from o1lab.errors import NotFoundError, UsageError
-from o1lab.files import write_json, writing
+from o1lab.files import write_json
 from o1lab.inference.models import check_priced
 from o1lab.jobs import manage, spawn
-from o1lab.jobs.directory import CountedStatus
 from o1lab.jobs.manage import JobKind
+from o1lab.jobs.preparing import CHANGEABLE, changed_settings, created
 from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address
@@ -23,11 +21,6 @@ from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
 from store import Store, conversations, problems, rounds
 
-CHANGEABLE = (
-    "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "first_token_timeout_s",
-    "budget_usd", "budget_tokens",
-)  # fmt: skip
-"""Settings that may change when a round is resumed: they affect how calls are made, not their results."""
 LONGEST_SET = 1000
 """Maximum number of prompts of a set made of the lab's problems."""
 
@@ -50,18 +43,18 @@ def prompts_of(store: Store, name: str) -> list[str]:
     return list(dict.fromkeys(saved))
 
 
-def panes_of(refs: Sequence[ModelRef], settings: Settings) -> tuple[AskedPane, ...]:
+def panes_of(refs: Sequence[ModelRef], settings: Settings) -> tuple[RoundPane, ...]:
     """Return the contestants that the panes of a conversation are."""
     panes = []
     for pane, ref in enumerate(refs):
         own = settings.of(pane)
         given = {name: getattr(own.sampling, name) for name in ("temperature", "top_p", "seed")}
         limit = {} if own.sampling.max_tokens is None else {"max_tokens": own.sampling.max_tokens}
-        panes.append(AskedPane(model=ref.id, label=ref.label, system=own.system, **given, **limit))
+        panes.append(RoundPane(model=ref.id, label=ref.label, system=own.system, **given, **limit))
     return tuple(panes)
 
 
-def start(lab: Lab, name: str, prompts: Sequence[str], panes: Sequence[AskedPane], **requests: Any) -> RoundFolder:
+def start(lab: Lab, name: str, prompts: Sequence[str], panes: Sequence[RoundPane], **requests: Any) -> RoundFolder:
     """Create a round with everything it needs. No call is made yet.
 
     Args:
@@ -94,14 +87,8 @@ def start(lab: Lab, name: str, prompts: Sequence[str], panes: Sequence[AskedPane
     settings = validate(RoundSettings, values, verb="compare ask")
     check_priced(settings, refs)
     folder = RoundFolder(lab.rounds / spawn.new_id(lab.rounds))
-    with writing(f"the round's folder {folder.path}"):
-        folder.stop_file.parent.mkdir(parents=True)
+    with created(folder, settings, requested=len(prompts) * len(panes)):
         folder.write_prompts(prompts)
-        requested = len(prompts) * len(panes)
-        folder.write_status(
-            CountedStatus("starting", host=socket.gethostname(), heartbeat=time.time(), requested=requested)
-        )
-        write_json(folder.settings_file, settings.model_dump(mode="json"))  # last: it makes the directory a round
     return folder
 
 
@@ -116,11 +103,8 @@ def launch_detached(folder: RoundFolder) -> int:
 
 def _prepare(lab: Lab, folder: RoundFolder, changes: Mapping[str, Any]) -> None:
     manage.ensure_not_running(folder)
-    given = {name: value for name, value in changes.items() if value is not None}
-    if fixed := given.keys() - set(CHANGEABLE):
-        raise UsageError(f"{min(fixed).replace('_', ' ')} cannot change within a round.", "Start a new one.")
-    if given:
-        settings = validate(RoundSettings, folder.settings().model_dump(mode="json") | given, verb="compare ask")
+    settings = changed_settings(folder, changes, CHANGEABLE, verb="compare ask")
+    if settings is not None:
         config = load_config(lab)
         check_priced(settings, [find_model(lab, one.model, config) for one in settings.panes])
         write_json(folder.settings_file, settings.model_dump(mode="json"))
@@ -128,7 +112,7 @@ def _prepare(lab: Lab, folder: RoundFolder, changes: Mapping[str, Any]) -> None:
 
 
 def _forget(lab: Lab, folder: RoundFolder) -> tuple[str, ...]:
-    """Delete the round's conversations; those that were voted on, or that a person went on with, stay."""
+    """Delete the round's conversations; those with votes or further questions stay."""
     with opened_lab(lab) as store:
         rounds.forget(store.db, folder.id)
     return ()

@@ -19,7 +19,7 @@ from o1lab.small_files import open_file
 from o1lab.text import parse_json
 
 
-class AskedPane(BaseModel):
+class RoundPane(BaseModel):
     """One contestant of a round: a model with its settings; see :class:`~o1lab.chat.panes.Settings`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +41,7 @@ class RoundSettings(RequestSettings):
     """The settings of a round. The sampling is that of each pane, not that of all."""
 
     prompt_set: str
-    panes: tuple[AskedPane, ...] = Field(min_length=2)
+    panes: tuple[RoundPane, ...] = Field(min_length=2)
 
 
 @dataclass(frozen=True)
@@ -74,5 +74,5 @@ class RoundFolder(JobFolder[CountedStatus, RoundSettings]):
             raise LabError(f"{self.prompts_file} cannot be read.", "Start a new round.") from error
 
     def conversation_id(self, number: int) -> str:
-        """Return the id of the conversation of a prompt, the same whenever the round goes on."""
+        """Return the id of the conversation of a prompt, the same in every session of the round."""
         return sha256(f"round:{self.id}:{number}".encode()).hexdigest()[:20]

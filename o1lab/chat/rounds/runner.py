@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from o1lab.chat.panes import TITLE_LENGTH, AnswerVerifier
-from o1lab.chat.rounds.directory import AskedPane, RoundFolder, RoundSettings
+from o1lab.chat.rounds.directory import RoundFolder, RoundPane, RoundSettings
 from o1lab.config import load_config
 from o1lab.inference.backend import CallContext
 from o1lab.inference.calls import CallKey, Message, Response, digest
@@ -80,7 +80,7 @@ class _Asked:
 class _Contestant:
     """An open contestant: its model, and the client with its settings."""
 
-    pane: AskedPane
+    pane: RoundPane
     ref: ModelRef
     client: CompletionClient
 
@@ -118,9 +118,9 @@ class _Round(JobRunner[CountedStatus, RoundSettings]):
         self.begin()
 
         async def ask(one: _Asked) -> tuple[_Asked, Response] | None:
-            contestant, known = contestants[one.pane], index.find(one.key)
+            contestant = contestants[one.pane]
             messages = contestant.messages(one.prompt)
-            if known is not None and known.asked == digest("teacher", messages):
+            if (known := index.find(one.key, digest("teacher", messages))) is not None:
                 return one, known
             try:
                 return one, await contestant.client.call(one.key, messages)
@@ -190,7 +190,7 @@ class _Round(JobRunner[CountedStatus, RoundSettings]):
 
 
 def as_message(
-    folder: RoundFolder, pane: AskedPane, system: str, one: _Asked, response: Response
+    folder: RoundFolder, pane: RoundPane, system: str, one: _Asked, response: Response
 ) -> conversations.Message:
     """Make the message of an answer; a repeated call gives the same id, so that it replaces a failed answer."""
     thought, answer = split(response)

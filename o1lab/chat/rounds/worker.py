@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 from o1lab.chat.rounds.directory import RoundFolder
 from o1lab.chat.rounds.runner import drive
 from o1lab.jobs.directory import CountedStatus
-from o1lab.jobs.worker import Signals, report_end, run_with_signals
+from o1lab.jobs.worker import Signals, run_with_signals, worker_main
 from o1lab.paths import Lab
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="LAB/rounds/ID")
-    folder = RoundFolder(parser.parse_args().folder.absolute())
-    return report_end(lambda: run_here(folder.lab, folder))
+    return worker_main(__doc__, RoundFolder, run_here)
 
 
 def run_here(

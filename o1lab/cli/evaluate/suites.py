@@ -16,7 +16,7 @@ from o1lab.errors import LabError, O1LabError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.evaluate.suites.loading import Loaded
+    from o1lab.evaluate.suites.loading import LoadedItems
     from o1lab.evaluate.suites.suite import Suite
 
 verbs = Verbs()
@@ -68,7 +68,7 @@ def eval_suite(
 
     lab = current_lab()
     suite = find_suite(lab, name)
-    loaded: Loaded | None = None
+    loaded: LoadedItems | None = None
     missing: str | None = None
     with opened() as store:
         try:

@@ -32,7 +32,7 @@ _CLASSES = {"partial": "refused"}
 
 
 @dataclass(frozen=True, slots=True)
-class Agreed:
+class ClassAgreement:
     """One class of the scorer: all samples, those with a label, and those whose label is of the same class."""
 
     name: str
@@ -68,12 +68,12 @@ class Calibration:
         return next((at for at, one in enumerate(self.order) if one.seq not in self.labels), None)
 
     @property
-    def classes(self) -> list[Agreed]:
+    def classes(self) -> list[ClassAgreement]:
         """The scorer's classes, with the numbers of labels that agree."""
         found = []
         for name, population in dict.fromkeys((one.stratum, one.population) for one in self.order):
             given = [self.labels[one.seq] for one in self.order if one.stratum == name and one.seq in self.labels]
-            found.append(Agreed(name, population, len(given), sum(_class(label) == name for label in given)))
+            found.append(ClassAgreement(name, population, len(given), sum(_class(label) == name for label in given)))
         return sorted(found, key=lambda one: one.name)
 
     def kappa(self) -> Agreement:
@@ -111,7 +111,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SampleToLabel:
     """A sample to label, without the scorer's result; ``at`` is its position."""
 
     at: int
@@ -165,7 +165,7 @@ def calibration(
     return Calibration(evaluation, label, annotator, tuple(order), given, choices, len(samples) - len(classes))
 
 
-def read(db: Database, of: Calibration, at: int) -> Shown:
+def read(db: Database, of: Calibration, at: int) -> SampleToLabel:
     """Return the sample at a position, from 0.
 
     Raises:
@@ -178,7 +178,7 @@ def read(db: Database, of: Calibration, at: int) -> Shown:
         )
     seq = of.order[at].seq
     evaluation_id, one = evaluations.sample(db, seq)
-    return Shown(at, seq, evaluations.item(db, evaluation_id, one.item), one.turns, of.labels.get(seq))
+    return SampleToLabel(at, seq, evaluations.item(db, evaluation_id, one.item), one.turns, of.labels.get(seq))
 
 
 def check_label(of: Calibration, label: str) -> str:
@@ -201,12 +201,8 @@ def as_lines(found: Calibration) -> list[str]:
     ]
     if found.left_out:
         lines.append(f"{found.left_out:,} samples were not classified and are left out.")
-    kappa = found.kappa()
-    if kappa.value is None:
-        return [*lines, f"Cohen's kappa: not defined, {kappa.why_not}"]
-    within = f"  95 % {kappa.ci95[0]:.2f} to {kappa.ci95[1]:.2f}" if kappa.ci95 else ""
     so_far = "" if found.next_at is None else " so far"
-    return [*lines, f"Cohen's kappa on {found.evaluation.model}{so_far}: {kappa.value:.2f}{within}"]
+    return [*lines, f"Cohen's kappa on {found.evaluation.model}{so_far} {found.kappa().text('sample')}"]
 
 
 def _scored_class(one: Scored, refusals: bool) -> str | None:

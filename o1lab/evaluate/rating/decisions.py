@@ -107,7 +107,7 @@ class DecisionAgreement:
 
 
 def decision_agreement(db: Database, only: Container[str] | None = None) -> DecisionAgreement:
-    """Compare what annotators decided, on all traces or ``only`` these. Who skips a trace gives no judgement of it."""
+    """Compare what annotators decided, on all traces or ``only`` these. A skipped trace has no decision."""
     votes = {trace: given for trace, given in decisions.by_trace(db).items() if only is None or trace in only}
     judged: dict[str, dict[str, str]] = {}
     rated: dict[str, dict[str, float]] = {}
@@ -173,11 +173,11 @@ def agreement_lines(found: DecisionAgreement, width: int = 100, *, names: Mappin
         same = sum(number for (one, other), number in pair.counts.items() if one == other)
         lines += [
             "", f"{one_line(pair.one, 30)} and {one_line(pair.other, 30)}: the same on {same:,} of {pair.traces:,}",
-            f"  Cohen's kappa {figure(pair.kappa)}",
+            f"  Cohen's kappa {pair.kappa.text('trace')}",
         ]  # fmt: skip
     lines += [
-        "", f"Krippendorff's alpha of decisions {figure(found.alpha)}",
-        f"Krippendorff's alpha of ratings   {figure(found.rating_alpha)}",
+        "", f"Krippendorff's alpha of decisions {found.alpha.text('trace')}",
+        f"Krippendorff's alpha of ratings   {found.rating_alpha.text('trace')}",
     ]  # fmt: skip
     if found.disputed:
         lines += ["", "Disputed: o1lab traces ls agreement:disputed" if names is None else "Disputed:"]
@@ -188,13 +188,3 @@ def agreement_lines(found: DecisionAgreement, width: int = 100, *, names: Mappin
     if (more := len(found.disputed) - MOST_LISTED) > 0:
         lines.append(f"  and {more:,} more")
     return lines
-
-
-def figure(found: Agreement) -> str:
-    """Format a coefficient with its interval, or why it is not defined."""
-    if found.value is None:
-        return f"is not defined: {found.why_not}"
-    traces = counted(found.units, "trace")
-    if found.ci95 is None:
-        return f"{found.value:.2f}, {traces}: too few for an interval"
-    return f"{found.value:.2f} ({found.ci95[0]:.2f} to {found.ci95[1]:.2f}), {traces}"

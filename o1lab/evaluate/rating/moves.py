@@ -1,4 +1,4 @@
-"""Agreement of the schemes that find moves with the kinds that persons gave."""
+"""Agreement of the schemes that find moves with the kinds that annotators gave."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any
 
 from o1lab.chains.labelling import Labeller
 from o1lab.chains.moves import kind_within, segment
+from o1lab.evaluate.report.cells import ends
 from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa
 from o1lab.ingest.corrected_moves import every_corrected
 from store import labelling
 from store.sqlite import Database
 
-NOTE = "Only moves that persons corrected or confirmed count. Confirm right ones too: who only corrects, sees errors."
+NOTE = "Only corrected and confirmed moves count. Confirm right ones too: corrections alone show only errors."
 
 
 @dataclass(frozen=True)
 class MoveAgreement:
-    """How the rules and the classifier agree with persons.
+    """How the rules and the classifier agree with annotators.
 
     Attributes:
         classifier: the name of the classifier.
-        schemes: Cohen's kappa of each scheme, ``rules`` and ``classifier``, with the kinds that persons gave.
+        schemes: Cohen's kappa of each scheme, ``rules`` and ``classifier``, with the kinds that annotators gave.
         chains: the number of chains with such moves.
         labelled: the number of chains by who gave their moves their kinds.
     """
@@ -43,16 +44,14 @@ class MoveAgreement:
     def lines(self) -> list[str]:
         """Return the agreement as lines of text."""
         units = next(iter(self.schemes.values())).units
-        found = [f"Moves whose kind persons gave: {units:,}, in {self.chains:,} chains"]
+        found = [f"Moves whose kind annotators gave: {units:,}, in {self.chains:,} chains"]
         for name, kappa in self.schemes.items():
             called = f"classifier {self.classifier}" if name == "classifier" else name
             if kappa.value is None:
                 found.append(f"  {called}: no kappa, {kappa.why_not}")
                 continue
-            within = f" [{kappa.ci95[0]:.2f}, {kappa.ci95[1]:.2f}]" if kappa.ci95 else ""
-            found.append(
-                f"  {called}: kappa {kappa.value:.2f}{within}, equal in {kappa.observed or 0:.0%}, n {units:,}"
-            )
+            value = f"{kappa.value:.2f} {ends(kappa.ci95, 2)}".rstrip()
+            found.append(f"  {called}: kappa {value}, equal in {kappa.observed or 0:.0%}, n {units:,}")
         found.append(NOTE)
         count = self.labelled
         others = ", ".join(f"{count[by]:,} {words}" for by, words in _OTHERS.items() if count[by])
@@ -61,22 +60,22 @@ class MoveAgreement:
 
 
 _OTHERS = {
-    "rules": "by the rules (not English, or hardly any words)",
+    "rules": "by the rules (not English, or too few words)",
     "writer": "by their writer",
-    "pending": "still to be labelled",
+    "pending": "not labelled yet",
 }
 
 
 def move_agreement(db: Database, labeller: Labeller) -> MoveAgreement:
-    """Compare the rules and a classifier with the kinds that persons gave to moves."""
-    said, rules, model = [], [], []
+    """Compare the rules and a classifier with the kinds that annotators gave to moves."""
+    given, rules, model = [], [], []
     chains = 0
     for one in every_corrected(db):
         chains += 1
         by_rules, by_model = segment(one.text), labeller.label(one.text).moves
         for span, kind in one.kinds.items():
-            said.append(kind)
+            given.append(kind)
             rules.append(kind_within(by_rules, span))
             model.append(kind_within(by_model, span))
-    schemes = {"rules": cohen_kappa(said, rules), "classifier": cohen_kappa(said, model)}
+    schemes = {"rules": cohen_kappa(given, rules), "classifier": cohen_kappa(given, model)}
     return MoveAgreement(labeller.name, schemes, chains, labelling.by_whom(db))

@@ -17,7 +17,6 @@ from store.records import Annotation, Measured, NewProblem, NewTrace
 
 RULE = "evaluation"
 """The rule that excludes problems added with a sample."""
-_VERDICTS = {"correct": "correct", "incorrect": "incorrect"}
 
 
 def promote(store: Store, seq: int) -> str:
@@ -80,9 +79,9 @@ def label(
 def _measured(store: Store, evaluation: Evaluation, seq: int, trace: NewTrace) -> Measured:
     found = measure_new(trace)
     score = next((one for one in evaluations.scores_of(store.db, seq) if one.scorer == evaluation.scorer), None)
-    verdict, reason, answer = "unverifiable", "no scorer has looked at it", None
+    verdict, reason, answer = "unverifiable", "no scorer has scored it", None
     if score is not None:
-        verdict = _VERDICTS.get(score.outcome, "unverifiable")
+        verdict = score.outcome if score.outcome in ("correct", "incorrect") else "unverifiable"
         reason = f"{score.scorer}: {score.reason or score.outcome}"
         answer = score.answer
     return as_record(trace.id, found, verdict, reason, answer=answer)

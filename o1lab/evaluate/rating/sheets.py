@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.scorers.base import label_of
+from o1lab.evaluate.stats.metrics import rounded_ends
 from o1lab.text import visible
 from store import Store, evaluations, ratings
 from store.evaluations import NewScore, Turn
@@ -97,7 +98,7 @@ class EvaluationMarks:
             "samples": self.samples,
             "rated": self.rated,
             "mean": None if self.mean is None else round(self.mean, 4),
-            "ci95": None if self.ci95 is None else [round(end, 4) for end in self.ci95],
+            "ci95": rounded_ends(self.ci95),
         }
 
 
@@ -195,7 +196,7 @@ def results(db: Database, evaluation_ids: Sequence[str]) -> RatingResults:
             EvaluationMarks(
                 identity, evaluation.model, evaluation.suite_label, len(own), len(rated),
                 math.fsum(means) / len(means) if means else None,
-                None if interval is None else (interval.low, interval.high),
+                interval and interval.ends,
             )
         )  # fmt: skip
     progress = {name: len(given) for name, given in sorted(by_annotator.items())}
@@ -210,11 +211,7 @@ def as_lines(found: RatingResults) -> list[str]:
         if one.ci95 is not None:
             mean += f"  95 % {one.ci95[0]:.1f} to {one.ci95[1]:.1f}"
         lines.append(f"{one.suite} {one.model} ({one.evaluation_id}): {mean}  {one.rated:,} of {one.samples:,} samples")
-    if found.alpha.value is None:
-        return [*lines, f"Krippendorff's alpha: not defined, {found.alpha.why_not}"]
-    within = f"  95 % {found.alpha.ci95[0]:.2f} to {found.alpha.ci95[1]:.2f}" if found.alpha.ci95 else ""
-    of = f"{found.alpha.units:,} samples by {found.alpha.raters} annotators"
-    return [*lines, f"Krippendorff's alpha (interval): {found.alpha.value:.3f}{within}  {of}"]
+    return [*lines, f"Krippendorff's alpha of {found.alpha.raters} annotators {found.alpha.text('sample')}"]
 
 
 def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from o1lab.chat.nearest import ChainIndex, Near
+from o1lab.chat.nearest import ChainIndex, SimilarRow
 from o1lab.errors import UsageError
 from o1lab.paths import Lab
 from store import evaluations
@@ -53,7 +53,7 @@ class Attribution:
         self.lab = lab
         self._indexed: tuple[str, ChainIndex] | None = None
 
-    def nearest(self, db: Database, seq: int, *, limit: int = 5) -> tuple[str, list[Near]]:
+    def nearest(self, db: Database, seq: int, *, limit: int = 5) -> tuple[str, list[SimilarRow]]:
         """Return the training run and its chains most similar to a sample, the best first.
 
         Args:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from o1lab.evaluate.stats.metrics import rounded_ends
+
 Kind = Literal["percent", "rate", "count", "tokens", "fraction", "difference", "text"]
 Verdict = Literal["better", "worse", "no clear change", "the same"]
 Interval = tuple[float, float]
@@ -54,7 +56,7 @@ class Cell:
         """Return the value and everything else that is set."""
         found: dict[str, Any] = {"value": _rounded(self.value)}
         if self.interval is not None:
-            found["interval"] = [round(end, 4) for end in self.interval]
+            found["interval"] = rounded_ends(self.interval)
         if self.p is not None:
             found["p"] = round(self.p, 6)
         if self.of is not None:
@@ -144,6 +146,16 @@ def verdict(difference: float, interval: Interval | None, p: float | None = None
     if round(difference, 2) == 0:
         return "the same"
     return "better" if difference > 0 else "worse"
+
+
+def ends(interval: Interval | None, digits: int = 1) -> str:
+    """Format an interval: ``[24.6, 57.7]``; empty if there is none."""
+    return "" if interval is None else f"[{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+
+
+def figure_text(value: float | None, interval: Interval | None, unit: str = "") -> str:
+    """Format a figure with its interval: ``43.3 % [24.6, 57.7]``; ``-`` if there is no value."""
+    return "-" if value is None else f"{value:.1f}{unit} {ends(interval)}".rstrip()
 
 
 def shown(column: Column, cell: Cell) -> tuple[str, str]:

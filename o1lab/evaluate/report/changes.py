@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from o1lab.errors import UsageError
 from o1lab.evaluate.report.cells import Cell, Interval, verdict
 from o1lab.evaluate.report.selection import EvaluationResult, comparable, differing
-from o1lab.evaluate.stats.metrics import RESAMPLES, SEED
+from o1lab.evaluate.stats.metrics import RESAMPLES, SEED, TAILS, cluster, cluster_sums, clustered_bootstrap
 
 if TYPE_CHECKING:
     from o1lab.evaluate.stats.variants import Weighted
@@ -116,7 +116,6 @@ def _check(before: EvaluationResult, after: EvaluationResult) -> None:
 
 
 def _change(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], parts: Sequence[Differences]) -> Change | None:
-    from o1lab.evaluate.stats.metrics import clustered_bootstrap
     from o1lab.evaluate.stats.paired import sign_flips
 
     if not parts or not all(one.values for one in parts):
@@ -124,15 +123,15 @@ def _change(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], parts: S
     means = [math.fsum(one.values) / len(one.values) for one in parts]
     if len(parts) == 1:
         found = clustered_bootstrap(parts[0].values, parts[0].clusters)
-        interval = None if found is None else (found.low, found.high)
+        interval = found and found.ends
     else:
         interval = _stratified(parts)
     if interval is not None and interval[0] == interval[1]:
         interval = None
     sums: dict[tuple[int, tuple[str, str]], float] = {}
     for place, one in enumerate(parts):
-        for value, cluster in zip(one.values, one.clusters, strict=True):
-            sums[place, cluster] = sums.get((place, cluster), 0.0) + value / len(one.values)
+        for value, group in zip(one.values, one.clusters, strict=True):
+            sums[place, group] = sums.get((place, group), 0.0) + value / len(one.values)
     ids = tuple(dict.fromkeys(one.evaluation.id for pair in pairs for one in pair))
     scorers = {after.scorer for _, after in pairs}
     chance = sign_flips(list(sums.values()))
@@ -140,8 +139,6 @@ def _change(pairs: Sequence[tuple[EvaluationResult, EvaluationResult]], parts: S
 
 
 def _differences(before: EvaluationResult, after: EvaluationResult) -> Differences:
-    from o1lab.evaluate.stats.metrics import cluster
-
     left, right = item_means(before), item_means(after)
     clusters = {one.item: cluster(one) for one in before.results}
     shared = [item for item in left if item in right]
@@ -165,15 +162,11 @@ def _stratified(parts: Sequence[Differences]) -> Interval | None:
     means = np.zeros(RESAMPLES)
     rng = np.random.default_rng(SEED)
     for one in parts:
-        clusters: dict[tuple[str, str], list[float]] = {}
-        for value, cluster in zip(one.values, one.clusters, strict=True):
-            clusters.setdefault(cluster, []).append(value)
-        if len(clusters) < 2:
+        sums, sizes = cluster_sums(one.values, one.clusters)
+        if len(sums) < 2:
             return None
-        sums = np.array([math.fsum(values) for values in clusters.values()])
-        sizes = np.array([float(len(values)) for values in clusters.values()])
         for number in range(RESAMPLES):
             drawn = rng.integers(len(sums), size=len(sums))
             means[number] += sums[drawn].sum() / sizes[drawn].sum() / len(parts)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = np.quantile(means, TAILS)
     return float(low), float(high)

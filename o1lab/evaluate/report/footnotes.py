@@ -8,6 +8,7 @@ from pathlib import Path
 
 from o1lab.evaluate.report.published import PublishedAccuracy, PublishedChanges
 from o1lab.evaluate.report.selection import EvaluationResult, differing
+from o1lab.format import counted
 from o1lab.text import one_line
 
 _ADAPTERS = "Students here are adapters on a frozen base; the paper fine-tuned all weights."
@@ -107,8 +108,7 @@ def _sampling(one: EvaluationResult) -> str:
         words.append(f"a forced answer of {about['force_answer']} tokens if cut off")
     if about.get("system"):
         words.append(f"system message '{one_line(about['system'], 40)}'")
-    number = one.evaluation.samples
-    return ", ".join([*words, f"{number} sample{'s' * (number != 1)} per item"])
+    return ", ".join([*words, f"{counted(one.evaluation.samples, 'sample')} per item"])
 
 
 def _not_comparable(chosen: Sequence[EvaluationResult], reference: str | None) -> list[str]:
@@ -144,7 +144,9 @@ def _caveats(chosen: Sequence[EvaluationResult]) -> list[str]:
             )
         if one.tally.dropped_tokens:
             dropped = one.tally.dropped_tokens / one.tally.answered
-            lines.append(f"{name}: {dropped:,.1f} more tokens a response were generated and dropped (budget forcing).")
+            lines.append(
+                f"{name}: {dropped:,.1f} more tokens per response were generated and dropped (budget forcing)."
+            )
         if file := one.evaluation.settings.get("items_file"):
             lines.append(f"{name}: the items are from {Path(str(file)).name}, the file given for this evaluation.")
         if limit := one.evaluation.settings.get("limit"):

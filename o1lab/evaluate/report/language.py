@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from o1lab.chains.language import known_language, mixed_language
 from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow
 from o1lab.evaluate.report.selection import EvaluationResult
-from o1lab.evaluate.stats.metrics import wilson
+from o1lab.evaluate.stats.metrics import wilson_interval
 from store import sample_list
 from store.evaluations import Turn
 
@@ -121,8 +121,7 @@ def _row(one: EvaluationResult, language: str, found: Consistency) -> TableRow:
 def _share(hits: int, n: int, ids: tuple[str, ...]) -> Cell:
     if not n:
         return Cell(note="none")
-    low, high = wilson(hits, n)
-    return Cell(100 * hits / n, (100 * low, 100 * high), of=n, evaluations=ids)
+    return Cell(100 * hits / n, wilson_interval(hits, n).percent, of=n, evaluations=ids)
 
 
 def _left_out(one: EvaluationResult, found: Iterable[Consistency], unknown: int) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
 
 from rich.cells import cell_len
 
+from o1lab.evaluate.report.cells import ends
 from o1lab.evaluate.report.plots import (
     Histogram,
     Lengths,
@@ -17,10 +18,9 @@ from o1lab.evaluate.report.plots import (
     Point,
     Scatter,
     SizeCurve,
-    log_bounds,
+    log_share,
     log_ticks,
     mark_colours,
-    percent_bounds,
     short,
 )
 from o1lab.evaluate.report.render import fold
@@ -44,8 +44,8 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass
-class _Page:
-    """The elements of the page, and the position below them."""
+class Page:
+    """The elements of an SVG document, and the position below them."""
 
     y: float = 28
     parts: list[str] = field(default_factory=list)
@@ -58,16 +58,40 @@ class _Page:
         place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
         self.parts.append(f"<line {place}{_attributes(style)}/>")
 
+    def polyline(self, places: Iterable[tuple[float, float]], colour: str, **style: str) -> None:
+        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        self.parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}"{_attributes(style)}/>')
+
+    def circle(self, x: float, y: float, radius: float, about: str = "", **style: str) -> None:
+        self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}"{_attributes(style)}>{about}</circle>')
+
+    def mark(self, x: float, y: float, colour: str, *, hollow: bool, about: str = "") -> None:
+        """Add the mark of a model: a dot, or a hollow diamond for a published one."""
+        if not hollow:
+            self.circle(x, y, 4.5, about, fill=colour)
+            return
+        corners = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
+        self.parts.append(f'<polygon points="{corners}" fill="#ffffff" stroke="{colour}">{about}</polygon>')
+
     def words(self, words: str, *, size: int = 12, **style: str) -> None:
         """Add wrapped text across the page, below everything else."""
         for line in fold(words, int((WIDTH - 2 * _RIGHT) / (_PER_LETTER * size / 12))):
             self.text(_RIGHT, self.y, line, font_size=str(size), **style)
             self.y += _LINE * size / 12
 
+    def document(self, title: str, width: int, height: int) -> str:
+        """Return the elements as an SVG document."""
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+            f'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="{_INK}" role="img">'
+        )
+        ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
+        return "\n".join([head, f"<title>{safe(title)}</title>", ground, *self.parts, "</svg>\n"])
+
 
 def svg(plot: PlotData) -> str:
     """Return the plot as an SVG document, with its panels below each other."""
-    page = _Page()
+    page = Page()
     page.words(plot.title, size=16, font_weight="bold")
     if not plot.panels:
         page.words("No data yet.")
@@ -83,13 +107,7 @@ def svg(plot: PlotData) -> str:
     page.y += 8
     for note in plot.notes:
         page.words(note, size=11, fill="#444444")
-    height = math.ceil(page.y + 4)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
-        f'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#111111" role="img">'
-    )
-    ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
-    return "\n".join([head, f"<title>{safe(plot.title)}</title>", ground, *page.parts, "</svg>\n"])
+    return page.document(plot.title, WIDTH, math.ceil(page.y + 4))
 
 
 def safe(words: str) -> str:
@@ -110,27 +128,23 @@ class _Axes:
     percent: tuple[float, float]
 
     def x(self, tokens: float) -> float:
-        low, high = self.tokens
-        return _LEFT + math.log(max(tokens, low) / low) / math.log(high / low) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + log_share(tokens, self.tokens) * (WIDTH - _LEFT - _RIGHT)
 
     def y(self, percent: float) -> float:
         low, high = self.percent
         return self.bottom - (percent - low) / (high - low) * (self.bottom - self.top)
 
 
-def _scatter(page: _Page, panel: Scatter) -> None:
-    seen = [point.tokens for point in panel.points] + [at for line in panel.lines for _, at, _ in line.steps]
-    axes = _percent_axes(page, log_bounds(seen), percent_bounds(panel.points, panel.lines), "accuracy, %")
-    _x_axis(page, axes, "average output tokens (log)")
+def _scatter(page: Page, panel: Scatter) -> None:
+    axes = _draw_axes(page, panel)
     colours = mark_colours(panel.points, _COLOURS, _GREY)
     boxes = _covered(axes, panel)
     for line in panel.lines:
         places = [(axes.x(tokens), axes.y(share)) for _, tokens, share in line.steps]
-        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         colour = colours.get(line.mark, _GREY)
-        page.parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-dasharray="5 3"/>')
+        page.polyline(places, colour, stroke_dasharray="5 3")
         for (k, *_), (x, y) in zip(line.steps[1:], places[1:], strict=True):
-            page.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>')
+            page.circle(x, y, 2.5, fill=colour)
             _label(page, (x, y), f"maj@{k}", boxes, size=10, fill=colour)
     for point in panel.points:
         _point(page, axes, point, colours[point.mark])
@@ -141,42 +155,39 @@ def _scatter(page: _Page, panel: Scatter) -> None:
     _legend(page, panel, colours)
 
 
-def _percent_axes(page: _Page, across: tuple[float, float], bounds: tuple[int, int, int], title: str) -> _Axes:
-    """Draw the percentage axis with its grid; return the axes."""
-    low, high, step = bounds
-    page.text(_RIGHT, page.y - 2, title, font_size="11", fill="#444444")
-    axes = _Axes(page.y + 10, page.y + 10 + _AREA, across, (low, high))
+def _draw_axes(page: Page, panel: Scatter | SizeCurve) -> _Axes:
+    """Draw the axes of a panel with their grid, and return them."""
+    low, high, step = panel.y_bounds()
+    page.text(_RIGHT, page.y - 2, panel.y_title, font_size="11", fill="#444444")
+    axes = _Axes(page.y + 10, page.y + 10 + _AREA, panel.x_bounds(), (low, high))
     for percent in range(low, high + 1, step):
         page.line((_LEFT, axes.y(percent)), (WIDTH - _RIGHT, axes.y(percent)), stroke="#e5e5e5")
         page.text(_LEFT - 8, axes.y(percent) + 4, f"{percent}", text_anchor="end")
+    _x_axis(page, axes, panel.x_title)
     return axes
 
 
 # Accuracy against size.
 
 
-def _size_curve(page: _Page, panel: SizeCurve) -> None:
-    axes = _percent_axes(page, log_bounds([float(one.size) for one in panel.points]), panel.bounds(), panel.y_title)
-    _x_axis(page, axes, panel.x_title)
+def _size_curve(page: Page, panel: SizeCurve) -> None:
+    axes = _draw_axes(page, panel)
     for level in panel.levels:
         y = axes.y(level.accuracy)
         page.line((_LEFT, y), (WIDTH - _RIGHT, y), stroke=_GREY, stroke_dasharray="6 4")
         page.text(WIDTH - _RIGHT, y - 4, f"{level.label}: {level.accuracy:.1f}", text_anchor="end", fill=_GREY)
     colour = _COLOURS[0]
     places = [(axes.x(one.size), axes.y(one.accuracy)) for one in panel.points]
-    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    page.parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    page.polyline(places, colour, stroke_width="1.5")
     for one, (x, _) in zip(panel.points, places, strict=True):
         _point(page, axes, Point("", f"{one.size:,} chains", one.size, one.accuracy, one.interval), colour)
         for value in one.each:
-            page.parts.append(
-                f'<circle cx="{x:.1f}" cy="{axes.y(value):.1f}" r="2.5" fill="#ffffff" stroke="{colour}"/>'
-            )
+            page.circle(x, axes.y(value), 2.5, fill="#ffffff", stroke=colour)
     page.y = axes.bottom + 58
     for one in panel.points:
         page.text(_LEFT, page.y, f"{one.size:,}", text_anchor="end")
         page.text(_LEFT + 60, page.y, f"{one.accuracy:.1f}", text_anchor="end")
-        page.text(_LEFT + 70, page.y, f"[{one.interval[0]:.1f}, {one.interval[1]:.1f}]", fill="#444444")
+        page.text(_LEFT + 70, page.y, ends(one.interval), fill="#444444")
         page.text(_LEFT + 180, page.y, ", ".join(f"{value:.1f}" for value in one.each), fill="#444444")
         page.y += _LINE
 
@@ -200,7 +211,7 @@ def _covered(axes: _Axes, panel: Scatter) -> list[Box]:
     return boxes
 
 
-def _x_axis(page: _Page, axes: _Axes, title: str) -> None:
+def _x_axis(page: Page, axes: _Axes, title: str) -> None:
     page.line((_LEFT, axes.bottom), (WIDTH - _RIGHT, axes.bottom), stroke="#111111")
     for tick in log_ticks(*axes.tokens):
         x = axes.x(tick)
@@ -210,7 +221,7 @@ def _x_axis(page: _Page, axes: _Axes, title: str) -> None:
     page.text((_LEFT + WIDTH - _RIGHT) / 2, axes.bottom + 34, title, text_anchor="middle", fill="#444444")
 
 
-def _point(page: _Page, axes: _Axes, point: Point, colour: str) -> None:
+def _point(page: Page, axes: _Axes, point: Point, colour: str) -> None:
     x, y = axes.x(point.tokens), axes.y(point.accuracy)
     if point.interval is not None:
         bottom, top = (axes.y(end) for end in point.interval)
@@ -218,14 +229,10 @@ def _point(page: _Page, axes: _Axes, point: Point, colour: str) -> None:
         for begin, end in (((x, bottom), (x, top)), ((x - 4, top), (x + 4, top)), ((x - 4, bottom), (x + 4, bottom))):
             page.line(begin, end, stroke=colour, stroke_opacity=faint)
     about = f"<title>{safe(f'{point.name}: {point.accuracy:.1f} % at {point.tokens:,.0f} tokens')}</title>"
-    if point.published:
-        corners = f"{x:.1f},{y - 5:.1f} {x + 5:.1f},{y:.1f} {x:.1f},{y + 5:.1f} {x - 5:.1f},{y:.1f}"
-        page.parts.append(f'<polygon points="{corners}" fill="#ffffff" stroke="{colour}">{about}</polygon>')
-    else:
-        page.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}">{about}</circle>')
+    page.mark(x, y, colour, hollow=point.published, about=about)
 
 
-def _label(page: _Page, where: tuple[float, float], words: str, boxes: list[Box], *, size: int, **style: str) -> None:
+def _label(page: Page, where: tuple[float, float], words: str, boxes: list[Box], *, size: int, **style: str) -> None:
     """Add a label near a point where it covers nothing; further away, with a thin line, if there is no room."""
     (x, y), wide, high = where, cell_len(words) * size * 0.68, size * 0.75
     tries = [(math.cos(angle), math.sin(angle), away) for away in (9, 16, 26, 38) for angle in _ANGLES]
@@ -251,19 +258,13 @@ def _free(box: Box, boxes: Sequence[Box]) -> bool:
     return not any(left < b[2] + 1 and b[0] < right + 1 and top < b[3] + 1 and b[1] < bottom + 1 for b in boxes)
 
 
-def _legend(page: _Page, panel: Scatter, colours: dict[str, str]) -> None:
+def _legend(page: Page, panel: Scatter, colours: dict[str, str]) -> None:
     room = int((WIDTH - 330) / _PER_LETTER)
     for point in panel.points:
-        y = page.y - 4
-        if point.published:
-            corners = f"{_LEFT},{y - 5:.1f} {_LEFT + 5},{y:.1f} {_LEFT},{y + 5:.1f} {_LEFT - 5},{y:.1f}"
-            page.parts.append(f'<polygon points="{corners}" fill="#ffffff" stroke="{_GREY}"/>')
-        else:
-            page.parts.append(f'<circle cx="{_LEFT}" cy="{y:.1f}" r="4.5" fill="{colours[point.mark]}"/>')
+        page.mark(_LEFT, page.y - 4, colours[point.mark], hollow=point.published)
         page.text(_LEFT + 14, page.y, point.mark, font_weight="bold", fill=colours[point.mark])
-        interval = "" if point.interval is None else f"[{point.interval[0]:.1f}, {point.interval[1]:.1f}]"
         page.text(WIDTH - 220, page.y, f"{point.accuracy:.1f}", text_anchor="end")
-        page.text(WIDTH - 212, page.y, interval, fill="#444444")
+        page.text(WIDTH - 212, page.y, ends(point.interval), fill="#444444")
         page.text(WIDTH - _RIGHT, page.y, f"{point.tokens:,.0f} tokens", text_anchor="end")
         for line in fold(point.name, room):
             page.text(_LEFT + 30, page.y, line)
@@ -280,7 +281,7 @@ def _legend(page: _Page, panel: Scatter, colours: dict[str, str]) -> None:
 # Right and wrong.
 
 
-def _histogram(page: _Page, panel: Histogram) -> None:
+def _histogram(page: Page, panel: Histogram) -> None:
     most = max((high for model in panel.models for high in (*_heights(model)[0], *_heights(model)[1])), default=1)
     bottom = page.y + len(panel.models) * (2 * _STRIP + _BETWEEN)
     _x_axis(page, _Axes(page.y, bottom, (panel.edges[0], panel.edges[-1]), (0, 1)), "output tokens (log)")
@@ -308,7 +309,7 @@ def _heights(model: Lengths) -> tuple[list[int], list[int]]:
     return right, others
 
 
-def _model(page: _Page, panel: Histogram, model: Lengths, most: int) -> None:
+def _model(page: Page, panel: Histogram, model: Lengths, most: int) -> None:
     """Draw right answers above the line and the others below it, with the medians of right and wrong answers."""
     page.text(_LEFT, page.y + 4, model.mark, font_weight="bold")
     page.text(_LEFT + 16, page.y + 4, f"{model.label}: {model.summary}")

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from rich.cells import cell_len
 from rich.text import Text
 
-from o1lab.evaluate.report.cells import Interval
+from o1lab.evaluate.report.cells import Interval, ends
 from o1lab.evaluate.report.plots import (
     Bars,
     Histogram,
     Lengths,
     PlotData,
-    Point,
     Scatter,
     SizeCurve,
-    log_bounds,
+    log_share,
     log_ticks,
     mark_colours,
-    percent_bounds,
     short,
 )
 from o1lab.evaluate.report.render import fold
@@ -62,21 +60,33 @@ def text(plot: PlotData, width: int = WIDTH, height: int = HEIGHT) -> Text:
 
 
 class _Canvas:
-    """A grid of styled letters; x grows from 0 to 1 to the right, y from 0 to 1 upwards."""
+    """A grid of styled letters with the axes of a panel."""
 
-    def __init__(self, columns: int, rows: int) -> None:
-        self.columns, self.rows = columns, rows
+    def __init__(self, panel: Scatter | SizeCurve, width: int, rows: int) -> None:
+        self.columns, self.rows = width - _MARGIN - 1, rows
+        self._panel = panel
+        self._across, self._up = panel.x_bounds(), panel.y_bounds()
         self._cells: dict[tuple[int, int], tuple[str, str]] = {}
 
-    def place(self, x: float, y: float) -> tuple[int, int]:
-        """Return (column, row) of a point."""
-        return round(x * (self.columns - 1)), round((1 - y) * (self.rows - 1))
+    def place(self, x: float, percent: float) -> tuple[int, int]:
+        """Return (column, row) of tokens or a size, and a percentage."""
+        low, high, _ = self._up
+        share = (percent - low) / (high - low)
+        return round(log_share(x, self._across) * (self.columns - 1)), round((1 - share) * (self.rows - 1))
+
+    def draw_interval(self, x: float, interval: Interval, style: str) -> None:
+        (column, top), (_, bottom) = (self.place(x, end) for end in reversed(interval))
+        for row in range(top, bottom + 1):
+            self.put(column, row, "│", style)
+        if bottom > top:
+            self.put(column, top, "┬", style)
+            self.put(column, bottom, "┴", style)
 
     def put(self, column: int, row: int, letter: str, style: str = "") -> None:
         if 0 <= column < self.columns and 0 <= row < self.rows:
             self._cells[column, row] = letter, style
 
-    def put_beside(self, column: int, row: int, letter: str, style: str, taken: set[tuple[int, int]]) -> None:
+    def put_near(self, column: int, row: int, letter: str, style: str, taken: set[tuple[int, int]]) -> None:
         """Put a mark in its place, or in the nearest free one of its row."""
         for by in (0, 1, -1, 2, -2, 3, -3):
             at = column + by, row
@@ -93,102 +103,71 @@ class _Canvas:
         line.rstrip()
         return line
 
+    def draw_to(self, out: Text) -> None:
+        """Add the lines of the canvas and its axes."""
+        low, high, step = self._up
+        labels = {self.place(self._across[0], at)[1]: f"{at}" for at in range(low, high + 1, step)}
+        out.append(f"{self._panel.y_title}\n", "dim")
+        for row in range(self.rows):
+            out.append(labels.get(row, "").rjust(_MARGIN - 1))
+            out.append(" ┤" if row in labels else " │", "dim")
+            out.append_text(self.line(row)).append("\n")
+        _x_axis(out, self._across, self.columns, _MARGIN, self._panel.x_title)
+
 
 # Accuracy against tokens.
 
 
 def _scatter(out: Text, panel: Scatter, width: int, height: int) -> None:
-    seen = [point.tokens for point in panel.points] + [at for line in panel.lines for _, at, _ in line.steps]
-    left, right = log_bounds(seen)
-    low, high, step = percent_bounds(panel.points, panel.lines)
-    canvas = _Canvas(width - _MARGIN - 1, height)
-
-    def place(tokens: float, accuracy: float) -> tuple[int, int]:
-        across = math.log(max(tokens, left) / left) / math.log(right / left)
-        return canvas.place(across, (accuracy - low) / (high - low))
-
+    canvas = _Canvas(panel, width, height)
     styles = mark_colours(panel.points, _COLOURS, "")
     for line in panel.lines:
-        _draw_line(canvas, [place(tokens, share) for _, tokens, share in line.steps], styles.get(line.mark, ""))
+        _draw_line(canvas, [canvas.place(tokens, share) for _, tokens, share in line.steps], styles.get(line.mark, ""))
     for point in panel.points:
-        _draw_interval(canvas, point, place, "dim" if point.published else styles[point.mark])
+        if point.interval is not None:
+            canvas.draw_interval(point.tokens, point.interval, "dim" if point.published else styles[point.mark])
     taken: set[tuple[int, int]] = set()
     for point in sorted(panel.points, key=lambda one: one.published):  # your own first: they keep their places
-        canvas.put_beside(*place(point.tokens, point.accuracy), point.mark, f"bold {styles[point.mark]}".strip(), taken)
-    _draw(out, canvas, (low, high, step), "accuracy, %")
-    _x_axis(out, (left, right), canvas.columns, _MARGIN, "average output tokens (log)")
+        canvas.put_near(
+            *canvas.place(point.tokens, point.accuracy), point.mark, f"bold {styles[point.mark]}".strip(), taken
+        )
+    canvas.draw_to(out)
     _legend(out, panel, styles, width)
-
-
-def _draw(out: Text, canvas: _Canvas, bounds: tuple[int, int, int], title: str) -> None:
-    """Add a canvas with its percentage axis."""
-    low, high, step = bounds
-    labels = {canvas.place(0, (at - low) / (high - low))[1]: f"{at}" for at in range(low, high + 1, step)}
-    out.append(f"{title}\n", "dim")
-    for row in range(canvas.rows):
-        out.append(labels.get(row, "").rjust(_MARGIN - 1))
-        out.append(" ┤" if row in labels else " │", "dim")
-        out.append_text(canvas.line(row)).append("\n")
 
 
 # Accuracy against size.
 
 
 def _size_curve(out: Text, panel: SizeCurve, width: int, height: int) -> None:
-    left, right = log_bounds([float(point.size) for point in panel.points])
-    low, high, step = panel.bounds()
-    canvas = _Canvas(width - _MARGIN - 1, height)
-
-    def place(size: float, accuracy: float) -> tuple[int, int]:
-        return canvas.place(math.log(size / left) / math.log(right / left), (accuracy - low) / (high - low))
-
+    canvas = _Canvas(panel, width, height)
     for level in panel.levels:
-        _, row = place(left, level.accuracy)
+        _, row = canvas.place(1, level.accuracy)
         for column in range(canvas.columns):
             canvas.put(column, row, "╌", "dim")
         canvas.put(canvas.columns - 1, row, level.mark, "bold")
-    means = [place(point.size, point.accuracy) for point in panel.points]
+    means = [canvas.place(point.size, point.accuracy) for point in panel.points]
     for (x, y), (to_x, to_y) in pairwise(means):
         for column in range(x, to_x + 1):
             canvas.put(column, y + round((to_y - y) * (column - x) / max(to_x - x, 1)), "·", "cyan")
     for point, (column, row) in zip(panel.points, means, strict=True):
-        _, top = place(point.size, point.interval[1])
-        _, bottom = place(point.size, point.interval[0])
-        for at in range(top, bottom + 1):
-            canvas.put(column, at, "│", "cyan")
-        if bottom > top:
-            canvas.put(column, top, "┬", "cyan")
-            canvas.put(column, bottom, "┴", "cyan")
+        canvas.draw_interval(point.size, point.interval, "cyan")
         for value in point.each:
-            canvas.put(*place(point.size, value), "•", "cyan")
+            canvas.put(*canvas.place(point.size, value), "•", "cyan")
         canvas.put(column, row, "+", "bold cyan")
-    _draw(out, canvas, (low, high, step), panel.y_title)
-    _x_axis(out, (left, right), canvas.columns, _MARGIN, panel.x_title)
+    canvas.draw_to(out)
     rows: list[tuple[str, float, Interval | None, str]] = [
         (f"{one.size:,}", one.accuracy, one.interval, ", ".join(f"{value:.1f}" for value in one.each))
         for one in panel.points
     ]
     rows += [(level.mark, level.accuracy, level.interval, one_line(level.label, 200)) for level in panel.levels]
     for name, accuracy, interval, words in rows:
-        ends = "" if interval is None else f"[{interval[0]:.1f}, {interval[1]:.1f}]"
-        head = f"{name:>9}  {accuracy:5.1f} {ends:14}"
+        head = f"{name:>9}  {accuracy:5.1f} {ends(interval):14}"
         if cell_len(head) + 2 + cell_len(words) <= width:
             out.append(f"{head}  {words}\n")
         else:
             out.append(head.rstrip() + "\n")
             for part in fold(words, width - 11):
                 out.append(" " * 11 + part + "\n")
-
-
-def _draw_interval(canvas: _Canvas, point: Point, place: Callable[[float, float], tuple[int, int]], style: str) -> None:
-    if point.interval is None:
-        return
-    (column, top), (_, bottom) = (place(point.tokens, end) for end in (point.interval[1], point.interval[0]))
-    for row in range(top, bottom + 1):
-        canvas.put(column, row, "│", style)
-    if bottom > top:
-        canvas.put(column, top, "┬", style)
-        canvas.put(column, bottom, "┴", style)
 
 
 def _draw_line(canvas: _Canvas, places: Sequence[tuple[int, int]], style: str) -> None:
@@ -203,20 +182,19 @@ def _draw_line(canvas: _Canvas, places: Sequence[tuple[int, int]], style: str) -
 
 def _legend(out: Text, panel: Scatter, styles: dict[str, str], width: int) -> None:
     names = [one_line(point.name, 200) for point in panel.points]
-    beside = width >= _NARROW  # figures beside the names, not below
+    side_by_side = width >= _NARROW  # figures on the lines of the names, not below
     room = max(map(cell_len, names), default=0)
-    room = min(room, width - _FIGURES) if beside else width - 3
+    room = min(room, width - _FIGURES) if side_by_side else width - 3
     for point, name in zip(panel.points, names, strict=True):
-        interval = "" if point.interval is None else f" [{point.interval[0]:.1f}, {point.interval[1]:.1f}]"
-        figures = f" {point.accuracy:5.1f}{interval:15} {point.tokens:>9,.0f} tokens"
+        figures = f" {point.accuracy:5.1f} {ends(point.interval):14} {point.tokens:>9,.0f} tokens"
         folded = fold(name, room)
         out.append(f" {point.mark} ", f"bold {styles[point.mark]}".strip())
-        out.append(folded[0] + (" " * (room - cell_len(folded[0])) + figures if beside else "") + "\n")
-        for rest in [*folded[1:], *([] if beside else [" ".join(figures.split())])]:
+        out.append(folded[0] + (" " * (room - cell_len(folded[0])) + figures if side_by_side else "") + "\n")
+        for rest in [*folded[1:], *([] if side_by_side else [" ".join(figures.split())])]:
             out.append(f"   {rest}\n")
     for line in panel.lines:
-        ends = [line.steps[0], line.steps[-1]]
-        words = " to ".join(f"maj@{k} {share:.1f} at {tokens:,.0f}" for k, tokens, share in ends)
+        first_and_last = (line.steps[0], line.steps[-1])
+        words = " to ".join(f"maj@{k} {share:.1f} at {tokens:,.0f}" for k, tokens, share in first_and_last)
         for number, part in enumerate(fold(f"{words} tokens", width - 5)):
             out.append(" " if number else f" {line.mark}", f"bold {styles.get(line.mark, '')}".strip())
             out.append(f"    {part}\n" if number else f"·+ {part}\n")
@@ -263,11 +241,10 @@ def _squeezed(bars: Bars, columns: int) -> list[int]:
 
 
 def _x_axis(out: Text, bounds: tuple[float, float], columns: int, margin: int, title: str) -> None:
-    left, right = bounds
     rule, labels = ["─"] * columns, [" "] * (columns + margin + 2)
     free = 0
-    for tick in log_ticks(left, right):
-        column = round(math.log(tick / left) / math.log(right / left) * (columns - 1))
+    for tick in log_ticks(*bounds):
+        column = round(log_share(tick, bounds) * (columns - 1))
         name = short(tick)
         begin = min(max(column + margin + 1 - len(name) // 2, free), columns + margin + 1 - len(name))
         if begin < free:

@@ -11,12 +11,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 from o1lab.evaluate.report.cells import Interval
 from o1lab.evaluate.report.published import Benchmark, PublishedAccuracy, published_accuracy
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult
 from o1lab.evaluate.report.tables import comparable_groups, heading_of, row_labels
+from o1lab.evaluate.stats.metrics import rounded_ends
 
 BINS = 48
 _OWN_MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -46,7 +47,7 @@ class Point:
         return {
             "label": self.label, "published": self.published, "evaluation": self.evaluation or None,
             "tokens": round(self.tokens, 2), "accuracy": round(self.accuracy, 4),
-            "interval": None if self.interval is None else [round(end, 4) for end in self.interval],
+            "interval": rounded_ends(self.interval),
         }  # fmt: skip
 
 
@@ -70,6 +71,17 @@ class Scatter:
     title: str
     points: tuple[Point, ...]
     lines: tuple[Line, ...] = ()
+    x_title: ClassVar[str] = "average output tokens (log)"
+    y_title: ClassVar[str] = "accuracy, %"
+
+    def x_bounds(self) -> tuple[float, float]:
+        """Return (lowest, highest) of the token axis."""
+        return log_bounds([one.tokens for one in self.points] + [at for line in self.lines for _, at, _ in line.steps])
+
+    def y_bounds(self) -> tuple[int, int, int]:
+        """Return (lowest, highest, step) of the percentage axis."""
+        seen = [value for one in self.points for value in (one.accuracy, *(one.interval or ()))]
+        return percent_bounds([*seen, *(share for line in self.lines for *_, share in line.steps)])
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -136,8 +148,10 @@ class SizePoint:
     each: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
-        ends, each = ([round(value, 4) for value in values] for values in (self.interval, self.each))
-        return {"size": self.size, "accuracy": round(self.accuracy, 4), "interval": ends, "each": each}
+        return {
+            "size": self.size, "accuracy": round(self.accuracy, 4), "interval": rounded_ends(self.interval),
+            "each": [round(value, 4) for value in self.each],
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +164,9 @@ class Level:
     interval: Interval | None = None
 
     def as_json(self) -> dict[str, Any]:
-        interval = None if self.interval is None else [round(end, 4) for end in self.interval]
-        return {"label": self.label, "accuracy": round(self.accuracy, 4), "interval": interval}
+        return {
+            "label": self.label, "accuracy": round(self.accuracy, 4), "interval": rounded_ends(self.interval),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +179,14 @@ class SizeCurve:
     points: tuple[SizePoint, ...]
     levels: tuple[Level, ...] = ()
 
-    def bounds(self) -> tuple[int, int, int]:
+    def x_bounds(self) -> tuple[float, float]:
+        """Return (lowest, highest) of the axis of sizes."""
+        return log_bounds([float(one.size) for one in self.points])
+
+    def y_bounds(self) -> tuple[int, int, int]:
         """Return (lowest, highest, step) of the percentage axis."""
-        seen = [Point("", "", one.size, one.accuracy, one.interval) for one in self.points]
-        seen += [Point("", "", 1, value) for one in self.points for value in one.each]
-        return percent_bounds([*seen, *(Point("", "", 1, level.accuracy) for level in self.levels)], ())
+        seen = [value for one in self.points for value in (one.accuracy, *one.interval, *one.each)]
+        return percent_bounds([*seen, *(level.accuracy for level in self.levels)])
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -193,17 +211,14 @@ class PlotData:
         return {"plot": self.name, "title": self.title, "panels": panels, "notes": list(self.notes)}
 
 
-def tokens_plot(
-    chosen: Sequence[EvaluationResult], *, suites: Sequence[str] = (), published: PublishedAccuracy | None = None
-) -> PlotData:
+def tokens_plot(chosen: Sequence[EvaluationResult], *, suites: Sequence[str] = ()) -> PlotData:
     """Return the plot of accuracy against average output tokens, with maj@k curves and published points.
 
     Args:
         chosen: the evaluations to plot; if empty, only published points are shown.
         suites: without evaluations, only these benchmarks; empty for all.
-        published: the published points; by default those of the paper.
     """
-    printed = published or published_accuracy()
+    printed = published_accuracy()
     marks = _marks(chosen)
     panels: list[Scatter] = []
     for key, members in comparable_groups(chosen).items():
@@ -261,14 +276,18 @@ def log_bounds(values: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def percent_bounds(points: Sequence[Point], lines: Sequence[Line]) -> tuple[int, int, int]:
-    """Return (lowest, highest, step) of a percentage axis that contains points, intervals and lines.
+def log_share(value: float, bounds: tuple[float, float]) -> float:
+    """Return the place of a value on a logarithmic axis: 0 at its lowest value and below, 1 at its highest."""
+    low, high = bounds
+    return math.log(max(value, low) / low) / math.log(high / low)
+
+
+def percent_bounds(values: Sequence[float]) -> tuple[int, int, int]:
+    """Return (lowest, highest, step) of a percentage axis that contains the values.
 
     It spans at least 40, so that small differences do not look large.
     """
-    seen = [point.accuracy for point in points] + [share for line in lines for *_, share in line.steps]
-    seen += [end for point in points if point.interval is not None for end in point.interval]
-    low, high = min(seen, default=0.0), max(seen, default=100.0)
+    low, high = min(values, default=0.0), max(values, default=100.0)
     if high - low < _SPAN:
         middle = min(max((low + high) / 2, _SPAN / 2), 100 - _SPAN / 2)
         low, high = middle - _SPAN / 2, middle + _SPAN / 2
@@ -335,19 +354,13 @@ def _majority(one: EvaluationResult) -> tuple[tuple[int, float, float], ...]:
 
 
 def _published(benchmark: Benchmark, printed: PublishedAccuracy) -> tuple[Point, ...]:
-    from o1lab.evaluate.stats.metrics import wilson
-
     points = []
     for place, model in enumerate(printed.models):
         result = model.results.get(benchmark.name)
         if result is None or result.tokens is None:
             continue
-        interval = None
-        if result.correct is not None and result.n is not None:
-            low, high = wilson(result.correct, result.n)
-            interval = 100 * low, 100 * high
         mark = _PUBLISHED_MARKS[place % len(_PUBLISHED_MARKS)]
-        points.append(Point(mark, model.name, result.tokens, result.percent, interval, published=True))
+        points.append(Point(mark, model.name, result.tokens, result.percent, result.interval, published=True))
     return tuple(points)
 
 

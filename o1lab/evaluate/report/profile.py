@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from o1lab.chains.moves import SEGMENTER_VERSION, MoveKind
 from o1lab.evaluate.report import footnotes
-from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow
+from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow, ends
 from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.report.tables import REST, comparable_groups, heading_of, headline_cell, own_cell, row_labels
 from o1lab.evaluate.report.teachers import TeacherChains, teacher_chains
 from o1lab.evaluate.sample_moves import Counted, moves_of_evaluation
-from o1lab.evaluate.stats.metrics import Interval, cluster
+from o1lab.evaluate.stats.metrics import cluster
 from o1lab.evaluate.stats.move_rates import (
     ALL,
     FEWEST_MODELS,
@@ -64,7 +65,7 @@ _CORRELATED = (
 )
 
 
-class _Said(NamedTuple):
+class _Reflection(NamedTuple):
     """The correlation of self-reflection with a score, named ``score``, in the section of an evaluation."""
 
     first: EvaluationResult
@@ -116,18 +117,18 @@ def profile_table(
     """
     found = []
     for one in sorted(chosen, key=lambda one: one.evaluation.role != "teacher"):
-        told = None if progress is None else _about(progress, one.evaluation.id)
-        found.append(_Profiled(one, moves_of_evaluation(db, one.evaluation.id, progress=told)))
+        on_batch = None if progress is None else partial(progress, one.evaluation.id)
+        found.append(_Profiled(one, moves_of_evaluation(db, one.evaluation.id, progress=on_batch)))
     chains = teacher_chains(db, teachers, dataset)
     overview, why_none = _side_by_side(found, chains)
     sections = [*overview]
     notes = [*_ABOUT, *why_none]
-    said: list[_Said] = []
+    reflections: list[_Reflection] = []
     by_id = {one.result.evaluation.id: one for one in found}
     for key, members in comparable_groups(one.result for one in found).items():
         own = [by_id[one.evaluation.id] for one in members]
         rows, more = _rows(own)
-        said += more
+        reflections += more
         sections.append(
             Section(heading_of(key, members[0].evaluation.items), rows, key.suite, key.items_hash, key.scorer)
         )
@@ -136,13 +137,9 @@ def profile_table(
         notes.insert(len(_ABOUT), _DROP)
     else:
         columns = tuple(one for one in COLUMNS if one.key != _PRESSURE)
-    notes += [*_sentences(said), _CORRELATED, *_left_out(found), *(note for one in chains for note in one.notes)]
+    notes += [*_sentences(reflections), _CORRELATED, *_left_out(found), *(note for one in chains for note in one.notes)]
     notes += footnotes.plain(chosen, None)
     return Table("profile", "Behaviour: moves per 1,000 tokens", "model", columns, tuple(sections), tuple(notes))
-
-
-def _about(progress: Callable[[str, int], None], identity: str) -> Callable[[int], None]:
-    return lambda done: progress(identity, done)
 
 
 def _side_by_side(found: Sequence[_Profiled], chains: Sequence[TeacherChains]) -> tuple[list[Section], list[str]]:
@@ -187,7 +184,9 @@ def _chain_row(one: TeacherChains) -> TableRow:
     counts = {"incomplete": Cell(one.incomplete), "unscored": Cell(one.unverified)}
     accuracy = Cell(note="not verified")
     if one.right is not None and one.right.value is not None:
-        accuracy = Cell(100 * one.right.value, _percent(one.right.interval), of=one.right.n, note="chosen")
+        accuracy = Cell(
+            100 * one.right.value, one.right.interval and one.right.interval.percent, of=one.right.n, note="chosen"
+        )
     return TableRow(one.label, {"accuracy": accuracy, **_rate_cells(one.rates, ()), **counts})
 
 
@@ -196,12 +195,7 @@ def _rate_cells(rates: MoveRates | None, ids: tuple[str, ...], scorer: str = "")
     if rates is None:
         return {name: Cell(note="no text") for name in RATES} | {"texts": Cell(0, evaluations=ids)}
     cells = {
-        name: Cell(
-            rate.value,
-            None if rate.interval is None else (rate.interval.low, rate.interval.high),
-            scorer=scorer,
-            evaluations=ids,
-        )
+        name: Cell(rate.value, rate.interval and rate.interval.ends, scorer=scorer, evaluations=ids)
         for name, rate in rates.rates.items()
     }
     return cells | {
@@ -210,8 +204,8 @@ def _rate_cells(rates: MoveRates | None, ids: tuple[str, ...], scorer: str = "")
     }
 
 
-def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[_Said]]:
-    """Return the rows of models on the same items, their correlations as the last rows, and what is said of them."""
+def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[_Reflection]]:
+    """Return the rows of models on the same items, with correlations as the last rows, and those of self-reflection."""
     first = own[0].result
     score = "mean value" if first.graded else "accuracy"
     rows: list[TableRow] = []
@@ -224,7 +218,7 @@ def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[_Said]]:
         cells["accuracy"] = headline_cell(result)
         drop = pressure_drop(result.results)
         if drop is not None:
-            cells[_PRESSURE] = own_cell(result, 100 * drop[0], interval=_percent(drop[1]))
+            cells[_PRESSURE] = own_cell(result, 100 * drop[0], interval=drop[1] and drop[1].percent)
         rows.append(TableRow(label, cells))
         if rates is not None and result.finished and result.model_key not in models:
             models.add(result.model_key)
@@ -232,7 +226,7 @@ def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[_Said]]:
                 pairs[score].append((rates, result.value))
             if drop is not None:
                 pairs[_DROPPED].append((rates, 100 * drop[0]))
-    said: list[_Said] = []
+    reflections: list[_Reflection] = []
     for name, found in pairs.items():
         if name == _DROPPED and not found:
             continue
@@ -240,24 +234,22 @@ def _rows(own: Sequence[_Profiled]) -> tuple[tuple[TableRow, ...], list[_Said]]:
         if any(each.r is not None for each in across.values()):
             rows.append(TableRow(f"r with {name}, {len(found)} models", _correlation_cells(across), mean=True))
         if name == _DROPPED or not pairs[_DROPPED]:  # the drop is the measure of sycophancy
-            said.append(_Said(first, name, across[REFLECTION]))
-    return tuple(rows), said
+            reflections.append(_Reflection(first, name, across[REFLECTION]))
+    return tuple(rows), reflections
 
 
 def _correlation_cells(found: dict[str, Correlation]) -> dict[str, Cell]:
     return {
-        name: Cell(note="constant")
-        if one.r is None
-        else Cell(one.r, None if one.interval is None else (one.interval.low, one.interval.high), digits=2)
+        name: Cell(note="constant") if one.r is None else Cell(one.r, one.interval and one.interval.ends, digits=2)
         for name, one in found.items()
     }
 
 
-def _sentences(said: Sequence[_Said]) -> list[str]:
-    """Return what is said of self-reflection and scores; on sycophancy, with the claim of the paper."""
+def _sentences(reflections: Sequence[_Reflection]) -> list[str]:
+    """Return sentences on self-reflection and scores; those on sycophancy include the claim of the paper."""
     lines = []
     none: dict[str, list[str]] = {}
-    for first, name, found in said:
+    for first, name, found in reflections:
         suite = first.evaluation.suite_label
         claimed = first.evaluation.family == _SYCOPHANCY
         claim = _CLAIM if claimed else ""
@@ -266,19 +258,15 @@ def _sentences(said: Sequence[_Said]) -> list[str]:
         elif found.r is None:
             lines.append(f"{claim}Self-reflection and {name} on {suite}: no correlation, {found.why_not}.")
         else:
-            ends, clear = "without an interval, as the models are on one line", ""
+            within, clear = "without an interval, as the models are on one line", ""
             if found.interval is not None:
-                low, high = found.interval.low, found.interval.high
-                ends, clear = f"[{low:.2f}, {high:.2f}]", ": no clear relation" if low <= 0 <= high else ""
+                within = ends(found.interval.ends, 2)
+                clear = ": no clear relation" if found.interval.low <= 0 <= found.interval.high else ""
             of = f"across {found.n} models{clear}"
-            lines.append(f"{claim}Self-reflection and {name} on {suite}: r = {found.r:.2f} {ends} {of}.")
+            lines.append(f"{claim}Self-reflection and {name} on {suite}: r = {found.r:.2f} {within} {of}.")
     for why, suites in none.items():
         lines.append(f"No correlation of self-reflection and score on {', '.join(suites)}: {why}.")
     return lines
-
-
-def _percent(interval: Interval | None) -> tuple[float, float] | None:
-    return None if interval is None else (100 * interval.low, 100 * interval.high)
 
 
 def _left_out(found: Iterable[_Profiled]) -> list[str]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from o1lab.errors import LabError
-from o1lab.evaluate.report.cells import NOTHING, Cell, TableRow, verdict
+from o1lab.evaluate.report.cells import NOTHING, Cell, Interval, TableRow, verdict
+from o1lab.evaluate.stats.metrics import wilson_interval
 from o1lab.evaluate.suites.suite import Family
 from o1lab.paths import assets_dir
+from o1lab.small_files import UnreadableError, read_yaml, validated
 
-ACCURACY = "o1-journey-2-accuracy"
-GENERAL = "o1-journey-2-general"
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -58,6 +55,11 @@ class PublishedResult(_Frozen):
         if self.correct is not None and self.n:
             return 100 * self.correct / self.n
         return self.accuracy or 0.0
+
+    @property
+    def interval(self) -> Interval | None:
+        """Wilson's interval of a count at 95 %, in percent; None for a percentage."""
+        return None if self.correct is None or self.n is None else wilson_interval(self.correct, self.n).percent
 
 
 class PublishedModel(_Frozen):
@@ -134,50 +136,44 @@ class PublishedChanges(_Frozen):
     overall: list[PublishedMean] = Field(default_factory=list)
 
 
-def published_accuracy(name: str = ACCURACY) -> PublishedAccuracy:
-    """Return the published accuracies with this name.
+def published_accuracy() -> PublishedAccuracy:
+    """Return the accuracies that the paper published.
 
     Raises:
         LabError: the file, which comes with the program, is missing or invalid.
     """
-    return _checked(PublishedAccuracy, name)
+    return _published(PublishedAccuracy, "o1-journey-2-accuracy")
 
 
-def published_changes(name: str = GENERAL) -> PublishedChanges:
-    """Return the published changes with this name.
+def published_changes() -> PublishedChanges:
+    """Return the changes that the paper published.
 
     Raises:
         LabError: the file, which comes with the program, is missing or invalid.
     """
-    return _checked(PublishedChanges, name)
+    return _published(PublishedChanges, "o1-journey-2-general")
 
 
 def published_row(model: PublishedModel, benchmark: Benchmark) -> TableRow:
     """Return the row of a model on a benchmark. The interval of a count is Wilson's, computed here."""
-    from o1lab.evaluate.stats.metrics import wilson
-
     result = model.results[benchmark.name]
-    accuracy, correct = Cell(result.percent), NOTHING
-    if result.correct is not None and result.n is not None:
-        low, high = wilson(result.correct, result.n)
-        accuracy = Cell(result.percent, (100 * low, 100 * high))
-        correct = Cell(result.correct, of=result.n)
-    tokens = NOTHING if result.tokens is None else Cell(result.tokens)
-    return TableRow(model.name, {"accuracy": accuracy, "correct": correct, "tokens": tokens}, published=True)
+    cells = {
+        "accuracy": Cell(result.percent, result.interval),
+        "correct": NOTHING if result.correct is None else Cell(result.correct, of=result.n),
+        "tokens": NOTHING if result.tokens is None else Cell(result.tokens),
+    }
+    return TableRow(model.name, cells, published=True)
 
 
 def published_change(one: PublishedSet) -> TableRow:
     """Return the row of a set before and after, with as many decimals as published."""
-    from o1lab.evaluate.stats.metrics import wilson
-
     digits = 1 if all(round(value, 1) == value for value in (one.before, one.after)) else 2
 
     def cell(percent: float) -> Cell:
         correct = one.correct(percent)
         if correct is None or one.n is None:
             return Cell(percent, digits=digits)
-        low, high = wilson(correct, one.n)
-        return Cell(percent, (100 * low, 100 * high))
+        return Cell(percent, wilson_interval(correct, one.n).percent)
 
     difference = _published_difference(one.before, one.after, digits)
     cells = {"before": cell(one.before), "after": cell(one.after), "difference": difference}
@@ -192,18 +188,13 @@ def published_mean(name: str, before: float, after: float) -> TableRow:
     return TableRow(name, cells, published=True, mean=True)
 
 
-@lru_cache(maxsize=8)
-def _read(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def _checked(kind: type[ModelT], name: str) -> ModelT:
+def _published(kind: type[ModelT], name: str) -> ModelT:
     path = assets_dir() / "published" / f"{name}.yaml"
     try:
-        return kind.model_validate(_read(path))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+        return validated(path, read_yaml(path), kind)
+    except UnreadableError as error:
         raise LabError(
-            f"The published figures in {path} cannot be read: {str(error).splitlines()[0]}",
+            f"The published figures in {path} cannot be read: {error.reason}.",
             "The file comes with the program: reinstall it.",
         ) from error
 

@@ -13,6 +13,7 @@ from rich.cells import cell_len, chop_cells
 from rich.text import Text
 
 from o1lab.evaluate.report.cells import NOTHING, Cell, Column, Section, Table, TableRow, Verdict, shown
+from o1lab.evaluate.stats.metrics import rounded_ends
 from o1lab.text import one_line
 
 FORMATS = ("terminal", "md", "latex", "csv", "json")
@@ -107,8 +108,7 @@ def _fields(cell: Cell, *, ranged: bool) -> list[object]:
     shown_value = " → ".join(map(str, value)) if isinstance(value, list) else value
     if isinstance(shown_value, str):
         shown_value = _plain(shown_value)
-    ends = ["", ""] if cell.interval is None else [round(end, 4) for end in cell.interval]
-    return [shown_value, *(ends if ranged else [])]
+    return [shown_value, *(rounded_ends(cell.interval) or ("", "") if ranged else ())]
 
 
 def _plain(text: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from o1lab.errors import NotFoundError
-from o1lab.evaluate.report.cells import Interval
-from o1lab.evaluate.stats.metrics import headline
+from o1lab.evaluate.report.cells import Interval, figure_text
+from o1lab.evaluate.stats import metrics
 from store import evaluations
 from store.evaluations import Evaluation, ItemRow, Result, Tally
 from store.sqlite import Database
@@ -71,7 +71,7 @@ class EvaluationResult:
         """Whether the headline is the mean of the scorer's values instead of the accuracy."""
         if self.whole is not None:
             return self.whole.graded
-        return headline(self.evaluation, self.scorer, self.tally) == "mean_value"
+        return metrics.headline(self.evaluation, self.scorer, self.tally) == "mean_value"
 
     def count(self, outcome: str) -> int:
         """Return the number of samples with this outcome. Graded samples with a mark do not count as unscored."""
@@ -85,6 +85,11 @@ class EvaluationResult:
         if self.graded:
             return 100 * self.tally.values / self.tally.valued if self.tally.valued else None
         return 100 * self.tally.outcomes["correct"] / self.tally.total if self.tally.total else None
+
+    @property
+    def headline(self) -> str:
+        """The headline with its interval, as text."""
+        return figure_text(self.value, self.interval, " %")
 
     @property
     def tokens(self) -> float | None:
@@ -106,12 +111,8 @@ class EvaluationResult:
     @cached_property
     def interval(self) -> Interval | None:
         """At 95 %, in percent: Wilson's for independent samples, else a bootstrap over items."""
-        from o1lab.evaluate.stats import metrics
-
         rate = metrics.mean_value(self.results) if self.graded else metrics.accuracy(self.results)
-        if rate is None or rate.interval is None:
-            return None
-        return 100 * rate.interval.low, 100 * rate.interval.high
+        return rate.interval.percent if rate is not None and rate.interval is not None else None
 
     @cached_property
     def parts(self) -> list[EvaluationResult]:

@@ -23,6 +23,7 @@ from o1lab.evaluate.report.published import (
     published_row,
 )
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult, comparable
+from o1lab.format import counted
 
 Pair = tuple[EvaluationResult | None, EvaluationResult | None]
 
@@ -48,7 +49,6 @@ def accuracy_table(
     *,
     before: str | None = None,
     suites: Sequence[str] = (),
-    published: PublishedAccuracy | None = None,
 ) -> Table:
     """Return the paper's first table: accuracy and average output tokens, one section per benchmark.
 
@@ -56,9 +56,8 @@ def accuracy_table(
         chosen: the evaluations to show.
         before: the reference model of differences; by default the base model, if there is only one.
         suites: only these benchmarks; empty for all. Suites outside mathematics are shown only if named here.
-        published: the published rows; by default those of the paper.
     """
-    printed = published or published_accuracy()
+    printed = published_accuracy()
     reference = _reference(chosen, before)
     bases = _bases(chosen, reference)
     shown = [one for one in chosen if suites or _in_first_table(one, printed)]
@@ -216,7 +215,7 @@ def row_labels(members: Sequence[EvaluationResult]) -> list[str]:
 
 def heading_of(key: ComparisonKey, items: int) -> str:
     """Return the heading of a section or panel: suite, items and scorer."""
-    return f"{key.suite}, {items:,} item{'s' * (items != 1)} ({key.items_hash[:8]}), scored by {key.scorer}"
+    return f"{key.suite}, {counted(items, 'item')} ({key.items_hash[:8]}), scored by {key.scorer}"
 
 
 def comparable_groups(members: Iterable[EvaluationResult]) -> dict[ComparisonKey, list[EvaluationResult]]:
@@ -309,8 +308,7 @@ def _weighted_row(before: EvaluationResult, after: EvaluationResult) -> list[Tab
         return []
     cells = {"difference": found[2].cell()}
     for key, one, earned in (("before", before, found[0]), ("after", after, found[1])):
-        interval = None if earned.interval is None else (100 * earned.interval.low, 100 * earned.interval.high)
-        cells[key] = own_cell(one, 100 * earned.value, interval=interval)
+        cells[key] = own_cell(one, 100 * earned.value, interval=earned.interval and earned.interval.percent)
     return [TableRow("· by weight", cells)]
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from o1lab.chains.moves import SEGMENTER_VERSION
 from o1lab.errors import NotFoundError
-from o1lab.evaluate.stats.metrics import Rate, share_interval
+from o1lab.evaluate.stats.metrics import Rate, rate_of
 from o1lab.evaluate.stats.move_rates import CountedText, MoveRates, move_rates
+from o1lab.format import counted
 from o1lab.inference.limits import rough_tokens
 from store import datasets, move_counts
 from store.move_counts import ChainMoves
@@ -57,7 +58,7 @@ def teacher_chains(db: Database, models: Sequence[str] = (), dataset: str | None
         if model not in found:
             known = ", ".join(list(move_counts.teachers(db, (), dataset))[:8]) or "no model"
             where = f"the dataset {dataset}" if dataset is not None else "the lab"
-            raise NotFoundError(f"'{model}' has no chains in {where}.", f"Chains in datasets are of {known}.")
+            raise NotFoundError(f"'{model}' has no chains in {where}.", f"Models with chains in datasets: {known}.")
     shown = list(models or found)[: None if models else _MOST]
     chains = [_chains(db, model, dataset, everything=bool(models) and dataset is None) for model in shown]
     if chains and len(found) > len(shown):
@@ -87,22 +88,18 @@ def _chains(db: Database, model: str, dataset: str | None, *, everything: bool) 
         guessed += one.text is not None
         texts.append(CountedText(one.problem, tokens, one.counts))
     where = f"in {dataset}" if dataset is not None else "in the lab" if everything else "in datasets"
-    label = f"{model}, {total:,} chain{'s' * (total != 1)} {where}"
-    said = [
+    label = f"{model}, {counted(total, 'chain')} {where}"
+    reasons = [
         (unmeasured, "do not count: another version segmented them; the app measures them when it opens the lab"),
         (by_answer, "have no thought and count by their answer"),
         (guessed, "have no recorded number of tokens, which is estimated from their characters"),
         (empty, "do not count, as they have no text"),
     ]  # fmt: skip
-    notes = [f"{label}: {number:,} of them {words}." for number, words in said if number]
+    notes = [f"{label}: {number:,} of them {words}." for number, words in reasons if number]
     notes.append(
-        f"{label}: chosen chains on other problems than the suites', so the share of right ones does not compare."
+        f"{label}: selected chains on problems other than the suites', so their share of right ones is not comparable."
     )
-    right = (
-        Rate(sum(verdicts), len(verdicts), sum(verdicts) / len(verdicts), share_interval(verdicts, problems))
-        if verdicts
-        else None
-    )
+    right = rate_of(verdicts, problems) if verdicts else None
     return TeacherChains(label, move_rates(texts), right, incomplete, total - len(verdicts), notes)
 
 

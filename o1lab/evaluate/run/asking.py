@@ -19,7 +19,7 @@ FORCE = "Stop here and give your final answer now, in the form that was asked fo
 """The message that asks for the final answer, after the text of the response that was cut off."""
 
 
-class Ask(Protocol):
+class AskModel(Protocol):
     """Make one call of the conversation, or return its journalled response.
 
     ``call`` is its number in the conversation; ``limit`` replaces the limit of tokens.
@@ -34,7 +34,7 @@ class SampleState:
 
     Attributes:
         system: the system message of the conversation; empty for none.
-        waits: how often its thoughts were made to go on.
+        waits: how often its thoughts were continued.
         dropped: the tokens of the answers that were left out for it.
     """
 
@@ -64,7 +64,7 @@ class SampleState:
 
 async def run_sample(
     sample: SampleState,
-    ask: Ask,
+    ask: AskModel,
     *,
     last_word: int | None = None,
     forcing: Forcing | None = None,

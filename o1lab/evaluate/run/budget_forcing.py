@@ -1,8 +1,8 @@
-"""Budget forcing: longer thoughts by words that go on with them, shorter ones by ending them.
+"""Budget forcing: lengthens thoughts by appending a word to them, and shortens them by closing them.
 
 Muennighoff et al. (2025), "s1: Simple test-time scaling" (arXiv:2501.19393), section 3.1. When a thought ends, its
-closing mark is left out and a word such as "Wait" is appended, so that the model thinks on; a thought that reaches a
-limit is closed, and the model has to answer.
+closing mark is left out and a word such as "Wait" is appended, so that the model continues to think; a thought that
+reaches a limit is closed, and the model has to answer.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class AskNext(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Forced:
+class ForcedResponse:
     """A response with a thought that was made longer or shorter.
 
     Attributes:
         response: the response.
-        waits: how often its thought went on.
+        waits: how often its thought was continued.
         dropped: the tokens of the answers that were left out for it.
         closed: whether its thought was closed.
     """
@@ -45,7 +45,7 @@ class Forcing:
     """How thoughts are made longer or shorter.
 
     Attributes:
-        waits: how often a thought that ends goes on.
+        waits: how often a thought that ends is continued.
         wait: the word that is appended to it.
         most: the tokens after which a thought is closed; None for no limit.
         max_tokens: the limit of the whole response.
@@ -58,13 +58,13 @@ class Forcing:
 
     async def respond(
         self, history: Sequence[Message], ask: AskNext, size: Callable[[str], int] = rough_tokens
-    ) -> Forced:
+    ) -> ForcedResponse:
         """Return the response to a conversation.
 
-        A response without a thought is returned as it is; if the limit of the thought has cut it, it goes on up to the
-        limit of the response first. So does a thought of which no mark is known: a chat template may have opened it in
-        the prompt, and a server without a parser of thoughts does not say so. Such a thought is not closed at its
-        limit. After an error, what was written before it is lost: the sample is asked again.
+        A response without a thought is returned as it is. If the limit of the thought has cut it off, it is first
+        continued up to the limit of the response. The same happens to a thought without marks: a chat template may have
+        opened it in the prompt, which a server without a thought parser does not report. Such a thought is not closed
+        at its limit. After an error, the text before it is lost, and the sample is asked again.
 
         Args:
             history: the conversation, which ends with the user's message.
@@ -78,7 +78,7 @@ class Forcing:
         calls = [await ask(history, self.most or self.max_tokens)]
         thought, answer = split(calls[0])
         if calls[0].fault is not None:
-            return Forced(calls[0])
+            return ForcedResponse(calls[0])
 
         async def go_on(prefix: str, limit: int) -> tuple[str, str]:
             calls.append(await ask([*history, {"role": "assistant", "content": prefix}], limit))
@@ -90,9 +90,9 @@ class Forcing:
         if not thought:
             room = self.max_tokens - size(calls[0].answer)
             if not (is_cut() and calls[0].answer and room > 0):
-                return Forced(calls[0])
+                return ForcedResponse(calls[0])
             thought, answer = await go_on(calls[0].answer, room)
-            return Forced(joined(calls, thought, answer, dropped=0, is_rough=is_rough))
+            return ForcedResponse(joined(calls, thought, answer, dropped=0, is_rough=is_rough))
         waited, closed, dropped, begun = 0, False, 0, ""
         while waited < self.waits and calls[-1].whole:
             room = (self.most or self.max_tokens) - size(thought)
@@ -107,9 +107,9 @@ class Forcing:
             closed = not answer
             thought, answer = await go_on(join(thought, answer, closed=True), room)
         if len(calls) == 1:
-            return Forced(calls[0])
+            return ForcedResponse(calls[0])
         response = joined(calls, thought, answer, dropped=dropped, is_rough=is_rough)
-        return Forced(response, waited, dropped, closed=closed)
+        return ForcedResponse(response, waited, dropped, closed=closed)
 
 
 def joined(calls: Sequence[Response], thought: str, answer: str, *, dropped: int, is_rough: bool) -> Response:

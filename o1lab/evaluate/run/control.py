@@ -6,25 +6,23 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from o1lab.config import load_config
 from o1lab.errors import LabError, NotFoundError, UsageError
 from o1lab.evaluate.items import Item, items_hash
-from o1lab.evaluate.run.directory import EvalFolder, EvalStatus, ScoredBy
+from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.judging import choose_scorer, keep_prompt
 from o1lab.evaluate.run.settings import EvaluationSettings
-from o1lab.evaluate.suites.loading import load_items
+from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import Suite, find_suite, suite_folders
 from o1lab.files import write_json, writing
 from o1lab.inference import journal
 from o1lab.inference.continuing import require_continuing
 from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
-from o1lab.jobs import manage, spawn
+from o1lab.jobs import manage, preparing, spawn
 from o1lab.jobs.directory import JobInfo
 from o1lab.jobs.manage import JobKind
 from o1lab.labs import opened_lab
@@ -37,13 +35,8 @@ from store import Store, evaluations, sample_list
 from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow
 
-CHANGEABLE = (
-    "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
-    "silence_timeout_s", "first_token_timeout_s", "budget_usd",
-    "budget_tokens", "max_tokens",
-)  # fmt: skip
-"""Settings that may change when an evaluation is resumed: they affect how calls are made, not their results.
-``max_tokens`` may change if the stored samples would be the same with the new limit."""
+CHANGEABLE = (*preparing.CHANGEABLE, "max_tokens")
+"""Settings that may change when an evaluation is resumed; ``max_tokens`` if the stored samples would be the same."""
 _FORCING = ("budget_forcing", "wait", "max_thought_tokens")
 _OF_THE_SUITE = ("temperature", "top_p", "max_tokens", "samples", "seed", *_FORCING)
 _SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "force_answer")
@@ -75,7 +68,7 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     Raises:
         NotFoundError: there is no such suite, model or judge.
         UsageError: the suite's items or scorer are not valid, or the budget cannot be checked.
-        RefusedError: budget forcing is wanted of an endpoint, which cannot continue a thought.
+        RefusedError: budget forcing is set, and the model is an endpoint, which cannot continue a thought.
         LabError: the items are missing, the variable of a key is empty, or the directory cannot be written.
     """
     suite = find_suite(lab, settings.suite)
@@ -88,11 +81,15 @@ def start(lab: Lab, settings: EvaluationSettings) -> EvalFolder:
     settings = _resolved(lab, settings, suite, ref, judge)
     check_priced(settings, [one for one in (ref, judge) if one is not None])
     with opened_lab(lab) as store:
-        items = load_items(lab, store, suite, file=settings.items_file, limit=settings.limit)
+        items = load(lab, store, suite, file=settings.items_file, limit=settings.limit).items
         identity = identify(lab, ref)
         folder = EvalFolder(lab.evals / spawn.new_id(lab.evals))
-        with writing(f"the evaluation's folder {folder.path}"):
-            _write(folder, lab, settings, suite, items=items, identity=identity, scored_by=scored_by)
+        with preparing.created(folder, settings, requested=len(items) * settings.samples):
+            folder.write_items(items)
+            write_json(folder.suite_file, suite.model_dump(mode="json"))
+            identity.write(folder.model_file)
+            folder.set_scored_by(scored_by)
+            keep_prompt(folder, lab, scored_by.spec)
         register(lab, folder, store)
         return folder
 
@@ -107,28 +104,6 @@ def _resolved(
     if suite.path is not None and suite.path.parent not in suite_folders(lab):
         names["suite"] = str(suite.path.absolute())
     return settings.model_copy(update=names)
-
-
-def _write(
-    folder: EvalFolder,
-    lab: Lab,
-    settings: EvaluationSettings,
-    suite: Suite,
-    *,
-    items: Sequence[Item],
-    identity: Identity,
-    scored_by: ScoredBy,
-) -> None:
-    folder.stop_file.parent.mkdir(parents=True)
-    folder.write_items(items)
-    write_json(folder.suite_file, suite.model_dump(mode="json"))
-    identity.write(folder.model_file)
-    folder.set_scored_by(scored_by)
-    keep_prompt(folder, lab, scored_by.spec)
-    requested = len(items) * settings.samples
-    now = EvalStatus("starting", host=socket.gethostname(), heartbeat=time.time(), requested=requested)
-    folder.write_status(now)
-    write_json(folder.settings_file, settings.model_dump(mode="json"))  # last: it makes the directory an evaluation
 
 
 def register(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
@@ -238,17 +213,10 @@ def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: 
     Raises:
         UsageError: a setting that is not ``CHANGEABLE`` would change, or the budget cannot be checked.
     """
-    given = {name: value for name, value in changes.items() if value is not None}
-    if fixed := given.keys() - set(CHANGEABLE):
-        raise UsageError(
-            f"{min(fixed).replace('_', ' ')} cannot change within an evaluation.",
-            "Start a new one (it reuses samples with the same settings), or leave that option out.",
-        )
-    if given:
-        values = folder.settings().model_dump(mode="json") | given
-        settings = validate(EvaluationSettings, values, verb="eval run")
+    settings = preparing.changed_settings(folder, changes, CHANGEABLE, verb="eval run")
+    if settings is not None:
         check_priced(settings, _models(lab, settings, judge))
-        if "max_tokens" in given:
+        if changes.get("max_tokens") is not None:
             _set_limit(lab, folder, settings)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.settings import EvaluationSettings
+from o1lab.evaluate.run.work_queue import CacheKeys
 from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import find_suite
 from o1lab.inference.models import price_of

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from o1lab.config import load_config
 from o1lab.errors import LabError, UsageError
@@ -61,8 +61,7 @@ class Judge:
         asked = digest(_ROLE, messages)
         if (answer := self._answers.get((key, asked))) is not None:
             return answer
-        known = self._index.find(key)
-        if known is not None and known.asked == asked:
+        if (known := self._index.find(key, asked)) is not None:
             return known
         async with self._slots:
             answer = await self._client.call(key, messages)
@@ -70,14 +69,6 @@ class Judge:
             del self._answers[next(iter(self._answers))]
         self._answers[key, asked] = replace(answer, thought="")
         return answer
-
-
-@dataclass(frozen=True, slots=True)
-class OpenScorer:
-    """An open scorer; ``priced`` is whether the price of its judge is known."""
-
-    scorer: Scorer
-    priced: bool = True
 
 
 async def open_scorer(
@@ -89,7 +80,7 @@ async def open_scorer(
     settings: EvaluationSettings,
     context: Callable[[Journal], CallContext],
     store: Store,
-) -> OpenScorer:
+) -> tuple[Scorer, bool]:
     """Open the scorer of an evaluation, with its judge if it has one.
 
     Args:
@@ -101,6 +92,9 @@ async def open_scorer(
         context: makes the call context of the judge from the judge's journal.
         store: the lab's database.
 
+    Returns:
+        The scorer, and whether the price of its judge is known.
+
     Raises:
         NotFoundError, LabError: the judge or its prompt is missing or cannot be opened, or the scorer's label differs
             from the evaluation's.
@@ -108,7 +102,7 @@ async def open_scorer(
     scored_by = folder.scored_by()
     if scored_by.judge is None:
         scorer = _same_label(make_scorer(scored_by.spec, store=store), scored_by, folder)
-        return OpenScorer(await stack.enter_async_context(scorer))
+        return await stack.enter_async_context(scorer), True
     ref = find_model(lab, scored_by.judge, load_config(lab))
     judging = judge_settings(settings)
     check_priced(judging, [ref])
@@ -122,7 +116,7 @@ async def open_scorer(
     prompt = restore_prompts(folder.prompts_file)[_PROMPT]
     judge = JudgeContext(Judge(client, index, judging.concurrency), judge_name(ref, identity), prompt)
     scorer = _same_label(make_scorer(scored_by.spec, judge=judge), scored_by, folder)
-    return OpenScorer(await stack.enter_async_context(scorer), model.price.known)
+    return await stack.enter_async_context(scorer), model.price.known
 
 
 def _same_label(scorer: Scorer, scored_by: ScoredBy, folder: EvalFolder) -> Scorer:

@@ -11,7 +11,7 @@ from o1lab.evaluate.run.control import EVALUATIONS
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.runner import drive
 from o1lab.evaluate.stats.figures import Summary, summarise
-from o1lab.evaluate.suites.loading import load_items
+from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import find_suite
 from o1lab.labs import opened_lab
 from o1lab.paths import Lab
@@ -23,12 +23,14 @@ OnAnswer = Callable[[int, int], None]
 CONCURRENCY = 60  # the server decodes concurrent requests together
 
 
-def _ignore(_done: int, _of: int) -> None:
-    """Do nothing with the progress."""
-
-
 async def measure(
-    lab: Lab, suite: str, model: str, manager: ServerManager, *, limit: int | None = None, on_answer: OnAnswer = _ignore
+    lab: Lab,
+    suite: str,
+    model: str,
+    manager: ServerManager,
+    *,
+    limit: int | None = None,
+    on_answer: OnAnswer | None = None,
 ) -> Summary:
     """Evaluate a model on a suite as ``o1lab eval SUITE --model MODEL`` does; earlier answers are reused.
 
@@ -47,13 +49,11 @@ async def measure(
     return await _run(lab, control.start(lab, settings), manager, on_answer)
 
 
-async def continue_evaluation(
-    lab: Lab, evaluation: str, manager: ServerManager, *, on_answer: OnAnswer = _ignore
-) -> Summary:
+async def continue_evaluation(lab: Lab, evaluation: str, manager: ServerManager) -> Summary:
     """Continue an evaluation that was interrupted; raises like :func:`measure`."""
     folder = EVALUATIONS.find(lab, evaluation)
     EVALUATIONS.prepare(lab, folder, {})
-    return await _run(lab, folder, manager, on_answer)
+    return await _run(lab, folder, manager)
 
 
 def evaluations_of(lab: Lab, suite: str, models: list[str], *, limit: int | None = None) -> dict[str, Evaluation]:
@@ -71,7 +71,7 @@ def evaluations_of(lab: Lab, suite: str, models: list[str], *, limit: int | None
     found = find_suite(lab, suite)
     best: dict[str, Evaluation] = {}
     with opened_lab(lab) as store:
-        asked = items_hash(load_items(lab, store, found, limit=limit))
+        asked = items_hash(load(lab, store, found, limit=limit).items)
         for one in reversed(evaluations.all_evaluations(store.db, suite=found.name)):  # the newest last
             if one.model not in models or one.suite_label != found.label or one.items_hash != asked:
                 continue
@@ -86,9 +86,10 @@ def is_finished(lab: Lab, evaluation: Evaluation) -> bool:
     return info.state == "finished" and not info.status.failed
 
 
-async def _run(lab: Lab, folder: EvalFolder, manager: ServerManager, on_answer: OnAnswer) -> Summary:
+async def _run(lab: Lab, folder: EvalFolder, manager: ServerManager, on_answer: OnAnswer | None = None) -> Summary:
     def watch(status: EvalStatus) -> None:
-        on_answer(status.done, status.requested)
+        if on_answer is not None:
+            on_answer(status.done, status.requested)
 
     status = await drive(lab, folder, watch=watch, manager=manager)
     if status.state != "finished" or status.failed:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from o1lab.errors import internal_reason
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState
 from o1lab.evaluate.scorers.base import Attempt, Score, Scorer, broken
 from o1lab.inference.journal import JournalError
 from o1lab.jobs.control import RunStopped
-from o1lab.jobs.pipeline import BatchWriter, store_each
+from o1lab.jobs.pipeline import BatchWriter, Reader, store_each
 from o1lab.jobs.runner import log_error
 from store import evaluations
 from store.connection import Store
@@ -93,7 +92,7 @@ class ResultWriter:
         self._batches = BatchWriter(self._write, waiting=256, at_once=_SCORED_AT_ONCE, flush_on_cancel=False)
 
     async def __aenter__(self) -> Self:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="results")
+        self._in_thread = Reader()
         await self._batches.__aenter__()
         return self
 
@@ -101,7 +100,7 @@ class ResultWriter:
         try:
             await self._batches.__aexit__(*error)
         finally:
-            self._thread.shutdown()
+            self._in_thread.close()
 
     async def put(self, finished: FinishedSample) -> None:
         """Queue a sample; waits while the queue is full.
@@ -112,8 +111,7 @@ class ResultWriter:
         await self._batches.put(finished)
 
     async def _write(self, batch: Sequence[FinishedSample]) -> None:
-        loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._thread, lambda: [_Scored(one, self._sample(one)) for one in batch])
+        made = await self._in_thread(lambda: [_Scored(one, self._sample(one)) for one in batch])
         complete = [at for at, one in enumerate(made) if one.sample.state == "complete"]
         if complete:
             attempts = [
@@ -128,7 +126,7 @@ class ResultWriter:
                         log_error(self._log, score.error)
             except RunStopped:
                 pass  # they are scored in the next session
-        for written in await loop.run_in_executor(self._thread, store_each, made, self._save, self._save_failed):
+        for written in await self._in_thread(store_each, made, self._save, self._save_failed):
             self._on_written(written)
 
     def _sample(self, one: FinishedSample) -> NewSample:
@@ -149,7 +147,7 @@ class ResultWriter:
 
     def _save_failed(self, one: _Scored, error: Exception) -> WrittenSample:
         log_error(self._log, error)
-        reason = f"internal: {type(error).__name__}: {error}"[:200]
+        reason = internal_reason(error)
         bare = NewSample(one.sample.item, one.sample.sample, "failed", (), one.sample.cache_key, reason)
         return self._save([_Scored(one.finished, bare)])[0]
 

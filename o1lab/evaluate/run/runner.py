@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from o1lab.config import load_config
-from o1lab.errors import LabError
+from o1lab.errors import LabError, internal_reason
 from o1lab.evaluate.run.asking import SampleState, run_sample
-from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.control import register
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.judging import open_scorer
 from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes, tokenizer_count
-from o1lab.evaluate.run.work_queue import Ask, Progress, Task, read_progress, to_do
+from o1lab.evaluate.run.work_queue import Ask, CacheKeys, Progress, Task, read_progress, to_do
 from o1lab.inference.backend import CallContext
 from o1lab.inference.calls import CallKey, Message, Response, digest
 from o1lab.inference.client import CompletionClient
@@ -169,10 +168,10 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
             return CallContext(journal, self.control, budget, self.counts, self.clock)
 
         model = None if self._scores_only else await self._open_model(stack, manager, context, identity, so_far)
-        scorer = await open_scorer(
+        scorer, priced = await open_scorer(
             stack, self.lab, self.folder, manager, settings=self.settings, context=context, store=store
         )
-        self.priced = self.priced and scorer.priced
+        self.priced = self.priced and priced
         count = await self._read(tokenizer_count, identity.folder)
         self.begin()
         keys = CacheKeys(identity, self.settings)
@@ -189,7 +188,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
             return FinishedSample(task.item, asked=one) if await self._converse(model.converse, one) else None
 
         async with ResultWriter(
-            store, self.folder.id, scorer.scorer,
+            store, self.folder.id, scorer,
             make=lambda one: as_sample(one, count, model.client if model else None),
             on_written=self._count, log=self.folder.log,
         ) as writer:  # fmt: skip
@@ -266,8 +265,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         async def converse(one: SampleState) -> None:
             async def ask(call: int, messages: Sequence[Message], *, limit: int | None = None) -> Response:
                 key = CallKey(one.item.id, one.sample, call)
-                known = so_far.index.find(key)
-                if known is not None and known.asked == digest("teacher", messages):
+                if (known := so_far.index.find(key, digest("teacher", messages))) is not None:
                     return known
                 return await client.call(key, messages, on_attempt=one.usage.add, max_tokens=limit)
 
@@ -284,7 +282,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         except JournalError:
             raise  # responses can no longer be stored
         except Exception as error:
-            one.fail(f"internal: {type(error).__name__}: {error}"[:200])
+            one.fail(internal_reason(error))
             log_error(self.folder.log, error)
         return True
 

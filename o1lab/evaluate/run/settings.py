@@ -51,10 +51,10 @@ class EvaluationSettings(RequestSettings):
         default=None, ge=1, description="Ask a truncated response for its final answer, in at most N more tokens."
     )
     budget_forcing: Annotated[int, Display(default=_OF_SUITE, metavar="N")] = Field(
-        default=0, ge=0, description="Make a thought that ends go on N times, with the word of --wait."
+        default=0, ge=0, description="Continue a thought that ends N times, with the word of --wait."
     )
     wait: Annotated[str, Display(default=_OF_SUITE, verbatim=True)] = Field(
-        default="Wait", min_length=1, description="The word that makes a thought go on."
+        default="Wait", min_length=1, description="Word that continues a thought."
     )
     max_thought_tokens: Annotated[int | None, Display(empty="never", default=_OF_SUITE, metavar="N")] = Field(
         default=None, ge=1, description="Close a thought after N tokens, so that the model has to answer."
@@ -78,7 +78,7 @@ class EvaluationSettings(RequestSettings):
         """Return a warning about settings that rarely make sense together, or an empty text."""
         if self.samples > 1 and self.temperature == 0:
             return (
-                f"At temperature 0 the {self.samples} samples of an item hardly differ; "
+                f"At temperature 0 the {self.samples} samples of an item are nearly equal; "
                 "pass@k and maj@k need a temperature such as --temperature 0.6."
             )
         return ""

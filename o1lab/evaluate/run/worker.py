@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.evaluate.run.runner import drive
-from o1lab.jobs.worker import Signals, report_end, run_with_signals
+from o1lab.jobs.worker import Signals, run_with_signals, worker_main
 from o1lab.paths import Lab
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="LAB/evals/ID")
-    parser.add_argument(
-        "--scores-only", action="store_true", help="score the stored samples; make no calls to the model"
+    return worker_main(
+        __doc__, EvalFolder, run_here, scores_only="score the stored samples; make no calls to the model"
     )
-    options = parser.parse_args()
-    folder = EvalFolder(options.folder.absolute())
-    return report_end(lambda: run_here(folder.lab, folder, scores_only=options.scores_only))
 
 
 def run_here(

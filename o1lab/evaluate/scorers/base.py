@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from o1lab.chains.answers import How, extract_answer
+from o1lab.errors import internal_reason
 from o1lab.evaluate.items import Item
 from o1lab.inference.calls import CallKey, Message, Response
 from o1lab.registry import DEFAULT_ORDER, Registry
@@ -81,7 +82,7 @@ class Score:
 
 def broken(error: Exception) -> Score:
     """Return the score of an attempt on which the scorer itself failed."""
-    return Score("unscored", reason=f"internal: {type(error).__name__}: {error}"[:200], error=error)
+    return Score("unscored", reason=internal_reason(error), error=error)
 
 
 class AskJudge(Protocol):

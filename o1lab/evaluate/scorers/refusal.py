@@ -5,7 +5,7 @@ the rules know English and Chinese, and the classifier was trained on English al
 
 The classifier was trained on the labelled answers of three models to XSTest (Röttger et al., 2024) and is
 ``assets/classifiers/refusal.safetensors``; ``bench/refusal.py`` trains it and measures it on models left out. It says
-``refused`` for full and for partial refusals: on models left out, none of its thresholds told the two apart. The rules
+``refused`` for full and for partial refusals: on models left out, none of its thresholds separated the two. The rules
 say ``partial`` where an answer follows what declines.
 """
 

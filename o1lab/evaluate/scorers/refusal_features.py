@@ -1,8 +1,8 @@
 """The features by which the classifier of the scorer ``refusal`` reads an answer in English.
 
-Dense features are what the rules find, themes of the answer (``assets/words/refusal.yaml``), its length and how far it
-takes up the question. Hashed features are n-grams of words and characters, where words of the question are replaced by
-one mark: what is asked must not decide, only how it is answered. ``bench/refusal.py`` trains with this module, so
+Dense features are what the rules find, themes of the answer (``assets/words/refusal.yaml``), its length and how much of
+the question it repeats. Hashed features are n-grams of words and characters, where words of the question are replaced
+by one mark: what is asked must not decide, only how it is answered. ``bench/refusal.py`` trains with this module, so
 training and inference cannot differ.
 """
 

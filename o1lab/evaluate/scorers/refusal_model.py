@@ -37,7 +37,7 @@ class RefusalModelOptions(Options):
 
     Attributes:
         model: a folder or a hub id of a transformers model for sequence classification, in safetensors.
-        refuse: the model's labels that mean a refusal; by default those that speak of refusing or rejecting.
+        refuse: the model's labels that mean a refusal; by default those whose names contain refuse or reject.
         text: what the model reads; ``{{question}}`` and ``{{answer}}`` are filled in.
         threshold: the lowest probability of a refusal.
     """
@@ -198,10 +198,10 @@ class _Classifier:
         if line.endswith(b"\n"):
             return json.loads(line)
         self._errors.seek(0)
-        said = self._errors.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+        output = self._errors.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
         self.close()
         raise LabError(
-            f"The refusal classifier ended: {one_line(said, 200) or f'no answer in {limit_s:g} s'}.",
+            f"The refusal classifier ended: {one_line(output, 200) or f'no answer in {limit_s:g} s'}.",
             "",
             code="classifier",
         )

@@ -11,6 +11,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from o1lab.evaluate.stats.metrics import rounded_ends
+from o1lab.format import counted
+
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 
 RESAMPLES = 2000
@@ -40,10 +43,23 @@ class Agreement:
     observed: float | None = None
     why_not: str = ""
 
+    def text(self, noun: str) -> str:
+        """Format the coefficient with its interval and number of units, or say that it is not defined.
+
+        Args:
+            noun: the word for a unit, such as ``trace``.
+        """
+        if self.value is None:
+            return f"is not defined: {self.why_not}"
+        units = counted(self.units, noun)
+        if self.ci95 is None:
+            return f"{self.value:.2f}, {units}: too few for an interval"
+        return f"{self.value:.2f} ({self.ci95[0]:.2f} to {self.ci95[1]:.2f}), {units}"
+
     def as_json(self) -> dict[str, Any]:
         return {
             "value": None if self.value is None else round(self.value, 4),
-            "ci95": None if self.ci95 is None else [round(end, 4) for end in self.ci95],
+            "ci95": rounded_ends(self.ci95),
             "units": self.units,
             "raters": self.raters,
             "observed": None if self.observed is None else round(self.observed, 4),

@@ -20,6 +20,7 @@ from store.evaluations import Evaluation, Result
 from store.sqlite import Database
 
 Way = Literal["cut", "forced"]
+_MOST_POINTS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,13 @@ class BudgetPoint:
         }
 
 
-def log_spaced(results: Iterable[Result], most: int = 12) -> list[int]:
-    """Return powers of two that cover the lengths of these responses, at most ``most`` of them, ascending."""
+def log_spaced(results: Iterable[Result]) -> list[int]:
+    """Return powers of two that cover the lengths of these responses, ascending; of more than 12, the largest 12."""
     lengths = [one.output_tokens for one in results if one.outcome != "failed" and one.output_tokens > 0]
     if not lengths:
         return []
     first, last = min(lengths).bit_length() - 1, (max(lengths) - 1).bit_length()
-    return [2**power for power in range(max(first, last - most + 1), last + 1)]
+    return [2**power for power in range(max(first, last - _MOST_POINTS + 1), last + 1)]
 
 
 def under_budget(results: Sequence[Result], budgets: Iterable[int] | None = None) -> tuple[BudgetPoint, ...]:

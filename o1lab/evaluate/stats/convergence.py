@@ -8,8 +8,18 @@ from typing import Any
 
 from o1lab.chains.moves import segment
 from o1lab.evaluate.sample_traces import as_trace
-from o1lab.evaluate.stats.metrics import LEVEL, RESAMPLES, SEED, Interval, Rate, cluster, rounded, share_interval
-from o1lab.format import percent
+from o1lab.evaluate.stats.metrics import (
+    RESAMPLES,
+    SEED,
+    TAILS,
+    Interval,
+    Rate,
+    cluster,
+    interval_json,
+    rate_of,
+    rounded,
+)
+from o1lab.format import percent, percent_within
 from o1lab.lens.convergence import Chain, Convergence
 from o1lab.lens.forcing import judged
 from o1lab.text import one_line
@@ -30,13 +40,12 @@ class Median:
         return {
             "median": rounded(self.value),
             "n": self.n,
-            "ci95": self.interval and self.interval.as_json(),
-            "ci_method": self.interval and self.interval.method,
+            **interval_json(self.interval),
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class ConvergenceSummary:
     """What a model spends after its answer is stable.
 
     Attributes:
@@ -74,7 +83,7 @@ class Spent:
         """Yield the figures as lines of text."""
         yield f"convergence of {self.chains:,} chains, answers by {one_line(self.model, 30)}"
         if self.incomplete:
-            yield f"  {self.incomplete:,} more chains are not cut at all places; the same command goes on with them."
+            yield f"  {self.incomplete:,} more chains are not cut at all places yet: repeat the command."
         if self.after.value is not None and self.share.value is not None:
             limits = self.after.interval
             between = f" ({limits.low:,.0f} to {limits.high:,.0f})" if limits else ""
@@ -83,12 +92,11 @@ class Spent:
                 f"{percent(self.share.value)} of the thought; {self.after.n:,} chains"
             )
         for name, rate in (("right at some place", self.right), ("overwritten", self.overwritten), ("lost", self.lost)):
-            limits = rate.interval
-            between = f" ({percent(limits.low)} to {percent(limits.high)})" if limits else ""
-            yield f"  {name:<31} {percent(rate.value)}{between}  {rate.correct:,} of {rate.n:,}"
+            share = percent_within(rate.value, rate.interval and rate.interval.ends)
+            yield f"  {name:<31} {share}  {rate.correct:,} of {rate.n:,}"
 
 
-def spent(found: Sequence[Convergence], clusters: Sequence[Hashable], *, incomplete: int = 0) -> Spent:
+def summarise(found: Sequence[Convergence], clusters: Sequence[Hashable], *, incomplete: int = 0) -> ConvergenceSummary:
     """Return the figures of chains.
 
     Args:
@@ -102,15 +110,15 @@ def spent(found: Sequence[Convergence], clusters: Sequence[Hashable], *, incompl
     after = [float(one.tokens_after or 0) for one, _ in with_tokens]
     shares = [(one.tokens_after or 0) / (one.tokens or 1) for one, _ in with_tokens]
     groups = [group for _, group in with_tokens]
-    return Spent(
+    return ConvergenceSummary(
         found[0].model if found else "",
         len(found),
         incomplete,
         median(after, groups),
         median(shares, groups),
-        _rate([one.first_right is not None for one in found], clusters),
-        _rate([one.overwritten > 0 for one in found], clusters),
-        _rate([one.lost for one in found], clusters),
+        rate_of([one.first_right is not None for one in found], clusters),
+        rate_of([one.overwritten > 0 for one in found], clusters),
+        rate_of([one.lost for one in found], clusters),
     )
 
 
@@ -141,15 +149,9 @@ def median(values: Sequence[float], clusters: Sequence[Hashable]) -> Median:
         often = np.bincount(generator.integers(len(codes), size=len(codes)), minlength=len(codes))
         weight = np.cumsum(often[place[order]])
         drawn[at] = given[order[int(np.searchsorted(weight, weight[-1] / 2))]]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(drawn, TAILS)
     how = f"bootstrap over {len(codes):,} clusters, {RESAMPLES:,} resamples, seed {SEED}"
     return Median(middle, len(values), Interval(float(low), float(high), how))
-
-
-def _rate(marks: Sequence[bool], clusters: Sequence[Hashable]) -> Rate:
-    if not marks:
-        return Rate(0, 0, None, None)
-    return Rate(sum(marks), len(marks), sum(marks) / len(marks), share_interval(marks, clusters))
 
 
 def chains_of(db: Database, evaluation: Evaluation) -> list[Chain]:
@@ -170,7 +172,7 @@ def chains_of(db: Database, evaluation: Evaluation) -> list[Chain]:
     return found
 
 
-def of_evaluation(db: Database, evaluation: Evaluation) -> tuple[Spent, ...]:
+def of_evaluation(db: Database, evaluation: Evaluation) -> tuple[ConvergenceSummary, ...]:
     """Return the figures for each model that has answered to the cut samples of an evaluation."""
     models = continuations.models_of(db, evaluation.id)
     chains = chains_of(db, evaluation) if models else []
@@ -180,5 +182,5 @@ def of_evaluation(db: Database, evaluation: Evaluation) -> tuple[Spent, ...]:
         whole = [(one, chain.cluster) for one, chain in zip(parts, chains, strict=True) if one]
         if whole:
             groups = [group for _, group in whole]
-            found.append(spent([one for one, _ in whole], groups, incomplete=len(parts) - len(whole)))
+            found.append(summarise([one for one, _ in whole], groups, incomplete=len(parts) - len(whole)))
     return tuple(found)

@@ -9,7 +9,7 @@ from typing import Any
 
 from o1lab.evaluate.stats import budgets, majority, metrics, variants
 from o1lab.evaluate.stats.budgets import BudgetPoint
-from o1lab.evaluate.stats.convergence import Spent, of_evaluation
+from o1lab.evaluate.stats.convergence import ConvergenceSummary, of_evaluation
 from o1lab.evaluate.stats.majority import MajorityPoint
 from o1lab.evaluate.stats.metrics import Mean, Metric, Rate, Tokens, headline, rounded
 from o1lab.evaluate.stats.paired import check_scorer
@@ -52,7 +52,7 @@ class Figures:
     whole: Part
     missing: int
     dropped_tokens: float | None
-    """Tokens a response that were generated and dropped."""
+    """Tokens per response that were generated and dropped."""
     estimated: int
     cached: int
     cost_of_samples_usd: float
@@ -66,7 +66,7 @@ class Figures:
     shifts: tuple[Shift, ...]
     refusals: Refusals | None
     weighted: Weighted | None
-    convergence: tuple[Spent, ...]
+    convergence: tuple[ConvergenceSummary, ...]
 
     @property
     def force_answer(self) -> int | None:
@@ -166,7 +166,7 @@ def _parts(results: Sequence[Result], name_of: Callable[[Result], str | None]) -
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The results of an evaluation under one scorer. No figure counts samples that are still missing.
+    """The results of an evaluation under its scorer. No figure counts samples that are still missing.
 
     ``rate``, ``value`` and ``maj_at`` are None or empty in a brief summary, which does not read single samples.
     """
@@ -215,25 +215,23 @@ class Summary:
         }
         if self.rate is None:
             return found
-        interval, graded = self.rate.interval, self.value and self.value.interval
+        graded = self.value and self.value.interval
         return found | {
-            "ci95": interval and interval.as_json(),
-            "ci_method": interval and interval.method,
+            **metrics.interval_json(self.rate.interval),
             "mean_value_ci95": graded and graded.as_json(),
             "maj_at": [point.as_json() for point in self.maj_at],
         }
 
 
-def summarise(db: Database, evaluation: Evaluation, scorer: str | None = None, *, brief: bool = False) -> Summary:
-    """Summarise an evaluation.
+def summarise(db: Database, evaluation: Evaluation, *, brief: bool = False) -> Summary:
+    """Summarise an evaluation under its own scorer.
 
     Args:
         db: the lab's database.
         evaluation: the evaluation.
-        scorer: the label of the scores; by default the evaluation's own.
         brief: compute only what needs no reading of single samples.
     """
-    label = evaluation.scorer if scorer is None else scorer
+    label = evaluation.scorer
     tally = evaluations.tally(db, evaluation.id, label)
     if brief:
         return Summary(evaluation, label, tally)

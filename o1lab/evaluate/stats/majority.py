@@ -22,7 +22,16 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from o1lab.evaluate.scorers import SCORERS
-from o1lab.evaluate.stats.metrics import SEED, Interval, by_item, cluster, ladder, rounded, share_interval
+from o1lab.evaluate.stats.metrics import (
+    SEED,
+    Interval,
+    by_item,
+    cluster,
+    interval_json,
+    ladder,
+    rounded,
+    share_interval,
+)
 from store.evaluations import Result
 
 if TYPE_CHECKING:
@@ -81,8 +90,7 @@ class MajorityPoint:
             "tokens": rounded(self.tokens),
             "items": self.items,
             "how": "all subsets" if self.exact else f"{DRAWS:,} drawn subsets, seed {SEED}",
-            "ci95": self.interval and self.interval.as_json(),
-            "ci_method": self.interval and self.interval.method,
+            **interval_json(self.interval),
         }
 
 
@@ -142,16 +150,15 @@ def _right_as_one(groups: dict[object, list[int]]) -> dict[object, list[int]]:
     return {key: group for key, group in groups.items() if group[0] > group[1]} | {_RIGHT: [merged, merged]}
 
 
-def maj_at(results: Sequence[Result], scorer: str, ks: Sequence[int] | None = None) -> tuple[MajorityPoint, ...]:
+def maj_at(results: Sequence[Result], scorer: str) -> tuple[MajorityPoint, ...]:
     """Return the curve of maj@k against k times the average output tokens (section 3.2 of the paper).
 
-    If all items have the same number of samples, maj@1 equals the accuracy.
+    If all items have the same number of samples, maj@1 equals the accuracy. The values of k are the powers of two up to
+    the number of samples of the item with the fewest, and that number.
 
     Args:
         results: the samples of an evaluation.
         scorer: the label of the scores.
-        ks: the values of k; by default the powers of two up to the number of samples, and that number. Values above
-            the number of samples of any item are left out.
 
     Returns:
         The points by ascending k; empty if no sample has an answer or the scorer's answers cannot be counted as votes.
@@ -160,10 +167,7 @@ def maj_at(results: Sequence[Result], scorer: str, ks: Sequence[int] | None = No
         return ()
     items = by_item(results)
     cast = [votes(samples) for samples in items.values()]
-    fewest = min(one.n for one in cast)
-    wanted = tuple(ladder(fewest) if ks is None else sorted({k for k in ks if 1 <= k <= fewest}))
-    if not wanted:
-        return ()
+    wanted = tuple(ladder(min(one.n for one in cast)))
     found = [majority(one, wanted) for one in cast]
     clusters = [cluster(samples[0]) for samples in items.values()]
     responses = [one.output_tokens for one in results if one.outcome != "failed"]

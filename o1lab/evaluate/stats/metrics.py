@@ -7,10 +7,11 @@ token averages leave out failed samples, which have no response.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from store.evaluations import Evaluation, ItemRow, Result, Tally
 
@@ -23,6 +24,7 @@ Metric = Literal["accuracy", "mean_value"]
 SEED = 42  # for all resampling, so that the same samples give the same figures
 RESAMPLES = 2000
 LEVEL = 0.95
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 _MOST_DRAWS = 50_000_000  # clusters times resamples: about half a second
 _FEWEST_RESAMPLES = 500
@@ -30,6 +32,7 @@ _CHUNK_DRAWS = 2_000_000
 _KIND_COST = 20  # the cost of one binomial draw, in draws of an index
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A 95 % interval and the method that gave it."""
@@ -38,8 +41,22 @@ class Interval:
     high: float
     method: str
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    @property
+    def percent(self) -> tuple[float, float]:
+        """The ends in percent."""
+        return 100 * self.low, 100 * self.high
+
     def as_json(self) -> list[float]:
         return [round(self.low, 6), round(self.high, 6)]
+
+
+def interval_json(interval: Interval | None) -> dict[str, Any]:
+    """Return the JSON keys of an interval at 95 %: its ends, and the method that gave it."""
+    return {"ci95": interval and interval.as_json(), "ci_method": interval and interval.method}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +73,7 @@ class Rate:
             "correct": self.correct,
             "n": self.n,
             "accuracy": rounded(self.value),
-            "ci95": self.interval and self.interval.as_json(),
-            "ci_method": self.interval and self.interval.method,
+            **interval_json(self.interval),
         }
 
 
@@ -77,8 +93,7 @@ class Mean:
             "n": self.n,
             "of": self.total,
             "rest_as_zero": rounded(self.rest_as_zero),
-            "ci95": self.interval and self.interval.as_json(),
-            "ci_method": self.interval and self.interval.method,
+            **interval_json(self.interval),
         }
 
 
@@ -114,15 +129,14 @@ class Tokens:
         return {name: spread and spread.as_json() for name, spread in named.items()}
 
 
-def wilson(correct: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """Return Wilson's score interval of a proportion: Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
+def wilson(correct: float, n: float) -> tuple[float, float]:
+    """Return Wilson's score interval of a proportion at 95 %: Wilson (1927), J. Am. Stat. Assoc. 22, 209-212.
 
     Computed in closed form and tested against scipy, because importing scipy.stats takes two seconds.
 
     Args:
         correct: the number of successes.
         n: the number of trials; an effective number need not be whole.
-        level: the confidence level.
 
     Returns:
         The bounds, from 0 to 1. Without trials they are (0, 1).
@@ -134,12 +148,17 @@ def wilson(correct: float, n: float, level: float = LEVEL) -> tuple[float, float
         raise ValueError(f"{correct} of {n}")
     if n == 0:
         return 0.0, 1.0
-    z, share = NormalDist().inv_cdf((1 + level) / 2), correct / n
+    z, share = NormalDist().inv_cdf((1 + LEVEL) / 2), correct / n
     middle = share + z * z / (2 * n)
     half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     low, high = ((middle + side) / (1 + z * z / n) for side in (-half, half))
     # At 0 and n the bound equals the share; rounding could miss it.
     return 0.0 if correct == 0 else low, 1.0 if correct == n else high
+
+
+def wilson_interval(correct: float, n: float, method: str = "Wilson") -> Interval:
+    """Return :func:`wilson` as an interval."""
+    return Interval(*wilson(correct, n), method)
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -160,29 +179,16 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return (math.comb(n, k) - math.comb(n - c, k)) / math.comb(n, k)
 
 
-def mean_pass_at(results: Iterable[Result], ks: Sequence[int] | None = None) -> dict[int, float]:
+def mean_pass_at(results: Iterable[Result]) -> dict[int, float]:
     """Return pass@k by k, the mean of :func:`pass_at_k` over items (Chen et al., 2021).
 
-    All samples count, failed ones too.
-
-    Args:
-        results: the samples.
-        ks: the values of k; by default the powers of two up to the number of samples, and that number. Values above
-            the number of samples of any item are left out.
+    All samples count, failed ones too. The values of k are the powers of two up to the number of samples of the item
+    with the fewest, and that number.
     """
-    counts: dict[str, list[int]] = {}
-    for one in results:
-        tally = counts.setdefault(one.item, [0, 0])
-        tally[0] += 1
-        tally[1] += one.correct
-    if not counts:
-        return {}
-    fewest = min(n for n, _ in counts.values())
-    kinds: dict[tuple[int, int], int] = {}
-    for n, c in counts.values():
-        kinds[n, c] = kinds.get((n, c), 0) + 1
-    wanted = ladder(fewest) if ks is None else [k for k in ks if 1 <= k <= fewest]
-    return {k: math.fsum(pass_at_k(n, c, k) * number for (n, c), number in kinds.items()) / len(counts) for k in wanted}
+    items = by_item(results).values()
+    kinds = Counter((len(samples), sum(one.correct for one in samples)) for samples in items)
+    ks = ladder(min((n for n, _ in kinds), default=0))
+    return {k: math.fsum(pass_at_k(n, c, k) * number for (n, c), number in kinds.items()) / len(items) for k in ks}
 
 
 def ladder(most: int) -> list[int]:
@@ -197,10 +203,8 @@ def clustered_bootstrap(
     *,
     weights: Sequence[float] | None = None,
     resamples: int = RESAMPLES,
-    seed: int = SEED,
-    level: float = LEVEL,
 ) -> Interval | None:
-    """Return the percentile interval of a mean over clustered samples; whole clusters are drawn with replacement.
+    """Return the 95 % interval of a mean over clustered samples, as percentiles of means of drawn clusters.
 
     Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 and 13; for clusters: Davison and
     Hinkley (1997), section 3.8. Identical clusters are drawn together (their counts are multinomial), which does not
@@ -212,8 +216,6 @@ def clustered_bootstrap(
         clusters: the cluster of each sample, an item or a group of items.
         weights: one positive weight per sample, for the interval of the weighted mean.
         resamples: the number of resamples.
-        seed: the seed of the random generator.
-        level: the confidence level.
 
     Returns:
         The interval, in the unit of the values. None with fewer than two clusters, or if all resamples have the same
@@ -221,19 +223,19 @@ def clustered_bootstrap(
     """
     import numpy as np
 
-    sums, sizes = _clusters(values, clusters, weights)
+    sums, sizes = cluster_sums(values, clusters, weights)
     number = len(sums)
     if number < 2:
         return None
-    means, drawn = _resampled(sums, sizes, resamples, np.random.default_rng(seed))
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    means, drawn = _resampled(sums, sizes, resamples, np.random.default_rng(SEED))
+    low, high = np.quantile(means, TAILS)
     if math.isclose(low, high, rel_tol=1e-9, abs_tol=1e-12):
         return None
-    return Interval(float(low), float(high), f"bootstrap over {number:,} clusters, {drawn:,} resamples, seed {seed}")
+    return Interval(float(low), float(high), f"bootstrap over {number:,} clusters, {drawn:,} resamples, seed {SEED}")
 
 
-def _clusters(
-    values: Sequence[float] | NDArray[np.float64], clusters: Sequence[Hashable], weights: Sequence[float] | None
+def cluster_sums(
+    values: Sequence[float] | NDArray[np.float64], clusters: Sequence[Hashable], weights: Sequence[float] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sum of values and the number of samples of each cluster, weighted if there are weights."""
     import numpy as np
@@ -289,12 +291,19 @@ def accuracy(results: Sequence[Result], *, right: Callable[[Result], bool] = lam
         results: the samples.
         right: which samples count; by default the correct ones.
     """
-    marks = [right(one) for one in results]
-    correct, n = sum(marks), len(marks)
-    if n == 0:
+    return rate_of([right(one) for one in results], [cluster(one) for one in results])
+
+
+def share_correct(samples: Sequence[Result]) -> float:
+    """Return the share of correct samples."""
+    return sum(one.correct for one in samples) / len(samples)
+
+
+def rate_of(marks: Sequence[bool], clusters: Sequence[Hashable]) -> Rate:
+    """Return the share of marks that are true, with the interval of :func:`share_interval`."""
+    if not marks:
         return Rate(0, 0, None, None)
-    clusters = [cluster(one) for one in results]
-    return Rate(correct, n, correct / n, share_interval(marks, clusters))
+    return Rate(sum(marks), len(marks), sum(marks) / len(marks), share_interval(marks, clusters))
 
 
 def share_interval(marks: Sequence[float], clusters: Sequence[Hashable]) -> Interval | None:
@@ -306,11 +315,10 @@ def share_interval(marks: Sequence[float], clusters: Sequence[Hashable]) -> Inte
     number, n = len(set(clusters)), len(marks)
     whole = all(mark in (0, 1) for mark in marks)
     if number == n and whole:
-        return Interval(*wilson(round(sum(marks)), n), "Wilson")
+        return wilson_interval(round(sum(marks)), n)
     found = clustered_bootstrap(marks, clusters)
     if found is None and whole and (number > 1 or min(marks) == max(marks)):
-        right = round(number * sum(marks) / n)
-        return Interval(*wilson(right, number), f"Wilson over {number:,} clusters, all alike")
+        return wilson_interval(round(number * sum(marks) / n), number, f"Wilson over {number:,} clusters, all alike")
     return found
 
 
@@ -372,3 +380,8 @@ def headline(evaluation: Evaluation, scorer: str, tally: Tally) -> Metric:
 def rounded(value: float | None) -> float | None:
     """Round to the six decimals that JSON output shows."""
     return None if value is None else round(value, 6)
+
+
+def rounded_ends(ends: tuple[float, float] | None) -> list[float] | None:
+    """Round the ends of an interval to the four decimals that JSON output shows of percentages and coefficients."""
+    return None if ends is None else [round(end, 4) for end in ends]

@@ -19,7 +19,9 @@ from o1lab.evaluate.stats.metrics import (
     by_item,
     cluster,
     clustered_bootstrap,
+    interval_json,
     rounded,
+    share_correct,
 )
 from store import evaluations
 from store.evaluations import Evaluation, ItemRow, Result
@@ -78,8 +80,7 @@ class Paired:
             "neither": list(self.neither),
             "mcnemar_p": rounded(self.mcnemar_p),
             "difference": rounded(self.difference),
-            "ci95": self.interval and self.interval.as_json(),
-            "ci_method": self.interval and self.interval.method,
+            **interval_json(self.interval),
             "p": rounded(self.chance.p),
             "p_method": self.chance.method,
             "by_variant": {name: one.as_json() for name, one in self.by_variant.items()},
@@ -304,7 +305,7 @@ def _paired(pairs: Sequence[tuple[list[Result], list[Result]]]) -> Paired:
     sums: dict[tuple[str, str], float] = {}
     for a, b in pairs:
         kinds.setdefault((_right(a), _right(b)), []).append(a[0].item)
-        differences.append(_share(b) - _share(a))
+        differences.append(share_correct(b) - share_correct(a))
         clusters.append(cluster(a[0]))
         sums[clusters[-1]] = sums.get(clusters[-1], 0.0) + differences[-1]
     only_a, only_b = kinds.get((True, False), []), kinds.get((False, True), [])
@@ -321,10 +322,6 @@ def _paired(pairs: Sequence[tuple[list[Result], list[Result]]]) -> Paired:
         interval=clustered_bootstrap(differences, clusters),
         chance=sign_flips(list(sums.values())),
     )
-
-
-def _share(samples: Sequence[Result]) -> float:
-    return sum(one.correct for one in samples) / len(samples)
 
 
 def is_right(correct: int, samples: int) -> bool:

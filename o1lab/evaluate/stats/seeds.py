@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from o1lab.evaluate.stats.metrics import Interval, wilson
+from o1lab.evaluate.stats.metrics import Interval, wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,5 @@ def mean_over_seeds(
         variance += math.fsum((one - value) ** 2 for one in each) / (len(each) - 1) / len(each)
     free = value * (1 - value)
     effective = min(free / variance, number * len(runs)) if free > 0 and variance > 0 else number
-    return SeedMean(
-        value, each, Interval(*wilson(value * effective, effective), "Wilson, effective number of items"), len(shared)
-    )
+    interval = wilson_interval(value * effective, effective, "Wilson, effective number of items")
+    return SeedMean(value, each, interval, len(shared))

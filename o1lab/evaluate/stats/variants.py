@@ -20,9 +20,11 @@ from o1lab.evaluate.stats.metrics import (
     by_item,
     cluster,
     clustered_bootstrap,
+    interval_json,
     rounded,
+    share_correct,
     share_interval,
-    wilson,
+    wilson_interval,
 )
 from o1lab.evaluate.stats.paired import Paired, compare
 from store.evaluations import ItemRow, Result
@@ -145,8 +147,7 @@ class Weighted:
             "earned": rounded(self.earned),
             "total": rounded(self.total),
             "items": self.items,
-            "ci95": self.interval and self.interval.as_json(),
-            "ci_method": self.interval and self.interval.method,
+            **interval_json(self.interval),
         }
 
 
@@ -207,7 +208,7 @@ def pressure_drop(results: Iterable[Result]) -> tuple[float, Interval | None] | 
     for one in results:
         if one.group is not None and one.variant in (PLAIN, *PRESSURE):
             groups.setdefault(one.group, {}).setdefault(one.variant == PLAIN, []).append(one)
-    drops = [_share(own[True]) - _share(own[False]) for own in groups.values() if len(own) == 2]
+    drops = [share_correct(own[True]) - share_correct(own[False]) for own in groups.values() if len(own) == 2]
     if not drops:
         return None
     return math.fsum(drops) / len(drops), clustered_bootstrap(drops, range(len(drops)))
@@ -217,26 +218,21 @@ def _floor(
     base: Mapping[str, Sequence[Result]], pressed: Mapping[str, Sequence[Result]], again: Mapping[str, Sequence[Result]]
 ) -> NoiseFloor | None:
     """Return the noise floor of a variant; None without groups that have all three variants and a right answer."""
-    shared = [group for group in base if group in pressed and group in again and _share(base[group])]
+    shared = [group for group in base if group in pressed and group in again and share_correct(base[group])]
     flipped, flipped_ci, _ = _flips((base[group], again[group]) for group in shared)
     if flipped is None:
         return None
-    weights = [_share(base[group]) for group in shared]
-    more = [_share(again[group]) - _share(pressed[group]) for group in shared]
+    weights = [share_correct(base[group]) for group in shared]
+    more = [share_correct(again[group]) - share_correct(pressed[group]) for group in shared]
     excess = math.fsum(one * weight for one, weight in zip(more, weights, strict=True)) / math.fsum(weights)
     return NoiseFloor(flipped, flipped_ci, excess, clustered_bootstrap(more, range(len(more)), weights=weights))
-
-
-def _share(samples: Sequence[Result]) -> float:
-    """Return the share of correct samples."""
-    return sum(one.correct for one in samples) / len(samples)
 
 
 def _flips(
     pairs: Iterable[tuple[Sequence[Result], Sequence[Result]]],
 ) -> tuple[float | None, Interval | None, float | None]:
     """Return the share of right answers that flip, its interval over groups, and the share that recover."""
-    shares = [(_share(before), _share(after)) for before, after in pairs]
+    shares = [(share_correct(before), share_correct(after)) for before, after in pairs]
     right = math.fsum(before for before, _ in shares)
     wrong = math.fsum(1 - before for before, _ in shares)
     recovered = math.fsum((1 - before) * after for before, after in shares) / wrong if wrong else None
@@ -291,7 +287,7 @@ def weighted(results: Iterable[Result], items: Mapping[str, ItemRow]) -> Weighte
     total = math.fsum(weights[name] for name in samples)
     if not total:
         return None
-    earned = [weights[name] * sum(one.correct for one in own) / len(own) for name, own in samples.items()]
+    earned = [weights[name] * share_correct(own) for name, own in samples.items()]
     return Weighted(
         math.fsum(earned),
         total,
@@ -322,4 +318,4 @@ def groups(results: Iterable[Result]) -> Groups | None:
     if not right:
         return None
     sure = sum(right.values())
-    return Groups(len(right), sure, Interval(*wilson(sure, len(right)), "Wilson"))
+    return Groups(len(right), sure, wilson_interval(sure, len(right)))

@@ -35,7 +35,6 @@ _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _LONGEST_META = 2000
 _LONGEST_LIST = 20_000  # characters of JSON
 _LONGEST_ID = 200
-_SHAPES = 1000  # sets of column names that are cached
 
 
 class Columns:
@@ -54,7 +53,6 @@ class Columns:
             part: tuple(name for name in names if name not in taken) for part, names in _DEFAULT_COLUMNS.items()
         }
         self._names |= {part: _tuple(names) for part, names in spec.fields.items()}
-        self._by_shape: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {}
 
     def fits(self, record: Record) -> bool:
         """Whether the row matches ``items.where``.
@@ -144,9 +142,9 @@ class Columns:
     def _values(self, record: Record) -> dict[str, Any]:
         """Return the raw value of each part: what the suite fixes, else the first non-empty column of the part."""
         values_by_part: dict[str, Any] = {}
-        for part, names in self._columns(record).items():
+        for part, names in self._names.items():
             for name in names:
-                if (value := record.data[name]) not in (None, "", []):
+                if (value := record.data.get(name)) not in (None, "", []):
                     values_by_part[part] = value
                     break
         for part, inner in self.spec.inner.items():
@@ -158,19 +156,6 @@ class Columns:
                 and all(_as_text(one.get(name)) == _as_text(to) for name, to in inner.where.items())
             ]
         return values_by_part | self.spec.fixed if self.spec.fixed else values_by_part
-
-    def _columns(self, record: Record) -> dict[str, tuple[str, ...]]:
-        """Return the columns of the row for each part. Cached: the rows of a data set usually have the same columns."""
-        shape = tuple(record.data)
-        found = self._by_shape.get(shape)
-        if found is None:
-            values_by_part = {
-                part: tuple(name for name in names if name in record.data) for part, names in self._names.items()
-            }
-            found = {part: names for part, names in values_by_part.items() if names}
-            if len(self._by_shape) < _SHAPES:
-                self._by_shape[shape] = found
-        return found
 
     def _texts(self, record: Record, part: str, value: Any) -> list[str]:
         """Return the non-blank texts of a part, translated by ``items.values``."""

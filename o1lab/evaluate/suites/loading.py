@@ -25,8 +25,8 @@ DATA_VARIABLE = "O1LAB_SUITE_DATA"
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """The items of a suite, with their origin and the fate of every row.
+class LoadedItems:
+    """The items of a suite, their origin, and the numbers of rows that gave items and that gave none.
 
     Attributes:
         items: the items, in the suite's order.
@@ -34,7 +34,6 @@ class Loaded:
         rows: the number of rows that were read; each became items or is counted in ``left_out``.
         questions: the number of rows that became items.
         left_out: the number of rows that did not, by reason.
-        beyond_limit: the number of items that the limit cut off.
     """
 
     items: list[Item]
@@ -42,7 +41,6 @@ class Loaded:
     rows: int
     questions: int
     left_out: dict[str, int] = field(default_factory=dict)
-    beyond_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +52,6 @@ class Origin:
     problems: str = ""
 
 
-def load_items(
-    lab: Lab, store: Store, suite: Suite, *, file: Path | str | None = None, limit: int | None = None
-) -> list[Item]:
-    """Return the items of a suite in order. The same data always gives the same items.
-
-    Args:
-        lab: the lab, whose folders are searched for the data.
-        store: the lab's database.
-        suite: the suite.
-        file: read the rows from this file instead of the suite's own source.
-        limit: the maximum number of items. Groups stay whole, and there is always at least one group.
-
-    Raises:
-        UsageError: an id is used twice, a gold answer is missing or a row does not fit; with file and row.
-        LabError: the data was not found (``no_items``); the hint says which file is needed.
-    """
-    return load(lab, store, suite, file=file, limit=limit).items
-
-
 def load(
     lab: Lab,
     store: Store,
@@ -81,8 +60,21 @@ def load(
     file: Path | str | None = None,
     limit: int | None = None,
     fetch: bool = True,
-) -> Loaded:
-    """As :func:`load_items`, with the fate of every row; with ``fetch=False`` nothing is downloaded."""
+) -> LoadedItems:
+    """Return the items of a suite in order, and how many rows gave none. The same data always gives the same items.
+
+    Args:
+        lab: the lab, whose folders are searched for the data.
+        store: the lab's database.
+        suite: the suite.
+        file: read the rows from this file instead of the suite's own source.
+        limit: the maximum number of items. Groups stay whole, and there is always at least one group.
+        fetch: whether a hub dataset that is not on this machine is downloaded.
+
+    Raises:
+        UsageError: an id is used twice, a gold answer is missing or a row does not fit; with file and row.
+        LabError: the data was not found (``no_items``); the hint says which file is needed.
+    """
     origin = find_origin(lab, store, suite, file=file, fetch=fetch)
     spec = suite.items
     if origin.problems:  # the import has mapped these columns already
@@ -115,7 +107,7 @@ def load(
         )
     made = len(questions) - (left_out.total() - before)
     kept = items if limit is None else _whole_groups(items, limit)
-    return Loaded(kept, origin.words, rows, made, dict(left_out), len(items) - len(kept))
+    return LoadedItems(kept, origin.words, rows, made, dict(left_out))
 
 
 def find_origin(lab: Lab, store: Store, suite: Suite, *, file: Path | str | None = None, fetch: bool = True) -> Origin:
@@ -200,7 +192,7 @@ def _records(store: Store, origin: Origin, spec: ItemsSpec, left_out: Counter[st
     for path in origin.paths:
         for record in read_rows(path):
             if record.number <= spec.skip:
-                left_out["passed over by items.skip"] += 1
+                left_out["skipped by items.skip"] += 1
                 continue
             number += 1
             yield Record(number, f"{path.name}, {record.place}" if several else record.place, record.data)
@@ -230,11 +222,11 @@ def _questions(records: Iterable[Record], columns: Columns, left_out: Counter[st
     texts: set[str] = set()
     for record in records:
         if not columns.fits(record):
-            left_out["not chosen by items.where"] += 1
+            left_out["not matched by items.where"] += 1
             continue
         question = columns.question(record)
         if columns.spec.unique and question.text in texts:
-            left_out["the same question as a row before"] += 1
+            left_out["the same question as an earlier row"] += 1
             continue
         if question.id in places:
             raise RowError(
@@ -284,8 +276,8 @@ def _reasons(left_out: Counter[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What the suites of a lab ask.
+class SuiteQuestions:
+    """The questions of the suites of a lab.
 
     Attributes:
         questions: the items as problems, each with the name of its suite.
@@ -296,9 +288,9 @@ class Tested:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-def tested_questions(lab: Lab, store: Store) -> Tested:
+def tested_questions(lab: Lab, store: Store) -> SuiteQuestions:
     """Return the questions of every suite whose items are on this machine; nothing is downloaded."""
-    found = Tested()
+    found = SuiteQuestions()
     for one in all_suites(lab):
         if one.suite is None:
             found.missing[one.name] = one.problem

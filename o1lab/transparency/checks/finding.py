@@ -30,6 +30,8 @@ class Finding:
         return asdict(self) | {"evidence": list(self.evidence)}
 
 
+ANSWERS = {"yes": "yes", "not_used": "not used, and says so", "no": "no", "person": "a person must judge"}
+"""The answers in words."""
 Check = Callable[[LabFacts], Finding]
 CHECKS: dict[str, Check] = {}
 """The checks by the id of their item. An item of another framework without a check is for a person."""

@@ -9,9 +9,8 @@ from o1lab.chains.tree_walk import SYNTHESIS, rules_text
 from o1lab.small_files import read_json
 from o1lab.train.adapter import MODELS
 from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import list_run_dirs
 from o1lab.transparency.checks.finding import Finding, check, no, of_datasets, yes
-from o1lab.transparency.lab_facts import LabFacts, Stage, collect
+from o1lab.transparency.lab_facts import LabFacts, Stage
 from store import dataset_facts, trees
 from store.records import Dataset
 
@@ -58,6 +57,14 @@ def _search(facts: LabFacts) -> Finding:
 @check("method.rl")
 def _reinforcement_learning(facts: LabFacts) -> Finding:
     recipes = tuple(str(stage.run.recipe) for stage in facts.stages)
+    preferring = [
+        f"Run {stage.run.id} learns from preferences ({objective}, beta {stage.recipe.get('beta')}), without a reward "
+        "model."
+        for stage in facts.stages
+        if (objective := stage.recipe.get("objective", "sft")) != "sft"
+    ]
+    if preferring:
+        return yes(*preferring, *recipes)
     return Finding("not_used", ("Each stage is supervised fine-tuning.", *recipes))
 
 
@@ -130,15 +137,12 @@ def _hyperparameters(facts: LabFacts) -> Finding:
 def _ablations(facts: LabFacts) -> Finding:
     keys = {one.key for one in facts.of_student}
     near = []
-    for other in list_run_dirs(facts.lab):
-        if other.id == facts.run.id or other.info().state != "finished":
-            continue
-        values = collect(facts.lab, facts.store, other.id).stages[-1].recipe
+    for other, values in facts.other_runs():
         fields = differing_fields(facts.stages[-1].recipe, values)
         if len(fields) != 1:
             continue
         near.append(other.id)
-        if any(one.key in keys for one in facts.results if one.evaluation.model.partition("/")[0] == other.id):
+        if any(one.key in keys for one in facts.of_run(other.id)):
             return yes(f"Run {other.id} differs in {fields[0]} only.", f"o1lab eval table --model {other.id}")
     if near:
         return no(

@@ -1,7 +1,7 @@
 """The data that accompanies a report: rows of its datasets, problems of its suites, and copies of imported files.
 
-Left out, and said so, is what has no licence (unless a person vouches for it) and what holds a private name or key: to
-change a row would change its hash.
+Rows and files without a licence (unless a person accepts that) and those with a private name or key are left out, with
+the reasons: changing a row would change its hash.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def add_data(facts: LabFacts, manifest: Manifest, folder: Path, redact: Redact, 
         file.writelines(lines(_problems(facts, names)))
     with (folder / TRACES).open("wb") as file:
         file.writelines(lines(_traces(facts.store, names)))
-    told = [f"{what}: {number:,}" for what, number in left_out.items()]
+    reasons = [f"{what}: {number:,}" for what, number in left_out.items()]
     files = []
     for number, (record, one) in enumerate(zip(manifest.imports, imports.everything(facts.store.db), strict=True), 1):
         source = str(one.options.get("source") or "") or plain_name(Path(one.path)).stem
@@ -81,18 +81,18 @@ def add_data(facts: LabFacts, manifest: Manifest, folder: Path, redact: Redact, 
         reason = _why_not(facts.store, path, record, source, redact, accept_terms=accept_terms)
         copy = "" if reason else f"data/imports/{number}-{record.name}"
         if reason:
-            told.append(f"the file {record.name}: {reason}")
+            reasons.append(f"the file {record.name}: {reason}")
         else:
             (folder / copy).parent.mkdir(exist_ok=True)
             shutil.copyfile(path, folder / copy)
         files.append(replace(record, copy=copy))
-    copies = dict(_copy_items(facts, folder, redact, told, accept_terms=accept_terms))
+    copies = dict(_copy_items(facts, folder, redact, reasons, accept_terms=accept_terms))
     evaluated = [replace(one, suite_data=copies.get(one.suite, "")) for one in manifest.evaluations]
-    return replace(manifest, imports=files, evaluations=evaluated, with_data=True, left_out=told)
+    return replace(manifest, imports=files, evaluations=evaluated, with_data=True, left_out=reasons)
 
 
 def _copy_items(
-    facts: LabFacts, folder: Path, redact: Redact, told: list[str], *, accept_terms: bool
+    facts: LabFacts, folder: Path, redact: Redact, reasons: list[str], *, accept_terms: bool
 ) -> Iterator[tuple[str, str]]:
     """Copy the items of suites that are a file of the lab; yield the suite and the path of the copy."""
     for suite in {suite.name: suite for one in facts.of_student if (suite := facts.suite(one))}.values():
@@ -102,7 +102,7 @@ def _copy_items(
             continue
         licensed = accept_terms or licences.read(suite.licence).known
         if reason := NO_LICENCE if not licensed else PRIVATE if _holds_private(path, redact) else "":
-            told.append(f"the items of the suite {suite.name}: a file {reason}")
+            reasons.append(f"the items of the suite {suite.name}: a file {reason}")
             continue
         copy = f"data/suites/{name}"
         (folder / copy).parent.mkdir(exist_ok=True)

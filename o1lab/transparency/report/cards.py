@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from o1lab import __version__
-from o1lab.distill.markdown import inline, table
 from o1lab.distill.provenance import terms_of_datasets
+from o1lab.evaluate.report.selection import EvaluationResult
+from o1lab.markdown import inline, table
 from o1lab.transparency.lab_facts import LabFacts
 
 _PAPER = (
@@ -24,7 +25,7 @@ def model_card(facts: LabFacts, *, merged: bool = False, alone: bool = False, ba
     Args:
         facts: the records of the run.
         merged: whether the card is for the base with the adapter merged into it, not for the adapter.
-        alone: whether no report is beside the card.
+        alone: whether the card is published without a report.
         base: the name of the base; empty for that in the recipe.
     """
     recipe = facts.stages[-1].recipe
@@ -79,11 +80,11 @@ def plain_card(title: str, base: str) -> str:
 
 
 def merged_card(name: str, base: str) -> str:
-    """Return the card of a base with an imported adapter merged into it, of whose training the lab has no records."""
+    """Return the card of a base with an imported adapter merged into it, whose training the lab did not record."""
     return f"{plain_card(f'{name}, merged', base)}\n{inline(base)} with the imported adapter {inline(name)}.\n"
 
 
-def _result(one: Any) -> dict[str, Any]:
+def _result(one: EvaluationResult) -> dict[str, Any]:
     about = one.evaluation
     return {
         "task": {"type": "text-generation"},
@@ -97,7 +98,7 @@ def citation(facts: LabFacts) -> str:
     found = {
         "cff-version": "1.2.0",
         "message": "Fill in the authors before publishing.",
-        "title": f"Adapter of run {facts.run.id}",
+        "title": f"{'Model' if facts.stages[-1].recipe.get('adapter') == 'full' else 'Adapter'} of run {facts.run.id}",
         "type": "software",
         "authors": [{"name": "FILL IN"}],
         "date-released": date.today().isoformat(),

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from o1lab.distill.markdown import table
 from o1lab.distill.run_directory import RunFolder
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.format import duration
+from o1lab.markdown import table
 from o1lab.train.metrics_reader import last_metrics
 from o1lab.transparency.lab_facts import LabFacts
+from o1lab.transparency.methods import NOT_RECORDED
 from store import dataset_facts
-
-NOT_RECORDED = "not recorded"
 
 
 def total(facts: LabFacts) -> str:
-    """Return the sums over all stages, teacher runs and evaluations of the student; what is not known is said."""
+    """Return the sums over all stages, teacher runs and evaluations of the student, and what is not known."""
     last = [last_metrics(stage.run.metrics) for stage in facts.stages]
     rows = [
         ("time of training", _sum([one.get("elapsed_s") for one in last], duration)),
@@ -39,7 +38,7 @@ def _sum(values: list[float | None], show: Callable[[float], str]) -> str:
 def _teachers(facts: LabFacts) -> str:
     runs = sorted({run for one in facts.datasets for run in dataset_facts.runs(facts.store.db, one.name)})
     if not runs:
-        return "none of this lab made its rows"
+        return "no teacher run of this lab made its rows"
     return _jobs([RunFolder(facts.lab.distill / run) for run in runs])
 
 

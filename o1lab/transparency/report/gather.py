@@ -64,7 +64,7 @@ def gather(facts: LabFacts, score: LabScore) -> Manifest:
         rules=[
             RuleRecord(one.rule, one.version, one.looked, one.excluded) for one in exclusions.runs(store.db).values()
         ],
-        evaluations=[_evaluation(facts, one) for one in _compared(facts)],
+        evaluations=[_evaluation(facts, one) for one in facts.compared],
         versions={"python": env.get("python"), **(env.get("versions") or {})},
         teachers=_teachers(store, wanted),
         rulings=exclusions.standing_rulings(store.db),
@@ -173,11 +173,6 @@ def adapter_hash(run: RunDir) -> str:
     return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest() if found else ""
 
 
-def _compared(facts: LabFacts) -> list[EvaluationResult]:
-    keys = {one.key for one in facts.of_student}
-    return [one for one in facts.results if one.key in keys]
-
-
 def _evaluation(facts: LabFacts, one: EvaluationResult) -> EvaluationRecord:
     about = one.evaluation
     folder = EvalFolder(facts.lab.root / about.dir)
@@ -213,7 +208,7 @@ def _source(facts: LabFacts, model: str) -> str:
 
 def _suite_file(facts: LabFacts, one: EvaluationResult) -> str:
     """Return the text of a suite's file if it belongs to the lab, not to the program."""
-    suite: Any = facts.suite(one)
+    suite = facts.suite(one)
     if suite is None or suite.path is None or not suite.path.is_relative_to(facts.lab.suites):
         return ""
     with suppress(O1LabError):

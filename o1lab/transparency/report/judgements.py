@@ -1,28 +1,26 @@
-"""The sections on what annotators and judges say of chains, on moves and languages of models, and on adapted items."""
+"""The sections on decisions and verdicts of annotators, moves and languages of models, and adapted items."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from o1lab.distill.markdown import inline, table
 from o1lab.evaluate.items import adapted_by
-from o1lab.evaluate.rating.decisions import decision_agreement, figure
-from o1lab.evaluate.rating.steps import step_agreement
+from o1lab.evaluate.rating.decisions import decision_agreement
+from o1lab.evaluate.rating.steps import ALPHA_SOURCE, step_agreement
 from o1lab.evaluate.report import render
 from o1lab.evaluate.report.language import language_table
 from o1lab.evaluate.report.profile import profile_table
-from o1lab.evaluate.report.selection import EvaluationResult
-from o1lab.format import percent
+from o1lab.format import percent_within
+from o1lab.markdown import inline, table
 from o1lab.transparency.lab_facts import LabFacts
 from o1lab.transparency.report.page import deeper
-from store import datasets, policy
+from store import policy
 
 
 def decided(facts: LabFacts) -> Iterator[str]:
     """Yield what annotators decided on the training chains, how they agree, and which decisions count."""
     yield "## Decisions of annotators\n\n"
-    db = facts.store.db
-    found = decision_agreement(db, {trace for one in facts.datasets for trace in datasets.trace_ids(db, one.name)})
+    found = decision_agreement(facts.store.db, facts.training_traces)
     if not found.votes:
         yield "No annotator has decided on a training chain.\n\n"
         return
@@ -38,19 +36,18 @@ def decided(facts: LabFacts) -> Iterator[str]:
         [one["annotator"], *(one[key] for key in ("accept", "reject", "skip", "rated"))] for one in item["annotators"]
     ]
     yield table(("annotator", "accepted", "rejected", "skipped", "rated"), rows) + "\n"
-    pairs = [(f"{pair.one} and {pair.other}", pair.traces, figure(pair.kappa)) for pair in found.pairs]
+    pairs = [(f"{pair.one} and {pair.other}", pair.traces, pair.kappa.text("trace")) for pair in found.pairs]
     if pairs:
         yield table(("annotators", "chains in common", "Cohen's kappa"), pairs) + "\n"
     if len(rows) > 1:
-        yield f"Krippendorff's alpha of decisions: {inline(figure(found.alpha))}; of ratings: "
-        yield f"{inline(figure(found.rating_alpha))}.\n\n"
+        yield f"Krippendorff's alpha of decisions: {inline(found.alpha.text('trace'))}; of ratings: "
+        yield f"{inline(found.rating_alpha.text('trace'))}.\n\n"
 
 
 def steps(facts: LabFacts) -> Iterator[str]:
     """Yield the verdicts on the steps of the training chains, and how their annotators agree."""
     yield "## First wrong steps\n\n"
-    db = facts.store.db
-    found = step_agreement(db, {trace for one in facts.datasets for trace in datasets.trace_ids(db, one.name)})
+    found = step_agreement(facts.store.db, facts.training_traces)
     if not found.verdicts:
         yield "No annotator or judge has given a verdict on the steps of a training chain.\n\n"
         return
@@ -63,15 +60,14 @@ def steps(facts: LabFacts) -> Iterator[str]:
     pairs = [
         (
             " and ".join(names[name] for name in pair["annotators"]), pair["traces"],
-            _rate(pair["exact"], pair["exact_ci95"]), _rate(pair["within_one"], pair["within_one_ci95"]),
+            percent_within(pair["exact"], pair["exact_ci95"]),
+            percent_within(pair["within_one"], pair["within_one_ci95"]),
         )
         for pair in item["pairs"]
     ]  # fmt: skip
     if pairs:
         yield table(("annotators", "chains in common", "the same step", "within one step"), pairs) + "\n"
-    alpha = item["alpha"]
-    value = "not defined: " + alpha["why_not"] if alpha["value"] is None else f"{alpha['value']:.2f}"
-    yield f"Krippendorff's alpha: {inline(value)} ({alpha['source']}).\n\n"
+    yield f"Krippendorff's alpha {inline(found.alpha.text('trace'))} ({ALPHA_SOURCE}).\n\n"
 
 
 def behaviour(facts: LabFacts) -> Iterator[str]:
@@ -81,13 +77,8 @@ def behaviour(facts: LabFacts) -> Iterator[str]:
         yield f"Run {inline(facts.run.id)} was not evaluated.\n\n"
         return
     dataset = facts.stages[-1].dataset
-    made = profile_table(facts.store.db, _compared(facts), dataset=None if dataset is None else dataset.name)
+    made = profile_table(facts.store.db, facts.compared, dataset=None if dataset is None else dataset.name)
     yield deeper(render.markdown(made), 1) + "\n"
-
-
-def _compared(facts: LabFacts) -> list[EvaluationResult]:
-    keys = {one.key for one in facts.of_student}
-    return [one for one in facts.results if one.key in keys]
 
 
 def language(facts: LabFacts) -> Iterator[str]:
@@ -96,11 +87,11 @@ def language(facts: LabFacts) -> Iterator[str]:
     if not facts.of_student:
         yield f"Run {inline(facts.run.id)} was not evaluated.\n\n"
         return
-    yield deeper(render.markdown(language_table(_compared(facts))), 1) + "\n"
+    yield deeper(render.markdown(language_table(facts.compared)), 1) + "\n"
 
 
 def adapted(facts: LabFacts) -> Iterator[str]:
-    """Yield how many items of each suite persons adapted."""
+    """Yield the number of items of each suite that people adapted."""
     yield "## Adapted items\n\n"
     rows = []
     for one in {one.evaluation.suite_label: one for one in facts.of_student}.values():
@@ -112,7 +103,3 @@ def adapted(facts: LabFacts) -> Iterator[str]:
         yield "No item of these evaluations says that a person adapted it (`edited_from`, `edited_by`).\n\n"
         return
     yield table(("suite", "items", "adapted", "by"), rows) + "\n"
-
-
-def _rate(share: float, ci95: list[float]) -> str:
-    return f"{percent(share)} ({percent(ci95[0])} to {percent(ci95[1])})"

@@ -181,7 +181,7 @@ def read_manifest(folder: Path) -> Manifest:
             path, f"it has version {version}, and this o1lab reads up to version {VERSION}", "Upgrade o1lab."
         )
     if version < VERSION:
-        raise UnreadableError(path, f"it has version {version} of an earlier o1lab, which says too little", again)
+        raise UnreadableError(path, f"it has version {version} of an earlier o1lab, which lacks data", again)
     try:
         return validated(path, values, Manifest)
     except UnreadableError as error:

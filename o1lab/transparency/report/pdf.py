@@ -57,9 +57,9 @@ def run_browser(browser: str, page: Path, *arguments: str) -> str:
                 f"{browser} could not open the page: {one_line(str(error), 200)}.", "Try again.", code="browser"
             ) from error
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        output = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise LabError(
-            f"{browser} ended with status {done.returncode}: {one_line(said[-1] if said else '', 200)}",
+            f"{browser} ended with status {done.returncode}: {one_line(output[-1] if output else '', 200)}",
             "Print report.html from your own browser instead.",
             code="browser",
         )

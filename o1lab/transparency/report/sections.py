@@ -9,29 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.distill.card import card
-from o1lab.distill.markdown import fenced, inline, table
 from o1lab.errors import O1LabError
 from o1lab.evaluate.report import cases, render
-from o1lab.evaluate.report.selection import EvaluationResult, comparable
+from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.evaluate.report.tables import accuracy_table, change_table, plain_table
 from o1lab.format import duration
+from o1lab.markdown import fenced, inline, table
 from o1lab.models.base import TEMPLATES, resolve_base
 from o1lab.small_files import read_json, read_text
 from o1lab.train.groups import other_seeds, tag_of
 from o1lab.train.metrics_reader import last_metrics
-from o1lab.train.run_directory import list_run_dirs
+from o1lab.transparency.checks.finding import ANSWERS
 from o1lab.transparency.checks.methodology import differing_fields
-from o1lab.transparency.lab_facts import LabFacts, Stage, collect
+from o1lab.transparency.lab_facts import LabFacts, Stage
 from o1lab.transparency.methods import compare_methods, methods_table
 from o1lab.transparency.report import compute
 from o1lab.transparency.report.page import deeper
 from o1lab.transparency.self_score import LabScore
-from store import evaluations, imports
+from store import imports
 from store.errors import StoreError
 
 _COUNTS = ("rows", "added", "duplicates", "rejected")
 _CASES = 2  # items of each kind: gained and lost
-_WORDS = {"yes": "yes", "no": "no", "not_used": "not used, and says so", "person": "a person must judge"}
 
 
 def summary(facts: LabFacts, score: LabScore) -> str:
@@ -44,7 +43,7 @@ def summary(facts: LabFacts, score: LabScore) -> str:
         ("datasets", ", ".join(f"{one.name} ({one.rows:,} rows, {one.hash})" for one in facts.datasets)),
         ("transparency", f"{score.total} of {score.framework.total}, {score.framework.title}"),
     ]
-    rows += [(f"{one.key.metric} on {one.evaluation.suite_label}", _rate(one)) for one in facts.of_student]
+    rows += [(f"{one.key.metric} on {one.evaluation.suite_label}", one.headline) for one in facts.of_student]
     return f"# Report on run {inline(facts.run.id)}\n\n" + table(("", ""), rows) + "\n"
 
 
@@ -143,7 +142,7 @@ def _template(facts: LabFacts) -> str:
 def results(facts: LabFacts, plots: dict[str, str]) -> Iterator[str]:
     """Yield the tables of the student and of all that can be compared with it, with intervals."""
     yield "## Results\n\n"
-    chosen = _compared(facts)
+    chosen = facts.compared
     if not facts.of_student:
         yield f"Run {inline(facts.run.id)} was not evaluated.\n\n"
         return
@@ -160,20 +159,15 @@ def results(facts: LabFacts, plots: dict[str, str]) -> Iterator[str]:
         yield "![Accuracy against average output tokens](plots/tokens.svg)\n\n"
 
 
-def _compared(facts: LabFacts) -> list[EvaluationResult]:
-    keys = {one.key for one in facts.of_student}
-    return [one for one in facts.results if one.key in keys]
-
-
 def case_studies(facts: LabFacts) -> Iterator[str]:
     """Yield items that the student gained and lost against its base, with both answers."""
     yield "## Case studies\n\n"
     shown = 0
     for after in facts.of_student:
         for before in facts.baselines(after.key):
-            if before.evaluation.role != "base" or not comparable(before, after):
+            if before.evaluation.role != "base":
                 continue
-            for title, items in _changed(facts, before, after):
+            for title, items in _changed(before, after):
                 for item in islice(items, _CASES):
                     one = cases.case(facts.store.db, before.evaluation.id, after.evaluation.id, item)
                     yield f"### {title}\n\n" + deeper(cases.as_markdown(one), 3) + "\n"
@@ -182,18 +176,12 @@ def case_studies(facts: LabFacts) -> Iterator[str]:
         yield "No item was answered by both the base and the student with different outcomes.\n\n"
 
 
-def _changed(facts: LabFacts, before: EvaluationResult, after: EvaluationResult) -> Iterator[tuple[str, Iterable[str]]]:
-    outcomes = [
-        {
-            one.item: one.outcome == "correct"
-            for one in evaluations.results(facts.store.db, side.evaluation.id, side.scorer)
-            if one.sample == 0
-        }
-        for side in (before, after)
-    ]
-    shared = [item for item in outcomes[0] if item in outcomes[1]]
-    yield "Gained", (item for item in shared if outcomes[1][item] and not outcomes[0][item])
-    yield "Lost", (item for item in shared if outcomes[0][item] and not outcomes[1][item])
+def _changed(before: EvaluationResult, after: EvaluationResult) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield the items that were gained and lost, by the first sample of each."""
+    then, now = ({one.item: one.correct for one in side.results if one.sample == 0} for side in (before, after))
+    shared = [item for item in then if item in now]
+    yield "Gained", (item for item in shared if now[item] and not then[item])
+    yield "Lost", (item for item in shared if then[item] and not now[item])
 
 
 def ablations(facts: LabFacts) -> Iterator[str]:
@@ -201,14 +189,11 @@ def ablations(facts: LabFacts) -> Iterator[str]:
     yield "## Ablations\n\n"
     mine = facts.stages[-1].recipe
     rows = []
-    for run in list_run_dirs(facts.lab):
-        if run.id == facts.run.id or run.info().state != "finished":
-            continue
-        other = collect(facts.lab, facts.store, run.id)
-        fields = differing_fields(mine, other.stages[-1].recipe)
+    for run, values in facts.other_runs():
+        fields = differing_fields(mine, values)
         if len(fields) == 1:
-            field, values = fields[0], other.stages[-1].recipe
-            scores = ", ".join(f"{one.evaluation.suite_label} {_rate(one)}" for one in other.of_student)
+            field = fields[0]
+            scores = ", ".join(f"{one.evaluation.suite_label} {one.headline}" for one in facts.of_run(run.id))
             rows.append((run.id, field, str(mine.get(field)), str(values.get(field)), scores or "not evaluated"))
     if not rows:
         yield "No finished run of this lab differs from this one in a single field.\n\n"
@@ -222,24 +207,15 @@ def methods(facts: LabFacts) -> Iterator[str]:
     yield render.markdown(methods_table(compare_methods(facts.lab, facts.store))) + "\n"
 
 
-def _rate(one: EvaluationResult) -> str:
-    """Format the headline with its interval at 95 %."""
-    if one.value is None:
-        return "-"
-    ends = "" if one.interval is None else f" [{one.interval[0]:.1f}, {one.interval[1]:.1f}]"
-    return f"{one.value:.1f} %{ends}"
-
-
 def limitations(facts: LabFacts) -> Iterator[str]:
     """Yield what the records do not support: small suites, one seed, one sample, missing baselines and families."""
     yield "## Limitations\n\n"
     small = [one for one in facts.of_student if one.evaluation.items < 100]
     families = {one.evaluation.family for one in facts.of_student}
     absent = [one for one in ("mathematics", "safety", "factuality", "sycophancy", "general") if one not in families]
-    lines = [
-        "The student is an adapter on a frozen base; the paper fine-tuned all weights.",
-        _seeds(facts),
-    ]
+    lines = [_seeds(facts)]
+    if facts.stages[-1].recipe.get("adapter") != "full":
+        lines.insert(0, "The student is an adapter on a frozen base; the paper fine-tuned all weights.")
     lines += [
         f"{one.evaluation.suite_label} has only {one.evaluation.items} items: intervals are wide." for one in small
     ]
@@ -271,8 +247,8 @@ def transparency(score: LabScore) -> Iterator[str]:
     rows = []
     for one in score.items:
         finding = one.finding
-        said = "; ".join(line for line in (*finding.evidence, finding.missing) if line)
-        rows.append((one.item.title, f"{one.points}/{one.item.points}", _WORDS[finding.answer], said))
+        shown = "; ".join(line for line in (*finding.evidence, finding.missing) if line)
+        rows.append((one.item.title, f"{one.points}/{one.item.points}", ANSWERS[finding.answer], shown))
     yield table(("item", "points", "answer", "evidence, or what is missing"), rows) + "\n"
 
 
@@ -286,4 +262,4 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 ERRORS = (O1LabError, StoreError, OSError, ValueError)
-"""Errors of one section; the report says so in its place and goes on."""
+"""Errors that end a section: its place in the report has the message, and the other sections follow."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from o1lab.distill.card import card
-from o1lab.distill.markdown import inline
 from o1lab.distill.provenance import require_accepted_terms
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.report import render
@@ -17,16 +16,17 @@ from o1lab.evaluate.report.plot_svg import svg
 from o1lab.evaluate.report.plots import tokens_plot
 from o1lab.evaluate.report.tables import plain_table
 from o1lab.files import write_json
+from o1lab.markdown import inline
 from o1lab.paths import Lab
 from o1lab.transparency.curve import Curve, curve_plot, curves_of, no_curve
 from o1lab.transparency.curve import as_markdown as curve_tables
 from o1lab.transparency.framework import find_framework
 from o1lab.transparency.lab_facts import LabFacts, collect
-from o1lab.transparency.lesson import as_markdown, learn
+from o1lab.transparency.lesson import as_markdown, measure_lesson
 from o1lab.transparency.report import cards, judgements, sections
 from o1lab.transparency.report.bundle import add_data
-from o1lab.transparency.report.curve import loss_svg, losses
 from o1lab.transparency.report.gather import annotation_lines, gather
+from o1lab.transparency.report.loss_plot import loss_svg, losses
 from o1lab.transparency.report.manifest import ANNOTATIONS, MANIFEST, DatasetRecord
 from o1lab.transparency.report.page import as_html
 from o1lab.transparency.report.pdf import find_browser, print_pdf
@@ -223,7 +223,7 @@ def _rows(facts: LabFacts, dataset: DatasetRecord) -> Iterable[str]:
 
 
 def _lesson(facts: LabFacts, drawn: Sequence[Curve]) -> Iterator[str]:
-    yield as_markdown([learn(facts)]) + "\n"
+    yield as_markdown([measure_lesson(facts)]) + "\n"
     if drawn:
         yield curve_tables(drawn, plots=[f"curve-{number}" for number in range(1, len(drawn) + 1)]) + "\n"
     else:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from o1lab.errors import NotFoundError, O1LabError
+from o1lab.evaluate.report.cells import Interval, figure_text
 from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.runner import drive
@@ -21,7 +22,7 @@ from o1lab.settings import validate
 from o1lab.transparency.report.manifest import EvaluationRecord
 from o1lab.transparency.reproduce.outcome import Outcome, impossible
 from o1lab.transparency.reproduce.rows import inside
-from o1lab.transparency.reproduce.training import Tell
+from o1lab.transparency.reproduce.training import OnProgress
 from store import Store
 from store.errors import StoreError
 from store.records import is_name
@@ -38,7 +39,7 @@ class Evaluator:
         runs: the ids of the runs here by those in the report.
         manager: runs the servers.
         budget_usd: what may be spent on models on other servers; None: they are not asked.
-        tell: called with lines of progress.
+        on_progress: called with lines of progress.
         spent: what was spent so far.
     """
 
@@ -48,7 +49,7 @@ class Evaluator:
     runs: Mapping[str, str]
     manager: ServerManager
     budget_usd: float | None
-    tell: Tell
+    on_progress: OnProgress
     spent: float = field(default=0.0, init=False)
 
     async def repeat_all(self, records: Sequence[EvaluationRecord]) -> list[Outcome]:
@@ -77,7 +78,7 @@ class Evaluator:
                 return impossible(what, expected, why)
             _write_suite(self.lab, record, self.report)
             folder = control.start(self.lab, self._settings(record, model, paid=paid))
-            self.tell(f"Evaluating {model} on {record.suite}...")
+            self.on_progress(f"Evaluating {model} on {record.suite}...")
             status = await drive(self.lab, folder, manager=self.manager)
             self.spent += status.cost_usd if paid else 0.0
             if status.state != "finished":
@@ -104,7 +105,7 @@ class Evaluator:
     def _settings(self, record: EvaluationRecord, model: str, *, paid: bool) -> EvaluationSettings:
         given = {key: value for key, value in record.settings.items() if key in EvaluationSettings.model_fields}
         if items := given.get("items_file"):
-            raise NotFoundError(f"Its items are from a file that the report does not bring along: {items}.")
+            raise NotFoundError(f"Its items are from a file that the report does not contain: {items}.")
         left = (self.budget_usd or 0.0) - self.spent if paid else None
         changed = {"suite": record.suite, "model": model, "budget_usd": left}
         return validate(EvaluationSettings, given | changed, verb="reproduce")
@@ -113,7 +114,7 @@ class Evaluator:
 def _compared(what: str, record: EvaluationRecord, found: EvaluationResult) -> Outcome:
     expected, here = _figure(record.value, record.interval), _figure(found.value, found.interval)
     if found.evaluation.items_hash != record.items_hash:
-        return Outcome(what, "different", expected, here, "the items of the suite are others")
+        return Outcome(what, "different", expected, here, "the suite has different items")
     if found.value is None or record.value is None or record.interval is None:
         return Outcome(what, "equal" if found.value == record.value else "different", expected, here)
     low, high = record.interval
@@ -136,8 +137,5 @@ def _write_suite(lab: Lab, record: EvaluationRecord, report: Path) -> None:
             shutil.copyfile(source, target)
 
 
-def _figure(value: float | None, interval: tuple[float, float] | None) -> str:
-    if value is None:
-        return "no figure"
-    ends = "" if interval is None else f" [{interval[0]:.1f}, {interval[1]:.1f}]"
-    return f"{value:.1f} %{ends}"
+def _figure(value: float | None, interval: Interval | None) -> str:
+    return "no figure" if value is None else figure_text(value, interval, " %")

@@ -17,13 +17,13 @@ WORDS: dict[State, str] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """One part of a report and what came of it here.
+    """One part of a report and the result of repeating it here.
 
     Attributes:
         what: the part, such as ``dataset sums: rows``.
         state: identical (by hash or by all counts), equal (within the stated interval), different, or not possible.
         expected: what the report says.
-        found: what came out here.
+        found: the result here.
         reason: what differs, why it was not possible, or what limits the comparison.
     """
 
@@ -54,7 +54,7 @@ def impossible(what: str, expected: object, reason: str) -> Outcome:
 
 
 def is_ok(outcomes: Sequence[Outcome]) -> bool:
-    """Whether everything that was tried came out identical or equal."""
+    """Whether every part is identical or equal."""
     return all(one.state in ("identical", "equal") for one in outcomes)
 
 

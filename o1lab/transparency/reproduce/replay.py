@@ -1,4 +1,4 @@
-"""Repeats a report in a fresh lab, part by part, and says what came of each."""
+"""Repeats a report in a fresh lab, part by part, and returns the outcome of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from o1lab.transparency.report.manifest import Manifest, read_manifest
 from o1lab.transparency.reproduce import rows, selection, training
 from o1lab.transparency.reproduce.evaluating import Evaluator
 from o1lab.transparency.reproduce.outcome import Outcome, is_ok
-from o1lab.transparency.reproduce.training import Tell
+from o1lab.transparency.reproduce.training import OnProgress
 from store import Store, problems
 from store.errors import StoreError
 
@@ -31,7 +31,7 @@ class Options:
     """What to repeat, and with what.
 
     Attributes:
-        files: a folder with the imported files, for those that the report does not bring along.
+        files: a folder with the imported files, for those that the report does not contain.
         train: also train and evaluate.
         budget_usd: what may be spent on models on other servers; None: they are not asked.
     """
@@ -43,12 +43,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of each part of a report.
+    """The outcomes of repeating a report.
 
     Attributes:
         run: the run of the report.
         outcomes: one for each part that was tried.
-        notes: what was not tried, and what the report itself left out.
+        notes: what was not tried, and what is not in the report.
     """
 
     run: str
@@ -60,14 +60,16 @@ class Reproduction:
         return is_ok(self.outcomes)
 
 
-def reproduce(folder: Path, root: Path, options: Options, *, tell: Tell = lambda _line: None) -> Reproduction:
+def reproduce(
+    folder: Path, root: Path, options: Options, *, on_progress: OnProgress = lambda _line: None
+) -> Reproduction:
     """Repeat a report in a lab without problems, which is created if it does not exist.
 
     Args:
         folder: the report.
         root: the folder of the lab.
         options: what to repeat.
-        tell: called with lines of progress.
+        on_progress: called with lines of progress.
 
     Raises:
         UnreadableError: the folder is not a report, or it is damaged or from a newer version.
@@ -80,23 +82,23 @@ def reproduce(folder: Path, root: Path, options: Options, *, tell: Tell = lambda
         with opened_lab(lab) as store:
             if problems.count(store.db):
                 raise RefusedError(
-                    f"The lab at {lab.root} has problems already, so its counts would say nothing.",
+                    f"The lab at {lab.root} has problems already, so its counts would not be comparable.",
                     "Name a new folder: --lab NEW",
                     code="not_fresh",
                 )
-            outcomes = tuple(_repeat(lab, store, manifest, folder, options, tell=tell))
+            outcomes = tuple(_repeat(lab, store, manifest, folder, options, on_progress=on_progress))
     except StoreError as error:
         raise from_store(error) from error
     return Reproduction(manifest.run, outcomes, tuple(_notes(manifest, options)))
 
 
 def _repeat(
-    lab: Lab, store: Store, manifest: Manifest, folder: Path, options: Options, *, tell: Tell
+    lab: Lab, store: Store, manifest: Manifest, folder: Path, options: Options, *, on_progress: OnProgress
 ) -> Iterator[Outcome]:
-    tell("Importing...")
+    on_progress("Importing...")
     yield from rows.repeat_imports(store, manifest, folder, options.files)
     yield from rows.restore_rows(store, manifest, folder)
-    tell("Measuring and verifying...")
+    on_progress("Measuring and verifying...")
     measure_pending(store)
     selection.restore_decisions(store, manifest, folder)
     yield from selection.repeat_rules(store, manifest)
@@ -107,23 +109,23 @@ def _repeat(
     for stage in {str(one.recipe.get("base")): one for one in manifest.stages}.values():
         yield training.compare_base(stage)
     if options.train:
-        yield from _train_and_evaluate(lab, store, manifest, folder, options, tell=tell)
+        yield from _train_and_evaluate(lab, store, manifest, folder, options, on_progress=on_progress)
 
 
 def _train_and_evaluate(
-    lab: Lab, store: Store, manifest: Manifest, folder: Path, options: Options, *, tell: Tell
+    lab: Lab, store: Store, manifest: Manifest, folder: Path, options: Options, *, on_progress: OnProgress
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     runs: dict[str, str] = {}
     for stage in manifest.stages:
-        outcome, run = training.train(lab, store, stage, runs, tell)
+        outcome, run = training.train(lab, store, stage, runs, on_progress)
         outcomes.append(outcome)
         if run is not None:
             runs[stage.run] = run.id
 
     async def evaluate() -> list[Outcome]:
         async with ServerManager(lab) as manager:
-            evaluator = Evaluator(lab, store, folder, runs, manager, options.budget_usd, tell)
+            evaluator = Evaluator(lab, store, folder, runs, manager, options.budget_usd, on_progress)
             return await evaluator.repeat_all(manifest.evaluations)
 
     return outcomes + asyncio.run(evaluate())
@@ -165,5 +167,5 @@ def _notes(manifest: Manifest, options: Options) -> Iterator[str]:
     if not manifest.imports:
         yield "Nothing had been imported from files."
     if not manifest.with_data:
-        yield "The report brings no data along: `o1lab report --with-data` adds it."
+        yield "The report contains no data: `o1lab report --with-data` adds it."
     yield from (f"Left out of the report's data: {one}" for one in manifest.left_out)

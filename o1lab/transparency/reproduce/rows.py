@@ -1,8 +1,9 @@
-"""Repeats the imports of a report, and restores the rows that it brings along."""
+"""Repeats the imports of a report, and restores the rows that it contains."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,13 @@ def repeat_imports(store: Store, manifest: Manifest, folder: Path, files: Path |
         what = f"import of {record.name}"
         path = _find(record, folder, files)
         if path is None:
-            why = "the report brings no copy of it" if not record.copy else "its copy is gone from the report"
+            why = "the report has no copy of it" if not record.copy else "its copy is gone from the report"
             yield impossible(what, record.sha256[:16], f"the file is missing: {why}; --files names a folder with it")
             continue
         digest = hash_file(path)
         if digest != record.sha256:
             yield Outcome(
-                what, "different", record.sha256[:16], digest[:16], f"{path.name} is another file than the imported one"
+                what, "different", record.sha256[:16], digest[:16], f"{path.name} is not the file that was imported"
             )
             continue
         yield _import(store, record, path, what)
@@ -77,7 +78,7 @@ def _find(record: FileRecord, folder: Path, files: Path | None) -> Path | None:
 
 
 def restore_rows(store: Store, manifest: Manifest, folder: Path) -> Iterator[Outcome]:
-    """Add the problems and rows of the report that no import has brought; each row must have the id that it states."""
+    """Add the problems and rows of the report that no import has added; each row must have the id that it states."""
     if not manifest.with_data:
         return
     for batch in _batches(_objects(inside(folder, PROBLEMS))):
@@ -92,7 +93,7 @@ def restore_rows(store: Store, manifest: Manifest, folder: Path) -> Iterator[Out
             traces.add(store.db, whole)
         total += len(found)
         right += sum(trace.id == stated and trace.problem_id in known for trace, _, stated in found)
-    reason = "" if right == total else f"{total - right:,} rows have another content than their ids say"
+    reason = "" if right == total else f"{total - right:,} rows do not match their ids"
     yield compared("rows of the report", f"{total:,} rows", f"{right:,} rows", reason=reason)
 
 
@@ -122,11 +123,5 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
+    while batch := list(islice(rows, _BATCH)):
         yield batch

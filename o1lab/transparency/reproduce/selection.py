@@ -1,4 +1,4 @@
-"""Repeats what decided over rows: rules of the pool, decisions by hand, the filter and selection of each dataset."""
+"""Repeats what selected the rows: rules of the pool, decisions by hand, the filter and selection of each dataset."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from store.records import Dataset, with_suffix
 AGAIN = "-again"
 """Ends the name of a dataset that was selected again."""
 _OF_THE_LAB = {
-    "run": "teacher runs, which a report does not bring along",
-    "assigned": "assignments, which a report does not bring along",
+    "run": "teacher runs, which a report does not contain",
+    "assigned": "assignments, which a report does not contain",
 }
 """Fields of a filter that ask for records which a fresh lab does not have."""
 
 
 def restore_decisions(store: Store, manifest: Manifest, folder: Path) -> None:
-    """Add the decisions, ratings, tags and rulings of the report, as far as their traces and problems are here."""
+    """Add the decisions, ratings, tags and rulings of the report, if their traces and problems are here."""
     path = inside(folder, ANNOTATIONS)
     if path.is_file():
         merge_annotations(store, path)
@@ -81,7 +81,7 @@ def repeat_dataset(lab: Lab, store: Store, record: DatasetRecord, folder: Path) 
     if missing or not ids:
         yield impossible(
             f"{what}: rows", record.hash,
-            f"{missing:,} of its {record.rows:,} rows are not here: neither the imports nor the report brought them",
+            f"{missing:,} of its {record.rows:,} rows are not here: neither the imports nor the report have them",
         )  # fmt: skip
         return
     if record.kind == "pairs":
@@ -118,7 +118,7 @@ def _selected_again(lab: Lab, store: Store, record: DatasetRecord) -> Outcome:
         return impossible(what, record.hash, error.message)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return impossible(
-            what, record.hash, f"how its rows were chosen is not written as this o1lab reads it: {error!r}"
+            what, record.hash, f"the record of how its rows were chosen is not valid for this o1lab: {error!r}"
         )
     if made is None:
         keys = ", ".join(record.selection) or "nothing"

@@ -22,8 +22,8 @@ from o1lab.transparency.report.manifest import StageRecord
 from o1lab.transparency.reproduce.outcome import Outcome, compared, impossible
 from store import Store
 
-Tell = Callable[[str], None]
-_TELL_EVERY = 10  # steps
+OnProgress = Callable[[str], None]
+_REPORT_EVERY = 10  # steps
 _STOP_S = 60  # a step, and the checkpoint
 
 
@@ -48,7 +48,7 @@ def compare_base(stage: StageRecord) -> Outcome:
     name = str(stage.recipe.get("base", "unknown"))
     what = f"base {name}"
     if not stage.base:
-        return impossible(what, "", "the report does not say which files the base had")
+        return impossible(what, "", "the report does not state the hash of the base")
     here = base_revision(name)
     if not here:
         return impossible(what, stage.base, f"it is not on this machine: o1lab models fetch {name}")
@@ -56,7 +56,7 @@ def compare_base(stage: StageRecord) -> Outcome:
 
 
 def train(
-    lab: Lab, store: Store, stage: StageRecord, parents: Mapping[str, str], tell: Tell
+    lab: Lab, store: Store, stage: StageRecord, parents: Mapping[str, str], on_progress: OnProgress
 ) -> tuple[Outcome, RunDir | None]:
     """Train a stage again and compare its weights or, on other hardware, its steps and tokens.
 
@@ -65,7 +65,7 @@ def train(
         store: its database.
         stage: what the report says.
         parents: the ids of the runs here by those in the report.
-        tell: called with lines of progress.
+        on_progress: called with lines of progress.
 
     Returns:
         The outcome, and the run if it has finished. Ctrl-C stops the training.
@@ -80,9 +80,9 @@ def train(
         return impossible(what, expected, error.message), None
     try:
         for step in _steps(run):
-            tell(f"Training {run.id}: {step}")
+            on_progress(f"Training {run.id}: {step}")
     except KeyboardInterrupt:  # the run has a process of its own, and the lab may be gone with this command
-        tell(f"Stopping the training {run.id}...")
+        on_progress(f"Stopping the training {run.id}...")
         with suppress(O1LabError):
             stop(run, wait=True, timeout_s=_STOP_S)
         raise
@@ -108,11 +108,11 @@ def _recipe(stage: StageRecord, parents: Mapping[str, str]) -> Recipe:
 
 
 def _steps(run: RunDir) -> Iterator[str]:
-    told = -1
+    reported = -1
     for state in follow(run):
-        step = state.status.step // _TELL_EVERY
-        if step != told:
-            told = step
+        step = state.status.step // _REPORT_EVERY
+        if step != reported:
+            reported = step
             yield f"step {state.status.step} of {state.status.total_steps or 'an unknown number'}"
 
 

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from o1lab.chat.rounds.control import start
-from o1lab.chat.rounds.directory import AskedPane, RoundFolder
+from o1lab.chat.rounds.directory import RoundFolder, RoundPane
 from o1lab.chat.rounds.runner import drive
 from o1lab.labs import open_lab
 from o1lab.paths import Lab
@@ -46,7 +46,7 @@ def lab(tmp_path: Path, left: FaultServer, right: FaultServer) -> Lab:
 
 async def asked(lab: Lab) -> RoundFolder:
     """A round that has been asked to its end."""
-    panes = [AskedPane(model=name, label=name, temperature=0.0) for name in ("left", "right")]
+    panes = [RoundPane(model=name, label=name, temperature=0.0) for name in ("left", "right")]
     folder = start(lab, "three", PROMPTS, panes)
     status = await drive(lab, folder)
     assert status.state == "finished"
@@ -196,7 +196,7 @@ async def test_the_results_before_the_end_are_asked_for(lab: Lab) -> None:
 
 
 async def test_a_round_without_answers_says_so(lab: Lab) -> None:
-    panes = [AskedPane(model=name, label=name, temperature=0.0) for name in ("left", "right")]
+    panes = [RoundPane(model=name, label=name, temperature=0.0) for name in ("left", "right")]
     folder = start(lab, "three", PROMPTS, panes)
     async with comparing(lab, ("left",)) as (pilot, _):
         voting = VotingScreen(pilot.app.screen.context, folder.id)

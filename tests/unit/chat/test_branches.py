@@ -341,7 +341,7 @@ async def test_a_hosted_model_is_refused_before_anything_is_changed(store: Store
     hosted = ModelRef("h", "teacher", "hosted", "endpoint", endpoint=Endpoint(name="h", url=server.url, model="m"))
     async with talking(store, server) as session:
         await ask(session, "one")
-        with pytest.raises(UsageError, match="hosted answers messages and cannot continue"):
+        with pytest.raises(UsageError, match="hosted only answers messages and cannot continue"):
             await go_on(session, 0, 4, ref=hosted)
         assert str(session.version(0)) == "1/1" and not session.busy
 

@@ -146,7 +146,7 @@ async def test_a_failed_retry_does_not_lose_the_answer(store: Store) -> None:
         await session.close()
 
 
-async def test_a_model_that_is_gone_leaves_its_words(store: Store) -> None:
+async def test_answers_of_a_removed_model_stay(store: Store) -> None:
     with FaultServer() as server:
         panes = Panes(one=server)
         session = await panes.begin(store)
@@ -299,12 +299,12 @@ async def test_the_export_shows_hostile_text_as_text(store: Store) -> None:
         await session.close()
     page = export_markdown(session.record, session.history, [ballot])
     assert "\x1b" not in page
-    assert f"````\n{hostile.replace(chr(27), '␛')}\n````" in page
+    assert f"````text\n{hostile.replace(chr(27), '␛')}\n````" in page
     assert "the one" in page
     assert "Vote of ann: **two**" in page
 
 
-async def test_an_answer_that_cannot_be_saved_says_so_and_can_be_asked_for_again(
+async def test_an_answer_that_cannot_be_saved_is_reported_and_can_be_repeated(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep = conversations.save_message

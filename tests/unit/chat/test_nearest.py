@@ -51,6 +51,6 @@ def test_chinese_is_found_and_nothing_finds_nothing(tmp_path: Path) -> None:
     index.close()
 
 
-def test_a_run_without_rows_says_so(tmp_path: Path) -> None:
+def test_a_run_without_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         ChainIndex(tmp_path)

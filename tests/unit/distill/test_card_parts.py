@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.distill import length_histogram, licences
-from o1lab.distill.markdown import fenced, inline, table
+from o1lab.markdown import fenced, inline, table
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from o1lab.config import init_lab
 from o1lab.evaluate import pass_rates
-from o1lab.evaluate.suites.loading import load_items
+from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import find_suite
 from o1lab.lens import scoring
 from o1lab.paths import Lab
@@ -97,7 +97,7 @@ def test_the_suite_asks_the_problems_that_have_an_answer(lab: Lab, store: Store)
         problems.add(store.db, made)
     path, without = pass_rates.write_suite(lab, store.db, [one.id for one in made])
     assert path is not None and without == 1
-    [item] = load_items(lab, store, find_suite(lab, path.stem))
+    [item] = load(lab, store, find_suite(lab, path.stem)).items
     assert (item.id, item.turns, item.gold) == (made[0].id, ("What is 7 + 5?",), ("12",))
     assert pass_rates.write_suite(lab, store.db, [made[0].id]) == (path, 0), "the same problems, the same suite"
     assert pass_rates.write_suite(lab, store.db, [made[1].id]) == (None, 1)

@@ -16,8 +16,8 @@ from o1lab.chat.panes import Settings
 from o1lab.errors import RefusedError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, run_sample
-from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.settings import EvaluationSettings
+from o1lab.evaluate.run.work_queue import CacheKeys
 from o1lab.inference.calls import CallKey, Message, Response
 from o1lab.models import prompts
 from o1lab.models.prompts import PromptOptions, Written

@@ -64,7 +64,7 @@ def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, changes: dict[s
 
 
 @pytest.mark.parametrize("text", ["", "[1", "just words", "\x00"])
-def test_a_file_that_is_no_framework_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_framework_file_is_refused(tmp_path: Path, text: str) -> None:
     lab = init_lab(tmp_path / "lab")
     (lab.root / "tti").mkdir()
     (lab.root / "tti" / "mine.yaml").write_text(text, "utf-8")
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_framework_is_refused(tmp_path: Path, text: str) -> No
         find_framework(lab, "mine")
 
 
-def test_a_lab_has_frameworks_of_its_own(tmp_path: Path) -> None:
+def test_a_lab_can_add_frameworks(tmp_path: Path) -> None:
     lab = init_lab(tmp_path / "lab")
     (lab.root / "tti").mkdir()
     item = {"id": "a", "points": 7, "title": "A", "question": "A?"}

@@ -10,7 +10,7 @@ from o1lab.evaluate.stats.metrics import wilson
 from o1lab.paths import Lab
 from o1lab.train.run_directory import RunDir
 from o1lab.transparency.lab_facts import collect
-from o1lab.transparency.lesson import as_markdown, learn
+from o1lab.transparency.lesson import as_markdown, measure_lesson
 from store import Store, datasets, problems, traces, trees
 from store.filters import TraceQuery
 from store.records import NewProblem
@@ -33,7 +33,7 @@ def test_ceiling_falls_and_dependence(lab: Lab, store: Store, run: RunDir) -> No
     put(store, "base", "base", "base", [WRONG] * 8)
     put(store, "student2", student, "student", [WRONG] * 12, suite="facts")
     put(store, "base2", "base", "base", [RIGHT] * 12, suite="facts")
-    found = learn(collect(lab, store))
+    found = measure_lesson(collect(lab, store))
     ceiling = found.ceilings[0]
     assert (ceiling.teacher, ceiling.paired.items) == ("o1", 8)
     assert (len(ceiling.paired.only_b), len(ceiling.paired.only_a)) == (1, 3)
@@ -51,7 +51,7 @@ def test_tokens_of_persons_are_not_the_teachers(lab: Lab, store: Store, run: Run
     first = next(lab_seed.all_ids(store))
     store.db.conn.execute("UPDATE traces SET synthesis = 'human' WHERE id = ?", [first])
     store.db.conn.commit()
-    found = learn(collect(lab, store))
+    found = measure_lesson(collect(lab, store))
     assert found.tokens is not None and set(found.tokens) == {"solver", "human"}
     assert found.teacher_share == pytest.approx(found.tokens["solver"] / sum(found.tokens.values()))
 
@@ -59,14 +59,14 @@ def test_tokens_of_persons_are_not_the_teachers(lab: Lab, store: Store, run: Run
 def test_what_is_missing_is_named(lab: Lab, store: Store, run: RunDir) -> None:
     store.db.conn.execute("UPDATE traces SET tokens = NULL")
     store.db.conn.commit()
-    found = learn(collect(lab, store))
+    found = measure_lesson(collect(lab, store))
     assert found.ceilings == () and found.fell == () and found.teacher_share is None
     assert [words.partition(":")[0] for words in found.missing] == [
         "The student was not evaluated",
-        "Some rows have no token count, so whose tokens were learned is not known.",
+        "Some rows have no token count, so it is not known who wrote the training tokens.",
     ]
     put(store, "student", f"{run.id}/100", "student", [RIGHT])
-    missing = learn(collect(lab, store)).missing
+    missing = measure_lesson(collect(lab, store)).missing
     assert any("No teacher was evaluated" in words for words in missing)
     assert any("The base was not evaluated" in words for words in missing)
 
@@ -84,7 +84,7 @@ def test_of_tree_search_only_the_reflections_are_the_teachers(lab: Lab, store: S
         walks = [NewWalk(tree.id, {}, ["a"], [quarter], by) for by in ("m", None)]
         trees.add_walks(store.db, zip((one.id for one in chains), walks, strict=True))
     datasets.create(store.db, "taken", TraceQuery.parse("synthesis:tree"))
-    found = learn(collect(lab, store, finished(lab, store).id))
+    found = measure_lesson(collect(lab, store, finished(lab, store).id))
     written = round(1000 * (len(raw) // 4) / len(raw))
     assert found.tokens == {"tree search": 2000 - written, "reflections on tree search": written}
     assert found.teacher_share == pytest.approx(written / 2000)
@@ -100,6 +100,6 @@ def test_of_a_rescued_chain_only_the_end_is_the_teachers(lab: Lab, store: Store)
         problems.add(store.db, [problem])
         traces.add(store.db, [(chain, problem.statement)])
     datasets.create(store.db, "taken", TraceQuery.parse("synthesis:rescued"))
-    found = learn(collect(lab, store, finished(lab, store).id))
+    found = measure_lesson(collect(lab, store, finished(lab, store).id))
     assert found.tokens == {"the student's part of rescued chains": 588, "rescued": 412}  # 60 of 102 characters
     assert found.teacher_share == pytest.approx(0.412)

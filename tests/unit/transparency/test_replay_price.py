@@ -11,7 +11,7 @@ from o1lab.paths import Lab
 from o1lab.train.run_directory import RunDir
 from o1lab.transparency.checks.methodology import differing_fields
 from o1lab.transparency.lab_facts import collect
-from o1lab.transparency.lesson import as_markdown, learn
+from o1lab.transparency.lesson import as_markdown, measure_lesson
 from o1lab.transparency.replay_price import replay_price
 from store import Store
 from tests.support import evaluate_lab
@@ -29,7 +29,7 @@ def put(store: Store, model: str, role: str, right: int, *, suite: str = "facts"
 
 def test_each_suite_without_and_with_replay(lab: Lab, store: Store, run: RunDir) -> None:
     add_replay(store, "smollm2-135m", 6)
-    assert learn(collect(lab, store, run.id)).as_json()["replay"] is None
+    assert measure_lesson(collect(lab, store, run.id)).as_json()["replay"] is None
     mixed = finished(lab, store, replay=0.2)
     finished(lab, store, replay=0.2, steps=7, lora_r=8)  # differs in more
     for suite, base, without, replayed in (("facts", 6, 0, 5), ("sums", 0, 8, 7)):
@@ -50,7 +50,7 @@ def test_each_suite_without_and_with_replay(lab: Lab, store: Store, run: RunDir)
     assert facts["with_ci95"] == [100 * end for end in wilson(5, 8)]
     assert replay_price(collect(lab, store, run.id)) == price  # the same pair from the other side
 
-    lesson = learn(collect(lab, store, mixed.id))
+    lesson = measure_lesson(collect(lab, store, mixed.id))
     assert lesson.as_json()["replay"] == price.as_json()
     text = as_markdown([lesson]).replace("\\", "")
     assert "| facts@1 | 75.0 [40.9, 92.9] | 0.0 [0.0, 32.4] | 62.5 [30.6, 86.3] |" in text
@@ -65,14 +65,14 @@ def test_a_run_with_replay_names_the_command_that_makes_its_counterpart(lab: Lab
     add_replay(store, "smollm2-135m", 6)
     mixed = finished(lab, store, replay=0.2)
     run.write_status(replace(run.read_status(), state="failed"))
-    lesson = learn(collect(lab, store, mixed.id))
+    lesson = measure_lesson(collect(lab, store, mixed.id))
     assert lesson.replay is None
     assert [words for words in lesson.missing if "replay" in words and "--set replay=0" in words]
     # A counterpart that differs in more is taken, and its differences are named.
     plain = finished(lab, store, steps=7)
     price = replay_price(collect(lab, store, mixed.id))
     assert price is not None and (price.without, price.also, price.suites) == (plain.id, ("steps",), ())
-    assert "also differ in steps" in as_markdown([learn(collect(lab, store, mixed.id))])
+    assert "also differ in steps" in as_markdown([measure_lesson(collect(lab, store, mixed.id))])
 
 
 def test_replay_is_one_difference_and_older_recipes_have_none(lab: Lab, store: Store, run: RunDir) -> None:

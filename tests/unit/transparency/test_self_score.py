@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -125,7 +126,7 @@ def test_all_stages_are_looked_at_and_a_missing_one_is_named(lab: Lab, store: St
     assert "imported adapter kims; its training is not in this lab" in found["method.pipeline"].missing
 
 
-def test_a_lab_without_a_finished_run_is_told_to_train(lab: Lab, store: Store) -> None:
+def test_a_lab_without_a_finished_run_gets_the_command_to_train(lab: Lab, store: Store) -> None:
     with pytest.raises(NotFoundError, match="no training run"):
         score_lab(lab, store, INDEX)
 
@@ -135,6 +136,15 @@ def test_recipes_differ_in_what_changes_the_student() -> None:
     assert differing_fields(one, one | {"lora_r": 8, "save_steps": 7, "dataset_hash": "x"}) == ["lora_r"]
     assert differing_fields(one, one | {"seed": 7, "device": "cuda:1", "logging_steps": 5}) == []  # no ablation
     assert all(name in Recipe.model_fields for name in NOT_COMPARED)
+
+
+def test_learning_from_preferences_is_not_called_supervised_fine_tuning(lab: Lab, store: Store, run: RunDir) -> None:
+    facts = collect(lab, store, run.id)
+    [stage] = facts.stages
+    preferring = replace(stage, recipe=stage.recipe | {"objective": "dpo", "beta": 0.2})
+    found = CHECKS["method.rl"](replace(facts, stages=(preferring,)))
+    assert found.answer == "yes"
+    assert found.evidence[0] == f"Run {run.id} learns from preferences (dpo, beta 0.2), without a reward model."
 
 
 def test_rows_of_tree_search_need_their_trees_and_rules(lab: Lab, store: Store) -> None:

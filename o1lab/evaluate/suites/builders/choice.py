@@ -21,7 +21,7 @@ class ChoiceOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class Lettered:
+class LetteredChoices:
     """Answers by letter, and the letter of the right answer."""
 
     choices: dict[str, str]
@@ -79,10 +79,10 @@ def right_choice(question: Question) -> str | None:
     return None
 
 
-def letters(key: str, right: str, wrong: Sequence[str], *, shuffle: bool = True) -> Lettered:
+def letters(key: str, right: str, wrong: Sequence[str], *, shuffle: bool = True) -> LetteredChoices:
     """Letter the right and wrong answers; the order depends only on ``key`` and the answers."""
     answers = list(dict.fromkeys([right, *wrong]))[: len(_LETTERS)]
     if shuffle:
         answers.sort(key=lambda answer: stable_hash(key, answer))
     choices = dict(zip(_LETTERS, answers, strict=False))
-    return Lettered(choices, next(letter for letter, one in choices.items() if one == right))
+    return LetteredChoices(choices, next(letter for letter, one in choices.items() if one == right))

@@ -18,7 +18,7 @@ from pydantic import Field
 from o1lab.chains.equality.notation import normalise
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.suites.builders.base import Options, Question, Templates, fill, stable_hash
-from o1lab.evaluate.suites.builders.choice import Lettered, letters, with_choices
+from o1lab.evaluate.suites.builders.choice import LetteredChoices, letters, with_choices
 
 _NUMBER = re.compile(r"(?P<sign>[-−]?)(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(?:\.(?P<part>[0-9]{1,30}))?")
 _FRACTION = re.compile(r"([-−]?[0-9]{1,30})/([0-9]{1,30})|(-?)\\[dt]?frac\{([0-9]{1,30})\}\{([0-9]{1,30})\}")
@@ -200,5 +200,5 @@ def _variants(question: Question, wrong: str, templates: Templates, options: Syc
         )
 
 
-def _spelled(lettered: Lettered, answer: str) -> str:
+def _spelled(lettered: LetteredChoices, answer: str) -> str:
     return f"({lettered.letter(answer)}) {answer}"

@@ -12,7 +12,7 @@ import pytest
 from o1lab.activity import activity_of, find
 from o1lab.chat.panes import Settings
 from o1lab.chat.rounds.control import ROUNDS, panes_of, prompts_of, start
-from o1lab.chat.rounds.directory import AskedPane, RoundFolder
+from o1lab.chat.rounds.directory import RoundFolder, RoundPane
 from o1lab.chat.rounds.runner import drive
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.inference.events import Sampling
@@ -42,8 +42,8 @@ def lab(tmp_path: Path, server: FaultServer) -> Lab:
 def begun(lab: Lab, **requests: object) -> RoundFolder:
     """A round in which a model meets itself at another temperature, with another system prompt."""
     panes = (
-        AskedPane(model="left", label="left", temperature=0.0, seed=7),
-        AskedPane(model="left", label="left", temperature=0.7, seed=7, system="Be brief."),
+        RoundPane(model="left", label="left", temperature=0.0, seed=7),
+        RoundPane(model="left", label="left", temperature=0.7, seed=7, system="Be brief."),
     )
     return start(lab, "three", PROMPTS, panes, **requests)
 
@@ -78,7 +78,7 @@ async def test_every_prompt_is_asked_of_every_contestant(lab: Lab, server: Fault
         assert len(rounds.complete(store.db, folder.id)) == 3
 
 
-async def test_a_round_goes_on_and_asks_nothing_twice(lab: Lab, server: FaultServer) -> None:
+async def test_a_resumed_round_asks_nothing_twice(lab: Lab, server: FaultServer) -> None:
     folder = begun(lab, concurrency=1, budget_tokens=580)  # of 512 and a prompt, all of it reserved for each call
     stopped = await drive(lab, folder)
     assert (stopped.state, stopped.stopped_by) == ("stopped", "budget_tokens")
@@ -169,7 +169,7 @@ async def test_the_answers_of_a_round_are_the_versions_that_are_shown(lab: Lab, 
 
 
 def test_a_round_needs_two_contestants_that_differ(lab: Lab) -> None:
-    one = AskedPane(model="left", label="left", temperature=0.0)
+    one = RoundPane(model="left", label="left", temperature=0.0)
     with pytest.raises(UsageError, match="two panes"):
         start(lab, "x", PROMPTS, [one])
     with pytest.raises(UsageError, match="same settings"):

@@ -57,7 +57,7 @@ def histogram(plot: PlotData, number: int) -> Histogram:
     return panel
 
 
-def test_own_points_stand_among_the_published_each_with_what_it_rests_on(store: Store) -> None:
+def test_own_points_are_among_the_published_with_their_evaluations(store: Store) -> None:
     plot = tokens_plot(choose(store.db))
     panel = scatter(plot, 0)
     assert panel.title == "AIME2024: aime24@1, 30 items (h1), scored by math@1"
@@ -82,7 +82,7 @@ def test_several_samples_carry_a_point_on_by_maj_at_k(store: Store) -> None:
     assert scatter(tokens_plot(choose(store.db)), 0).lines == ()
 
 
-def test_without_evaluations_the_published_points_stand_alone(tmp_path: Path) -> None:
+def test_without_evaluations_only_published_points_are_shown(tmp_path: Path) -> None:
     empty = open_store(tmp_path / "empty.db")
     plot = tokens_plot(choose(empty.db))
     assert [panel.title for panel in plot.panels] == ["AIME2024", "MATH500"]
@@ -97,7 +97,7 @@ def test_two_scorers_never_share_axes(store: Store) -> None:
     assert [title.rpartition(" ")[2] for title in titles] == ["math@1", "math@2"]
 
 
-def test_right_and_wrong_are_counted_and_what_is_neither_is_said(store: Store) -> None:
+def test_right_and_wrong_are_drawn_and_others_are_counted(store: Store) -> None:
     plot = right_wrong_plot(choose(store.db, suites=["aime24"]))
     panel = histogram(plot, 0)
     base, student = panel.models
@@ -138,7 +138,7 @@ def test_as_text_it_fits_and_every_model_is_named_with_its_figures(store: Store,
     )
 
 
-def test_marks_stand_where_they_belong_and_cover_none_another() -> None:
+def test_marks_are_in_their_places_and_do_not_overlap() -> None:
     points = tuple(
         Point(mark, mark, tokens, share) for mark, tokens, share in [("A", 100, 0), ("B", 100, 0), ("C", 10000, 100)]
     )
@@ -149,7 +149,7 @@ def test_marks_stand_where_they_belong_and_cover_none_another() -> None:
     assert (drawn[0].startswith("  100"), drawn[-1].startswith("    0")) == (True, True)
 
 
-def test_svg_is_xml_with_a_mark_a_model_and_no_word_over_another(store: Store) -> None:
+def test_svg_is_xml_with_one_mark_for_each_model_and_no_overlapping_labels(store: Store) -> None:
     root = ElementTree.fromstring(svg(tokens_plot(choose(store.db, suites=["aime24"]))))  # noqa: S314 - as above
     names = [
         "o1-preview (published)",
@@ -216,7 +216,7 @@ def test_log_bounds_hold_the_values_and_ticks(values: list[float]) -> None:
 
 @given(st.lists(st.floats(0, 100), max_size=5))
 def test_percent_bounds_hold_the_points(shares: list[float]) -> None:
-    low, high, step = percent_bounds([Point("A", "a", 1, share) for share in shares], [])
+    low, high, step = percent_bounds(shares)
     assert 0 <= low < high <= 100 and step > 0
     assert all(low <= share <= high for share in shares)
     assert high - low >= 40

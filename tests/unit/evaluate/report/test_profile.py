@@ -95,7 +95,7 @@ def rows(table: Table, section: int) -> dict[str, TableRow]:
     return {row.label: row for row in table.sections[section].rows}
 
 
-def test_models_stand_side_by_side_with_rates_scores_and_the_rest(store: Store) -> None:
+def test_models_are_compared_with_rates_scores_and_other_outcomes(store: Store) -> None:
     put(store, "base", [0], "-" * 8 + "!c", role="base", thinks=False, thought_tokens=0)
     put(store, "run/10", [1, 1, 3], "+" * 8 + "-?")
     table = profile(store)
@@ -196,7 +196,7 @@ def test_unfinished_evaluations_are_in_no_correlation_and_hidden_thoughts_in_no_
     assert hidden in table.notes
 
 
-def test_a_lab_without_evaluations_and_with_old_measures_says_so(store: Store) -> None:
+def test_a_lab_without_evaluations_and_with_old_measures_is_noted(store: Store) -> None:
     assert profile(store).sections == ()
     chains(store, "o1", [SUM + LOOK])
     datasets.create(store.db, "good", TraceQuery.parse(""), phase=1)

@@ -53,7 +53,7 @@ def one(store: Store, identity: str) -> EvaluationResult:
 # What was published.
 
 
-def test_published_figures_are_the_paper_s() -> None:
+def test_published_figures_equal_those_of_the_paper() -> None:
     accuracy = published.published_accuracy()
     assert {
         model.name: {name: (result.correct, result.accuracy, result.tokens) for name, result in model.results.items()}
@@ -76,7 +76,7 @@ def test_published_figures_are_the_paper_s() -> None:
     assert "arXiv:2411.16489" in accuracy.source.citation
 
 
-def test_every_published_benchmark_knows_the_suite_that_o1lab_brings() -> None:
+def test_every_published_benchmark_matches_its_built_in_suite() -> None:
     from o1lab.paths import assets_dir
 
     suites = {path.stem for path in (assets_dir() / "suites").glob("*.yaml")}
@@ -86,7 +86,7 @@ def test_every_published_benchmark_knows_the_suite_that_o1lab_brings() -> None:
     assert [aime.is_suite(name) for name in ("AIME-2024", "aime24", "aime25")] == [True, True, False]
 
 
-def test_without_an_evaluation_the_published_rows_stand_alone(store: Store) -> None:
+def test_without_an_evaluation_only_published_rows_are_shown(store: Store) -> None:
     table = accuracy_table(choose(store.db))
     assert all(row.published for row in rows(table).values())
     assert titles(table) == ["AIME2024", "MATH500"]
@@ -105,7 +105,7 @@ def test_without_an_evaluation_the_published_rows_stand_alone(store: Store) -> N
 # The first table.
 
 
-def test_one_s_own_stand_below_the_published_with_the_rest_in_columns_of_its_own(store: Store) -> None:
+def test_own_rows_follow_the_published_ones_with_a_column_for_each_outcome(store: Store) -> None:
     pair(store, "aime24", "+" + "-" * 20 + "ccccc" + "xx" + "?!", "+" * 18 + "-" * 8 + "ccx!")
     table = accuracy_table(choose(store.db))
     section = table.sections[0]
@@ -223,7 +223,7 @@ def test_another_scorer_s_view_of_both_may_be_asked_for(store: Store) -> None:
 # Before and after.
 
 
-def test_losses_are_as_loud_as_gains_and_noise_is_called_so(store: Store) -> None:
+def test_losses_are_as_visible_as_gains_and_noise_is_marked(store: Store) -> None:
     pair(store, "flames", "+" * 90 + "-" * 10, "+" * 60 + "-" * 38 + "c!", family="safety")
     pair(store, "simpleqa", "-" * 90 + "+" * 10, "+" * 30 + "-" * 70, family="factuality")
     pair(store, "snowballing", "+-" * 10, "+-" * 9 + "-+", family="hallucination")
@@ -330,7 +330,7 @@ def test_the_suite_says_whether_a_judge_s_marks_or_verdicts_are_the_headline(sto
     assert (one(store, "n").graded, one(store, "n").value) == (False, pytest.approx(50))  # verdicts without a mark
 
 
-def test_nothing_marked_yet_is_no_figure(store: Store) -> None:
+def test_without_marks_there_is_no_figure(store: Store) -> None:
     evaluated(store, "b", "lima", BASE, "???", role="base", family="general", scorer="human@1")
     table = plain_table(choose(store.db))
     assert said(table, f"{BASE}, base", "accuracy") == "graded, 0 of 3"
@@ -344,7 +344,7 @@ def test_an_unfinished_evaluation_has_no_difference(store: Store) -> None:
     assert said(plain_table(choose(store.db)), f"{STUDENT}, student", "difference") == "unfinished"
 
 
-def test_items_of_another_file_are_told_beside_the_published_rows(store: Store) -> None:
+def test_items_of_another_file_are_noted_below_the_published_rows(store: Store) -> None:
     evaluated(store, "e1", "aime24", "one", "++", settings={"items_file": "sets/easier.jsonl"})
     evaluated(store, "e2", "math500", "one", "++")
     told = [note for note in accuracy_table(choose(store.db)).notes if "easier.jsonl" in note]

@@ -16,11 +16,11 @@ from o1lab.config import Endpoint, init_lab
 from o1lab.errors import LabError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, classify, run_sample, split
-from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
 from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, WrittenSample
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes
+from o1lab.evaluate.run.work_queue import CacheKeys
 from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.inference.calls import CallKey, Message, RequestError, Response
 from o1lab.jobs.control import RunStopped
@@ -64,7 +64,7 @@ async def test_a_turn_that_is_cut_off_ends_the_conversation() -> None:
     assert (one.state, one.reason, len(ask.asked), one.forced) == ("incomplete", "length", 1, False)
 
 
-async def test_a_last_word_that_cannot_be_had_leaves_the_sample_as_it_was() -> None:
+async def test_a_failed_forced_answer_leaves_the_sample_unchanged() -> None:
     cut = said("half of", finish_reason="length")
     full = Response(KEY, "failed", fault=RequestError("context_length", "Too long."))
     one, ask = held("a"), Script(cut, full)
@@ -128,7 +128,7 @@ def words(text: str) -> int:
         (said("a b c", output_tokens=9, estimated=True), words, False, (3, 0, True)),
     ],
 )
-def test_tokens_are_the_servers_or_said_to_be_estimated(
+def test_tokens_are_the_server_s_or_marked_as_estimated(
     response: Response, count: object, hidden: bool, expected: tuple[int, int | None, bool]
 ) -> None:
     turn = Turn("q", *split(response))

@@ -13,9 +13,9 @@ from o1lab.errors import RefusedError, UsageError
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.asking import SampleState, run_sample
 from o1lab.evaluate.run.budget_forcing import Forcing
-from o1lab.evaluate.run.cache_keys import CacheKeys
 from o1lab.evaluate.run.control import read_settings, start
 from o1lab.evaluate.run.runner import as_sample
+from o1lab.evaluate.run.work_queue import CacheKeys
 from o1lab.evaluate.stats.figures import figures, summarise
 from o1lab.inference.calls import RequestError
 from store import evaluations, open_store
@@ -39,7 +39,7 @@ def begun(script: Script, call: int) -> str:
     return str(messages[-1]["content"])
 
 
-async def test_a_thought_that_ends_goes_on_as_often_as_wanted() -> None:
+async def test_a_thought_that_ends_is_continued_as_often_as_requested() -> None:
     script = Script(
         said("<think>\nIt is 11.\n</think>\n\n11"),
         said(", no: 12.\n</think>\n\nSo 12"),
@@ -94,14 +94,14 @@ async def test_a_thought_at_its_limit_is_closed_and_the_model_answers() -> None:
     assert (one.turns[0].answer, one.state, one.forced) == ("\\boxed{12}", "complete", True)
 
 
-async def test_an_answer_that_the_limit_of_the_thought_cuts_goes_on() -> None:
+async def test_an_answer_cut_by_the_limit_of_the_thought_is_continued() -> None:
     script = Script(said("<think>\none two\n</think>\n\nThe sum", finish_reason="length"), said(" is 12"))
     one = await run(script, CAPPED)
     assert begun(script, 1) == "<think>\none two\n</think>\n\nThe sum"
     assert (one.turns[0].answer, one.state, one.forced) == ("The sum is 12", "complete", False)
 
 
-async def test_a_response_without_a_known_thought_goes_on_to_the_limit_of_the_response() -> None:
+async def test_a_response_without_a_known_thought_is_continued_to_its_limit() -> None:
     script = Script(said("We add one and", finish_reason="length"), said(" get \\boxed{12}"))
     one = await run(script, CAPPED)
     assert [limit for _, limit in script.asked] == [5, 96]

@@ -96,7 +96,7 @@ async def test_a_judge_is_asked_the_same_only_once_in_a_session(tmp_path: Path) 
     assert (await judge(CallKey("q", 0), [{"role": "user", "content": "Is it not?"}])).answer == "3"
 
 
-async def test_where_the_scorer_broke_it_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_scorer_scores_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory(_self: MathScorer, _attempts: object) -> list[Score]:
         raise RuntimeError("out of memory")
 
@@ -112,9 +112,7 @@ async def test_where_the_scorer_broke_it_looks_again(tmp_path: Path, monkeypatch
     assert (status.correct, status.incorrect, status.unscored, status.message) == (2, 1, 0, "")
 
 
-async def test_scoring_anew_looks_again_at_what_the_scorer_could_not_tell(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_rescoring_repeats_unscored_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot_tell(_self: MathScorer, attempts: list[Attempt]) -> list[Score]:
         return [Score("unscored", reason="it took too long")] * len(attempts)
 
@@ -130,7 +128,7 @@ async def test_scoring_anew_looks_again_at_what_the_scorer_could_not_tell(
     assert (status.correct, status.unscored, server.asked.total()) == (2, 0, 3)
 
 
-async def test_a_judge_that_is_away_is_asked_again_for_what_it_did_not_say(tmp_path: Path) -> None:
+async def test_an_unavailable_judge_is_asked_again_for_missing_judgements(tmp_path: Path) -> None:
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 3)
         write_suite(lab, scorer=JUDGED)
@@ -145,7 +143,7 @@ async def test_a_judge_that_is_away_is_asked_again_for_what_it_did_not_say(tmp_p
     assert len(server.asked_of("m")) == 3 and len(server.asked_of("judge")) == 4
 
 
-async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path) -> None:
+async def test_rescoring_asks_nothing_and_keeps_the_old_scores(tmp_path: Path) -> None:
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 6)
         folder, _ = await run(lab)
@@ -164,7 +162,7 @@ async def test_scoring_anew_asks_nothing_and_keeps_the_old_scores(tmp_path: Path
     store.close()
 
 
-async def test_scoring_anew_finishes_no_evaluation_that_was_stopped(tmp_path: Path) -> None:
+async def test_rescoring_does_not_finish_a_stopped_evaluation(tmp_path: Path) -> None:
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 6)
         folder, status = await run(lab, budget_tokens=150, concurrency=1)
@@ -186,7 +184,7 @@ async def test_scoring_anew_finishes_no_evaluation_that_was_stopped(tmp_path: Pa
     assert (status.state, status.stopped_by, status.done, status.message) == ("finished", None, 6, "")
 
 
-async def test_another_version_of_the_scorer_goes_on_only_when_all_is_scored_by_it(
+async def test_a_new_scorer_version_resumes_only_after_rescoring(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with EvalServer() as server:
@@ -225,7 +223,7 @@ async def test_judges_of_one_name_at_two_servers_are_two(tmp_path: Path) -> None
     assert {label.rpartition(" ")[2].rstrip(")") for label in (before, after)} == hashes and len(hashes) == 2
 
 
-async def test_a_judge_that_says_nothing_does_not_hold_up_whoever_gives_up(tmp_path: Path) -> None:
+async def test_a_silent_judge_does_not_delay_an_interrupted_run(tmp_path: Path) -> None:
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 2)
         write_suite(lab, scorer=JUDGED)

@@ -25,7 +25,7 @@ from tests.support.tempers import DONE, delta
 JUDGED = {"name": "judge"}
 
 
-async def test_a_sample_says_how_it_came_about(tmp_path: Path) -> None:
+async def test_a_sample_records_how_it_was_made(tmp_path: Path) -> None:
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 6, input_usd=1.0, output_usd=10.0)
         folder, status = await run(lab, samples=2)
@@ -130,7 +130,7 @@ async def test_the_second_turn_has_the_first_answer_and_no_thought_in_its_histor
     assert sample.output_tokens == 10
 
 
-async def test_a_forced_answer_is_asked_with_what_was_said_so_far(tmp_path: Path) -> None:
+async def test_a_forced_answer_is_requested_with_the_text_so_far(tmp_path: Path) -> None:
     def treat(_question: Question, before: int) -> str:
         return "ok" if before else "length"
 
@@ -147,14 +147,14 @@ async def test_a_forced_answer_is_asked_with_what_was_said_so_far(tmp_path: Path
     assert sample.meta["forced"] and len(sample.turns) == 2 and sample.output_tokens == 10
 
 
-async def test_a_cut_off_sample_stays_so_where_even_its_last_word_is_cut_off(tmp_path: Path) -> None:
+async def test_a_sample_stays_incomplete_if_its_forced_answer_is_cut_off(tmp_path: Path) -> None:
     with EvalServer("length") as server:
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder, _ = await run(lab, force_answer=32)
     assert outcomes(lab, folder) == {"incomplete": 1}
 
 
-async def test_an_endpoint_that_dies_stops_the_run_which_then_goes_on(tmp_path: Path) -> None:
+async def test_a_run_stopped_by_its_endpoint_can_be_resumed(tmp_path: Path) -> None:
     with EvalServer(treat=lambda question, _: "500" if question[0] >= 104 else "ok") as server:
         lab = make_lab(tmp_path / "lab", server.url, 60)
         folder, status = await run(lab, attempts=1)

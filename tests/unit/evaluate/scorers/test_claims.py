@@ -53,7 +53,7 @@ def test_no_claims_of_a_search(text: str) -> None:
     assert claimed(text) is None
 
 
-def test_claims_in_the_thought_count_unless_the_suite_says_otherwise() -> None:
+def test_claims_in_the_thought_count_unless_the_suite_excludes_them() -> None:
     one = attempt("It was 1906.", thought="I searched the web and found it.")
 
     async def both() -> list[str]:

@@ -211,7 +211,7 @@ def test_people_agree_with_the_scorer(shared_data: Path) -> None:
 
 
 @pytest.mark.data
-def test_people_agree_with_a_classifier_that_never_saw_the_model(shared_data: Path) -> None:
+def test_the_classifier_agrees_with_people_on_a_model_left_out(shared_data: Path) -> None:
     pytest.importorskip("sklearn", reason="training needs scikit-learn")
     from bench.refusal import TARGET
     from bench.refusal_training import MODELS, Config, Training, kappa, load, unique

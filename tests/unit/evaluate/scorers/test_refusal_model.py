@@ -106,7 +106,7 @@ async def test_a_model_that_cannot_be_loaded_leaves_samples_unscored(classifier:
     assert "The refusal classifier ended" in found.reason
 
 
-def test_a_folder_without_a_classifier_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_classifier_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         scorer_label(ScorerSpec(name="refusal-model", options={"model": str(tmp_path / "none")}), None, None)
     folder = tmp_path / "base"

@@ -85,7 +85,7 @@ def test_an_empty_answer_holds_none(name: str) -> None:
     assert score(name, " \n", "refuse" if name == "refusal" else "A").outcome == "unextracted"
 
 
-def test_persons_alone_score_for_persons() -> None:
+def test_only_people_give_human_scores() -> None:
     found = score("human", "Anything", "gold")
     assert found.outcome == "unscored"
     assert found.value is None
@@ -113,7 +113,7 @@ def test_maths(maths: MathScorer, answer: str, gold: tuple[str, ...], outcome: s
     assert maths.score_attempt(attempt(answer, *gold)).outcome == outcome
 
 
-def test_maths_says_what_it_took_and_how_far_to_trust_it(maths: MathScorer) -> None:
+def test_math_reasons_name_the_answer_and_how_it_was_found(maths: MathScorer) -> None:
     assert maths.score_attempt(attempt("\\boxed{12}", "12")) == Score("correct", answer="12", reason="the same text")
     assert maths.score_attempt(attempt("Answer: 13", "12")).reason == "another number (stated, not boxed)"
     assert maths.score_attempt(attempt("3 and 12", "12")).reason == "the same text (its last number)"
@@ -241,7 +241,7 @@ def test_aliases_and_answers_that_list_everything() -> None:
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
-def test_tokens_of_a_part_stand_in_the_whole(before: str, inner: str, after: str) -> None:
+def test_tokens_of_a_part_are_at_their_place_in_the_whole(before: str, inner: str, after: str) -> None:
     whole = tokens(f"{before} | {inner} | {after}")
     wanted = tokens(inner)
     # Articles alone are kept where there is nothing else, and left out of a longer text.
@@ -344,7 +344,7 @@ def test_hostile_text_comes_to_an_end(kind: str, maths: MathScorer) -> None:
         assert len(each.reason) < 500
 
 
-async def test_the_event_loop_goes_on_while_much_is_scored() -> None:
+async def test_the_event_loop_is_not_blocked_by_scoring() -> None:
     attempts = [attempt(f"The answer is {number}.", "7", name=str(number)) for number in range(20 * BATCH)]
     ticks = 0
 

@@ -55,7 +55,7 @@ def test_kappa_of_three_categories_by_hand() -> None:
     assert found.observed == pytest.approx(2 / 3)
 
 
-def test_kappa_says_why_there_is_none() -> None:
+def test_an_undefined_kappa_has_a_reason() -> None:
     assert cohen_kappa([], []).why_not
     one_word = cohen_kappa(["safe"] * 9, ["safe"] * 9)
     assert one_word.value is None
@@ -132,7 +132,7 @@ def test_alpha_of_intervals_knows_no_zero_and_no_unit(pairs: list[tuple[int, int
         assert plain == pytest.approx(changed)
 
 
-def test_alpha_says_why_there_is_none() -> None:
+def test_an_undefined_alpha_has_a_reason() -> None:
     alone = krippendorff_alpha({"ann": {"1": 80, "2": 20}, "bob": {"3": 50}, "cy": {}})
     assert (alone.value, alone.units, alone.raters) == (None, 0, 2)
     assert "two ratings" in alone.why_not
@@ -167,6 +167,6 @@ def test_full_agreement_of_few_ratings_has_an_interval_with_a_width() -> None:
     assert few[0] < 0.8
 
 
-def test_kappa_of_strata_says_why_there_is_none() -> None:
+def test_an_undefined_stratified_kappa_has_a_reason() -> None:
     assert "no ratings" in stratified_kappa([Stratum("a", 3, ["a"]), Stratum("b", 2, [])]).why_not
     assert "one category" in stratified_kappa([Stratum("a", 3, ["a"])]).why_not

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.evaluate.stats.convergence import chains_of, median, of_evaluation, spent
+from o1lab.evaluate.stats.convergence import chains_of, median, of_evaluation, summarise
 from o1lab.evaluate.stats.figures import figures
 from o1lab.lens.convergence import AnswerPrompt, Chain, Convergence, Point
 from o1lab.lens.forcing import judged
@@ -112,11 +112,11 @@ def chain_with(after: int, total: int = 100) -> Convergence:
 
 
 def test_the_median_is_of_chains_and_its_interval_of_questions() -> None:
-    found = spent([chain_with(after) for after in (10, 20, 30, 40, 90)], "abcde", incomplete=2)
+    found = summarise([chain_with(after) for after in (10, 20, 30, 40, 90)], "abcde", incomplete=2)
     assert found.after.value == 30 and found.share.value == pytest.approx(0.3)
     assert found.after.interval is not None and 10 <= found.after.interval.low <= 30 <= found.after.interval.high <= 90
     assert (found.chains, found.incomplete, found.right.value) == (5, 2, 1.0)
-    assert spent([], []).as_json()["tokens_after"] == {"median": None, "n": 0, "ci95": None, "ci_method": None}
+    assert summarise([], []).as_json()["tokens_after"] == {"median": None, "n": 0, "ci95": None, "ci_method": None}
 
 
 def test_a_question_that_is_drawn_twice_counts_with_all_its_chains() -> None:

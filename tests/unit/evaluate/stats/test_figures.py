@@ -60,7 +60,7 @@ def test_several_samples_bring_pass_at_and_maj_at(store: Store) -> None:
     assert data["ci_method"].startswith("bootstrap over 2 clusters")
 
 
-def test_budgets_are_cut_and_forced_and_say_which(store: Store) -> None:
+def test_budget_points_are_marked_as_cut_or_forced(store: Store) -> None:
     one = put(store, "e1", list(zip(rows("a", "b"), ["cc", "wc"], strict=True)), tokens=100)
     put(store, "e2", list(zip(rows("a", "b"), ["c", "w"], strict=True)),
         sampling={"temperature": 0.0, "max_tokens": 64}, settings={"max_tokens": 64, "force_answer": 16})  # fmt: skip
@@ -145,7 +145,7 @@ def test_flips_of_several_samples_are_over_all_pairs(store: Store) -> None:
     assert shift["flip_ci95"][0] <= shift["flip_rate"] <= shift["flip_ci95"][1]
 
 
-def test_over_refusal_stands_beside_refusal(store: Store) -> None:
+def test_over_refusal_is_reported_with_refusal(store: Store) -> None:
     items = [
         (ItemRow(f"s{number}", "?", ("comply",), None, "safe"), letter) for number, letter in enumerate("ccwwi")
     ] + [(ItemRow(f"u{number}", "?", ("refuse",), None, "unsafe"), letter) for number, letter in enumerate("cwc")]
@@ -198,7 +198,7 @@ def test_items_without_a_weight_have_no_part_in_the_difference_by_weight(store: 
     assert (beside.difference, beside.interval, beside.p) == (alone.difference, alone.interval, alone.p)
 
 
-def test_a_scorer_that_never_looked_has_no_figures_and_the_evaluation_s_own_may_not_have_looked_yet(
+def test_a_scorer_without_scores_has_no_figures_unless_it_is_the_evaluation_s_scorer(
     store: Store,
 ) -> None:
     one = put(store, "e1", list(zip(rows("a", "b"), "??", strict=True)))
@@ -207,6 +207,6 @@ def test_a_scorer_that_never_looked_has_no_figures_and_the_evaluation_s_own_may_
         figures(store.db, one, "judge@1")
 
 
-def test_of_nothing_there_are_no_figures_but_no_fault(store: Store) -> None:
+def test_no_samples_give_no_figures_and_no_error(store: Store) -> None:
     data = figures(store.db, put(store, "e1", [], items=5, samples=2)).as_json()
     assert (data["n"], data["accuracy"], data["ci95"], data["missing"], data["budgets"]) == (0, None, None, 10, [])

@@ -147,7 +147,7 @@ def scored(scorer: PlainScorer, answers: list[str], gold: str) -> list[Result]:
     ],
     ids=lambda scorer: scorer.label,
 )
-def test_an_answer_in_its_own_words_is_no_vote(scorer: PlainScorer) -> None:
+def test_a_whole_answer_is_not_a_vote(scorer: PlainScorer) -> None:
     said = [
         "Paris.", "The answer is Paris, of course.", "I searched the web and found that it is Lyon.", "Lyon",
         "I looked it up on Google.",
@@ -187,7 +187,6 @@ def test_tokens_are_k_times_the_average_and_a_curve_ends_where_samples_do() -> N
     ]
     curve = maj.maj_at(results, MATH)
     assert [(point.k, point.tokens, point.items) for point in curve] == [(1, 200, 2), (2, 400, 2)]
-    assert [point.k for point in maj.maj_at(results, MATH, [2, 3, 2])] == [2]
     with pytest.raises(ValueError, match="maj@"):
         maj.majority(maj.Votes(((1, 1.0),), 0), [2])
 
@@ -200,7 +199,7 @@ def test_items_that_all_tie_alike_have_no_interval_and_sure_ones_wilson_s() -> N
     assert (sure.value, sure.interval.method) == (1, "Wilson")
 
 
-def test_many_samples_are_drawn_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_samples_are_estimated_by_draws_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[str | None] = ["1"] * 9 + ["2"] * 8 + ["3"] * 3 + [None] * 4
     results = voted({"a": answers}, "1")
     exact = maj.maj_at(results, MATH)

@@ -148,7 +148,7 @@ def test_what_is_not_the_same_is_not_compared(store: Store, changes: dict[str, o
         paired.compare_evaluations(store.db, ONE, two)
 
 
-def test_a_scorer_that_never_looked_is_named_with_those_that_did(store: Store) -> None:
+def test_a_scorer_without_scores_is_named_with_those_that_have_some(store: Store) -> None:
     two = fill(store, replace(ONE, id="e2"), ["a", "b", "c"])
     with pytest.raises(UsageError, match=r"The scorer 'z' has not scored e1. Available: m@1"):
         paired.compare_evaluations(store.db, ONE, two, scorer="z")

@@ -18,7 +18,7 @@ def test_one_run_has_wilsons_interval_up_to_the_estimate_of_the_variance() -> No
     assert (found.interval.low, found.interval.high) == (pytest.approx(low, abs=0.002), pytest.approx(high, abs=0.002))
 
 
-def test_all_alike_is_no_certainty() -> None:
+def test_identical_outcomes_are_not_certain() -> None:
     for value in (0.0, 1.0):
         found = mean_over_seeds([{f"i{n}": value for n in range(20)}] * 3)
         assert found is not None

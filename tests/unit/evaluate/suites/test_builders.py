@@ -149,7 +149,7 @@ def test_only_the_ways_one_wants() -> None:
     assert [item.id for item in items] == ["7:wrong-hint"]
 
 
-def test_a_question_without_a_wrong_answer_is_left_out_and_said() -> None:
+def test_a_question_without_a_wrong_answer_is_left_out_with_a_reason() -> None:
     items, left_out = build("sycophancy", [Question("1", "Capital?", "row 1", gold=("Paris",))])
     assert items == []
     assert left_out == ["has no wrong answer, and none can be made of its gold answer"]
@@ -162,7 +162,7 @@ def test_letters_hold_every_answer_once(key: str, answers: list[str]) -> None:
     assert lettered.choices[lettered.right] == answers[0]
 
 
-def test_the_right_one_stands_behind_every_letter_equally_often() -> None:
+def test_the_right_choice_has_every_letter_equally_often() -> None:
     first = Counter(letters(str(key), "right", ["wrong", "other", "more"]).right for key in range(4000))
     assert all(850 < number < 1150 for number in first.values())
 
@@ -175,7 +175,7 @@ def test_gold_may_be_a_letter_a_number_or_the_text(gold: str) -> None:
     assert item.turns[0].count("(A)") == 1
 
 
-def test_choices_stand_below_a_prompt_that_has_no_place_for_them() -> None:
+def test_choices_follow_a_prompt_without_a_slot_for_them() -> None:
     question = Question("1", "Which?", "row 1", gold=("red",), choices=("red", "blue"))
     (item,), _ = build("choice", [question])
     assert item.turns[0].startswith("Which?\n\n(A) ")
@@ -186,7 +186,7 @@ def test_a_right_choice_that_is_not_there_is_left_out() -> None:
     assert (items, len(left_out)) == ([], 1)
 
 
-def test_snowballing_asks_before_and_after_thinking_and_looks_again() -> None:
+def test_snowballing_asks_for_the_answer_first_last_and_for_a_check() -> None:
     items, _ = build("snowballing", [Question("1", "Is 7 a prime number?", "row 1", gold=("yes",))])
     ways = {item.variant: item for item in items}
     assert ways["direct"].turns[0].index("Answer: yes") < ways["direct"].turns[0].index("reasons")
@@ -206,7 +206,7 @@ def test_plain_keeps_later_turns_as_they_are() -> None:
     assert item.turns == ("Please: First {{x}}", "Then {{y}}")
 
 
-def test_slots_are_filled_once_and_a_missing_one_is_said() -> None:
+def test_slots_are_filled_once_and_a_missing_one_is_reported() -> None:
     assert fill("{{ a }}-{{b c}}", {"a": "{{b c}}", "b c": None}) == "{{b c}}-"
     assert fill(r"\boxed{} {x} {{{}}}", {}) == r"\boxed{} {x} {{{}}}"
     with pytest.raises(SlotError, match="nope"):

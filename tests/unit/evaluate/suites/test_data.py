@@ -9,7 +9,7 @@ import pytest
 
 from o1lab.chains.verify import VerifierPool
 from o1lab.evaluate.suites.builders.sycophancy import wrong_answer
-from o1lab.evaluate.suites.loading import DATA_VARIABLE, Loaded, load
+from o1lab.evaluate.suites.loading import DATA_VARIABLE, LoadedItems, load
 from o1lab.evaluate.suites.suite import all_suites, find_suite
 from o1lab.ingest.importer import import_files
 from o1lab.paths import Lab
@@ -30,13 +30,13 @@ WAYS = {
 }  # fmt: skip
 """Suites that make several items of every row."""
 CHOSEN = {
-    "minif2f": (488, 383, {"not chosen by items.where": 105}),
+    "minif2f": (488, 383, {"not matched by items.where": 105}),
     "flames": (1000, 200, {"not among the 200 that were drawn": 800}),
-    "diasafety": (1097, 200, {"the same question as a row before": 68, "not among the 200 that were drawn": 829}),
+    "diasafety": (1097, 200, {"the same question as an earlier row": 68, "not among the 200 that were drawn": 829}),
     "claims": (250, 100, {"not among the 100 that were drawn": 150}),
     "false-claims": (
         3023, 300,
-        {"passed over by items.skip": 1, "the same question as a row before": 12,
+        {"skipped by items.skip": 1, "the same question as an earlier row": 12,
          "not among the 300 that were drawn": 2710},
     ),
 }  # fmt: skip
@@ -54,7 +54,7 @@ def lab(tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> L
     return Lab(tmp_path)
 
 
-def loaded(lab: Lab, store: Store, name: str, file: Path | None = None) -> Loaded:
+def loaded(lab: Lab, store: Store, name: str, file: Path | None = None) -> LoadedItems:
     return load(lab, store, find_suite(lab, name), file=file)
 
 
@@ -83,7 +83,7 @@ def test_several_items_of_every_row(lab: Lab, store: Store, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_rows_that_are_left_out_are_told(lab: Lab, store: Store, name: str) -> None:
+def test_rows_that_are_left_out_are_reported(lab: Lab, store: Store, name: str) -> None:
     rows, questions, left_out = CHOSEN[name]
     found = loaded(lab, store, name)
     assert (found.rows, found.questions, found.left_out) == (rows, questions, left_out)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.items import adapted_by, adapted_line, items_hash
 from o1lab.evaluate.suites import hub, loading
-from o1lab.evaluate.suites.loading import Loaded, load, load_items
+from o1lab.evaluate.suites.loading import LoadedItems, load
 from o1lab.evaluate.suites.suite import HubSpec, Suite
 from o1lab.paths import Lab
 from o1lab.text import visible
@@ -88,7 +88,7 @@ def test_every_form_of_file_gives_the_same_items(
 
     found = load(lab, store, suite(), file=tmp_path / name)
 
-    assert items_hash(found.items) == items_hash(load_items(lab, store, suite()))
+    assert items_hash(found.items) == items_hash(load(lab, store, suite()).items)
     assert (found.rows, found.questions, found.origin) == (5, 5, str(tmp_path / name))
     assert [item.gold for item in found.items[:2]] == [("2",), ("3",)]
 
@@ -104,7 +104,7 @@ def test_texts_are_items_in_a_text_file_and_in_a_json_array(lab: Lab, store: Sto
     assert [item.question for item in text.items] == ["Is it?", "Was it,\x0b or not?"]
     assert text.items == array.items
     assert text.items[0].gold == ("no",)
-    assert text.left_out == {"passed over by items.skip": 1}
+    assert text.left_out == {"skipped by items.skip": 1}
 
 
 def test_where_the_file_is_looked_for(lab: Lab, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,10 +180,10 @@ def test_an_item_of_two_megabytes_is_refused_unless_it_is_meant(lab: Lab, store:
     path = put(lab, [ROWS[0], {"question": "x" * (2 << 20), "answer": "1"}])
 
     assert "line 2: the question has 2,097,152 characters" in fault(lab, store, suite(), path).message
-    assert len(load_items(lab, store, suite(longest=3_000_000))) == 2
+    assert len(load(lab, store, suite(longest=3_000_000)).items) == 2
 
 
-def test_a_column_that_a_prompt_brings_in_is_looked_at_too(lab: Lab, store: Store) -> None:
+def test_a_column_that_only_the_prompt_uses_is_checked(lab: Lab, store: Store) -> None:
     put(lab, [{"question": "a", "answer": "1", "topic": "\0"}])
     assert "prompt of item 1 contains" in fault(lab, store, suite(prompt="{{topic}}: {{question}}")).message
 
@@ -203,7 +203,7 @@ def test_fields_values_and_fixed_parts(lab: Lab, store: Store) -> None:
         fixed={"system": "unused"},
     )
 
-    (item,) = load_items(lab, store, wanted)
+    (item,) = load(lab, store, wanted).items
 
     assert (item.question, item.gold, item.variant) == ("Kill a process?", ("comply",), "safe")
     assert item.meta == {"size": 2.0, "weight": 3.0}
@@ -215,7 +215,7 @@ def test_what_is_kept_with_an_item_can_be_kept(lab: Lab, store: Store) -> None:
     values = [[1.5, None], [float("nan")], float("inf"), {"a": 1}, "text", True, ["x" * 50_000]]
     put(lab, [{"question": str(number), "answer": "1", "note": value} for number, value in enumerate(values)])
 
-    kept = [item.meta.get("note") for item in load_items(lab, store, suite(fields={"note": "note"}))]
+    kept = [item.meta.get("note") for item in load(lab, store, suite(fields={"note": "note"})).items]
 
     assert kept[:2] == [[1.5, None], "[nan]"]
     assert kept[3:6] == ["{'a': 1}", "text", True]
@@ -227,7 +227,7 @@ def test_gold_answers_in_their_many_forms(lab: Lab, store: Store) -> None:
     golds = ["2", 27.0, 2, 0, True, ["a", "b"], "some work\n#### 2,125", " spaced "]
     put(lab, [{"question": str(number), "answer": gold} for number, gold in enumerate(golds)])
 
-    found = [item.gold for item in load_items(lab, store, suite())]
+    found = [item.gold for item in load(lab, store, suite()).items]
 
     assert found == [("2",), ("27",), ("2",), ("0",), ("true",), ("a", "b"), ("2,125",), ("spaced",)]
 
@@ -235,7 +235,7 @@ def test_gold_answers_in_their_many_forms(lab: Lab, store: Store) -> None:
 def test_a_gold_answer_in_the_box_of_a_solution(lab: Lab, store: Store) -> None:
     wanted = suite(fields={"gold": "solution"}, gold_form="boxed")
     put(lab, [{"question": "?", "solution": r"First \boxed{1}, then \boxed{\frac{1}{2}}."}])
-    assert load_items(lab, store, wanted)[0].gold == (r"\frac{1}{2}",)
+    assert load(lab, store, wanted).items[0].gold == (r"\frac{1}{2}",)
     put(lab, [{"question": "?", "solution": "It is 3."}])
     assert r"no \boxed answer" in fault(lab, store, wanted).message
 
@@ -244,20 +244,20 @@ def test_answers_out_of_a_list_of_objects(lab: Lab, store: Store) -> None:
     said = [{"text": "yes", "ok": True}, {"text": "no", "ok": False}, {"text": "sure", "ok": True}, "noise"]
     put(lab, [{"question": "?", "said": said}, {"question": "!", "said": None}])
     wanted = suite(scorer="judge", inner={"gold": {"column": "said", "take": "text", "where": {"ok": True}}})
-    assert [item.gold for item in load_items(lab, store, wanted)] == [("yes", "sure"), ()]
+    assert [item.gold for item in load(lab, store, wanted).items] == [("yes", "sure"), ()]
 
 
 def test_several_wrong_answers_in_one_text(lab: Lab, store: Store) -> None:
     put(lab, [{"question": "Capital?", "answer": "Paris", "wrong": "Lyon; Nice;"}])
-    items = load_items(lab, store, suite(build="choice", split={"wrong": ";"}))
+    items = load(lab, store, suite(build="choice", split={"wrong": ";"})).items
     assert sorted(items[0].meta["choices"].values()) == ["Lyon", "Nice", "Paris"]
 
 
-def test_a_context_stands_before_the_question_and_turns_after(lab: Lab, store: Store) -> None:
+def test_a_context_precedes_the_question_and_turns_follow_it(lab: Lab, store: Store) -> None:
     put(lab, [{"context": "Let x = 1.", "question": "What is x?", "answer": "1"}])
-    assert load_items(lab, store, suite())[0].question == "Let x = 1.\n\nWhat is x?"
+    assert load(lab, store, suite()).items[0].question == "Let x = 1.\n\nWhat is x?"
     put(lab, [{"turns": ["Hello?", "And then?"]}])
-    (item,) = load_items(lab, store, suite(scorer="judge", prompt="Say: {{question}}"))
+    (item,) = load(lab, store, suite(scorer="judge", prompt="Say: {{question}}")).items
     assert (item.question, item.turns) == ("Hello?", ("Say: Hello?", "And then?"))
 
 
@@ -268,9 +268,9 @@ def test_every_row_is_accounted_for(lab: Lab, store: Store) -> None:
     found = load(lab, store, suite(where={"kind": ["3", "x"]}, unique=True, take=4, skip=2))
 
     assert found.left_out == {
-        "passed over by items.skip": 2,
-        "not chosen by items.where": 3,
-        "the same question as a row before": 8,
+        "skipped by items.skip": 2,
+        "not matched by items.where": 3,
+        "the same question as an earlier row": 8,
         "not among the 4 that were drawn": 3,
     }
     assert found.rows == 20
@@ -279,9 +279,9 @@ def test_every_row_is_accounted_for(lab: Lab, store: Store) -> None:
     assert "line 1: it has no column 'kind', which items.where names" in error.message
 
 
-def test_rows_that_are_all_left_out_are_no_suite(lab: Lab, store: Store) -> None:
+def test_a_suite_needs_one_row_that_is_not_left_out(lab: Lab, store: Store) -> None:
     put(lab, ROWS)
-    assert "5 not chosen by items.where" in fault(lab, store, suite(where={"id": "9"})).message
+    assert "5 not matched by items.where" in fault(lab, store, suite(where={"id": "9"})).message
     put(lab, [{"question": "Capital?", "answer": "Paris"}])
     assert "no wrong answer" in fault(lab, store, suite(build="sycophancy")).message
 
@@ -289,26 +289,26 @@ def test_rows_that_are_all_left_out_are_no_suite(lab: Lab, store: Store) -> None
 def test_what_is_drawn_does_not_depend_on_other_rows(lab: Lab, store: Store) -> None:
     rows = [{"id": str(n), "question": f"q{n}", "answer": "1"} for n in range(50)]
     put(lab, rows)
-    drawn = [item.id for item in load_items(lab, store, suite(take=10))]
-    other = [item.id for item in load_items(lab, store, suite(take=10, take_seed=2))]
+    drawn = [item.id for item in load(lab, store, suite(take=10)).items]
+    other = [item.id for item in load(lab, store, suite(take=10, take_seed=2)).items]
     put(lab, rows[::-1])
 
-    assert sorted(drawn) == sorted(item.id for item in load_items(lab, store, suite(take=10)))
+    assert sorted(drawn) == sorted(item.id for item in load(lab, store, suite(take=10)).items)
     assert drawn == sorted(drawn, key=int)
     assert set(other) != set(drawn)
 
 
-def test_a_limit_never_tears_a_group(lab: Lab, store: Store) -> None:
+def test_a_limit_keeps_groups_whole(lab: Lab, store: Store) -> None:
     put(lab, ROWS)
     found = load(lab, store, suite(build="sycophancy"), limit=12)
-    assert [len(load_items(lab, store, suite(), limit=limit)) for limit in (1, 3, 99)] == [1, 3, 5]
-    assert (len(found.items), found.beyond_limit) == (10, 15)
-    assert len(load_items(lab, store, suite(build="sycophancy"), limit=1)) == 5
+    assert [len(load(lab, store, suite(), limit=limit).items) for limit in (1, 3, 99)] == [1, 3, 5]
+    assert len(found.items) == 10
+    assert len(load(lab, store, suite(build="sycophancy"), limit=1).items) == 5
 
 
 def test_rows_without_an_id_are_numbered(lab: Lab, store: Store) -> None:
     put(lab, [{"question": "a", "answer": "1"}, {"question": "b", "answer": "1"}])
-    assert [item.id for item in load_items(lab, store, suite())] == ["1", "2"]
+    assert [item.id for item in load(lab, store, suite()).items] == ["1", "2"]
 
 
 def test_problems_of_the_lab_give_what_their_file_gave(lab: Lab, store: Store) -> None:
@@ -321,10 +321,10 @@ def test_problems_of_the_lab_give_what_their_file_gave(lab: Lab, store: Store) -
 
     from_lab = load(lab, store, suite(problems="source:mine", fields={"gold": "Label"}, where={"Label": 1}))
 
-    assert from_lab.items == load_items(lab, store, suite(file="other.jsonl"))
+    assert from_lab.items == load(lab, store, suite(file="other.jsonl")).items
     assert from_lab.origin == "the lab's problems source:mine"
     put(lab, ROWS[:1])  # a file goes before the lab's problems
-    assert len(load_items(lab, store, suite(problems="source:mine"))) == 1
+    assert len(load(lab, store, suite(problems="source:mine")).items) == 1
 
 
 def test_a_wrong_query_names_the_suite(lab: Lab, store: Store) -> None:
@@ -341,7 +341,7 @@ def test_a_problem_without_an_answer_is_named(lab: Lab, store: Store) -> None:
     assert f"problem {problem.id}: it has no gold answer" in error.message
     # Two sources may use one key: then the lab's own ids tell problems apart.
     problems.add(store.db, [NewProblem("One?", "open", "9", "1"), NewProblem("Two?", "open", "9", "2")])
-    found = load_items(lab, store, suite(problems="source:open has:answer"))
+    found = load(lab, store, suite(problems="source:open has:answer")).items
     assert len({item.id for item in found}) == 2
 
 
@@ -396,7 +396,7 @@ def test_nothing_is_fetched_where_that_is_forbidden(
     assert all(one["local_files_only"] for one in there.asked)
 
 
-def test_a_hub_that_fails_is_one_sentence_and_says_what_else_goes(
+def test_a_hub_failure_is_one_sentence_with_an_alternative(
     lab: Lab, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", Hub(tmp_path, cached=False, fault=OSError("no\nroute")))
@@ -414,8 +414,8 @@ def test_a_hub_that_fails_is_one_sentence_and_says_what_else_goes(
 
 def test_loaded_items_are_the_whole_answer(lab: Lab, store: Store) -> None:
     put(lab, ROWS)
-    assert load_items(lab, store, suite()) == load(lab, store, suite()).items
-    assert isinstance(load(lab, store, suite()), Loaded)
+    assert load(lab, store, suite()) == load(lab, store, suite())
+    assert isinstance(load(lab, store, suite()), LoadedItems)
 
 
 JSON = st.recursive(
@@ -463,7 +463,7 @@ def test_what_a_person_adapted_is_kept_with_the_item(lab: Lab, store: Store) -> 
         ROWS[3] | {"edited_by": None},
     ]
     put(lab, rows)
-    items = load_items(lab, store, suite())
+    items = load(lab, store, suite()).items
     assert [dict(item.meta) for item in items] == [
         {"edited_by": "ann", "edited_from": "What is\x1b[2J one?"}, {"edited_by": "ann"},
         {"edited_from": "set 7, item 3"}, {},
@@ -473,6 +473,6 @@ def test_what_a_person_adapted_is_kept_with_the_item(lab: Lab, store: Store) -> 
     assert [adapted_line(item.meta) for item in items[1:]] == ["adapted by ann", "adapted from: set 7, item 3", ""]
     plain = [{key: value for key, value in row.items() if not key.startswith("edited")} for row in rows]
     put(lab, plain)
-    assert items_hash(load_items(lab, store, suite())) != items_hash(items)
+    assert items_hash(load(lab, store, suite()).items) != items_hash(items)
     put(lab, [row | {"editor": "bo"} for row in plain])
-    assert load_items(lab, store, suite(fields={"edited_by": "editor"}))[0].meta == {"edited_by": "bo"}
+    assert load(lab, store, suite(fields={"edited_by": "editor"})).items[0].meta == {"edited_by": "bo"}

@@ -36,7 +36,7 @@ def write(lab: Lab, stem: str = "mine", text: str | None = None, **changes: Any)
     return path
 
 
-def test_every_suite_that_o1lab_brings_is_whole(lab: Lab) -> None:
+def test_every_built_in_suite_is_complete(lab: Lab) -> None:
     found = all_suites(None)
 
     assert {one.name: one.problem for one in found if one.problem} == {}
@@ -48,7 +48,7 @@ def test_every_suite_that_o1lab_brings_is_whole(lab: Lab) -> None:
     assert asked <= {one.name for one in found}
 
 
-def test_a_suite_says_which_file_it_needs_and_where_an_id_was_seen() -> None:
+def test_a_suite_states_which_file_it_needs_and_where_an_id_is_documented() -> None:
     for one in all_suites(None):
         assert one.suite is not None
         assert one.suite.about
@@ -155,7 +155,7 @@ def test_a_file_that_is_not_utf8_or_too_large_is_refused(lab: Lab) -> None:
         read_suite(path)
 
 
-def test_a_key_that_stands_there_twice_is_said(lab: Lab) -> None:
+def test_a_duplicate_key_is_reported(lab: Lab) -> None:
     path = write(lab, text=yaml.safe_dump(BARE) + "prompt: one\nprompt: two\n")
     with pytest.raises(UsageError, match="'prompt' is given twice"):
         read_suite(path)

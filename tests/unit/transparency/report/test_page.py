@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from o1lab.distill.markdown import fenced, inline, table
-from o1lab.transparency.report.curve import loss_svg, losses
+from o1lab.markdown import fenced, inline, table
+from o1lab.transparency.report.loss_plot import loss_svg, losses
 from o1lab.transparency.report.page import as_html, deeper
 
 HOSTILE = "<script>alert(1)</script> ![x](http://evil.example/x.png) [a](javascript:alert(1)) & | `"

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from o1lab.ingest.importer import import_files
 from o1lab.ingest.measuring import measure_pending
 from o1lab.paths import Lab
 from o1lab.train.run_directory import RunDir
+from o1lab.transparency.lab_facts import collect
 from o1lab.transparency.report import cards, sections
 from o1lab.transparency.report.redaction import redactor
 from o1lab.transparency.report.writer import write_report
@@ -100,6 +102,15 @@ def test_the_template_of_the_recipe_is_shown(lab: Lab, store: Store, run: RunDir
     assert '{"enable_thinking": true}' in shown
 
 
+def test_a_student_with_all_weights_trained_is_not_called_an_adapter(lab: Lab, store: Store, run: RunDir) -> None:
+    facts = collect(lab, store, run.id)
+    whole = replace(facts, stages=(replace(facts.stages[0], recipe=facts.stages[0].recipe | {"adapter": "full"}),))
+    assert "an adapter on a frozen base" in "".join(sections.limitations(facts))
+    assert "adapter" not in "".join(sections.limitations(whole))
+    assert f"Adapter of run {run.id}" in cards.citation(facts)
+    assert f"Model of run {run.id}" in cards.citation(whole)
+
+
 def test_keys_home_user_and_host_stay_out(lab: Lab, store: Store, run: RunDir) -> None:
     folder = write_report(lab, store, None, None).folder
     for path in (one for one in folder.rglob("*") if one.is_file()):
@@ -178,7 +189,7 @@ def test_a_failure_leaves_the_earlier_report(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_section_that_cannot_be_made_says_so(
+def test_a_section_that_fails_is_reported_in_its_place(
     lab: Lab, store: Store, run: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(facts: object) -> Iterator[str]:

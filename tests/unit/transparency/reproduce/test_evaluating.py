@@ -16,9 +16,7 @@ from tests.support.fault_server import FaultServer
 
 
 @pytest.mark.parametrize(("model", "settings"), [("teacher", {}), ("solver", {"judge": "teacher"})])
-async def test_no_model_on_another_server_is_asked_without_a_budget_whatever_the_report_says(
-    tmp_path: Path, model: str, settings: dict[str, Any]
-) -> None:
+async def test_no_remote_model_is_asked_without_a_budget(tmp_path: Path, model: str, settings: dict[str, Any]) -> None:
     record = EvaluationRecord(
         suite="sums", suite_version=1, items_hash="", items=1, scorer="exact@1", metric="accuracy", model=model,
         role="base", source="base", paid=False, settings=settings, value=50.0, interval=None,

@@ -174,7 +174,7 @@ def test_without_data_it_says_which_files_are_missing(
     assert states(files)["dataset accepted: rows"] == "not_possible"  # one of its rows was in no file
     chains.write_text("{}")
     other = by_name(reproduce(folder, tmp_path / "third", Options(files=chains.parent)))["import of chains.jsonl"]
-    assert (other.state, "another file" in other.reason) == ("different", True)
+    assert (other.state, "not the file that was imported" in other.reason) == ("different", True)
 
 
 def test_each_difference_is_named(report: Callable[..., Path], tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_a_row_that_was_changed_does_not_have_its_id(report: Callable[..., Path]
     path = folder / "data" / "traces.jsonl"
     path.write_text(path.read_text().replace("Let me add.", "Let me see.", 1))
     parts = by_name(reproduce(folder, tmp_path / "new", Options()))
-    assert (parts["rows of the report"].state, "another content" in parts["rows of the report"].reason) == (
+    assert (parts["rows of the report"].state, "do not match their ids" in parts["rows of the report"].reason) == (
         "different", True,
     )  # fmt: skip
     assert "its copy is gone" in parts["import of chains.jsonl"].reason

@@ -1,4 +1,4 @@
-"""Markdown out of text we did not write: nothing in it becomes markup, a link, a table's border, a terminal's order."""
+"""Write foreign text as Markdown: nothing in it becomes markup, a link or a table border."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LONGEST = 300
 
 
 def inline(text: object, width: int = _LONGEST) -> str:
-    """``text`` on one line, literally. Addresses do not become links."""
+    """Return text on one line, escaped. Addresses do not become links."""
     return _LINK.sub("\\1\u200b", _SPECIAL.sub(r"\\\1", one_line(str(text), width)))
 
 
 def fenced(text: str) -> str:
-    """``text`` as it is, in a block of code that nothing in it can end."""
+    """Return text unchanged in a fenced block, with a fence that does not occur in it."""
     shown = visible(text).rstrip("\n")
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -26,7 +26,7 @@ def fenced(text: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table; numbers get thousands separators, None is shown as "unknown"."""
+    """Return a table; whole numbers have thousands separators, None is shown as unknown."""
     lines = [_row(heads), _row("---" for _ in heads)]
     return "\n".join([*lines, *(_row(map(_cell, row)) for row in rows)]) + "\n"
 
