@@ -111,7 +111,7 @@ def test_the_curve_of_a_run_is_part_of_its_lesson(lab: Lab, ask: Ask, capsys: py
     [
         (["--sizes", "6,99"], "1 to 24 rows, not 99"),
         (["--seeds", "1,1"], "The seeds of a curve must differ."),
-        (["--seeds", ""], "The seeds of a curve must differ."),
+        (["--seeds", ""], "'' is not a whole number"),
         (["--set", "learning_rate=1e-4,5e-4"], "varies only the number of chains and the seed"),
         (["--seeds", ",".join(map(str, range(9)))], "These are 36 runs"),
     ],
