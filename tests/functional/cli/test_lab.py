@@ -122,7 +122,7 @@ def test_a_fault_of_ours_leaves_its_traceback_in_the_log(
         (
             "NVMLError_LibRmVersionMismatch",
             False,
-            "none (the NVIDIA driver answers: RM has detected an NVML/RM version mismatch)",
+            "none (the NVIDIA driver reports: RM has detected an NVML/RM version mismatch)",
         ),
     ],
 )

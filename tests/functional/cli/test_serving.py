@@ -228,7 +228,7 @@ async def test_the_solver_thinks_aloud_and_says_what_it_is(tmp_path: Path) -> No
     ("arguments", "status", "code"),
     [
         (["serve", "no-such-base"], 4, "not_found"),
-        (["serve", "solver", "--port", "99999"], 3, "lab"),
+        (["serve", "solver", "--port", "99999"], 3, "port"),
         (["serve", "solver", "--engine", "magic"], 2, "usage"),
         (["serve", "solver", "--adapter", "nothing"], 4, "not_found"),
     ],
