@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import pytest
 from pydantic import Field
 
 from o1lab.app import LabApp
+from o1lab.cli import verbs
 from o1lab.cli.main import run
 from o1lab.paths import Lab
 from o1lab.settings import Display
@@ -31,11 +33,13 @@ class Patient(Recipe):
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setattr(recipe, "Recipe", Patient)
     monkeypatch.setattr(recipe_file, "Recipe", Patient)
     monkeypatch.setattr(TrainForm, "MODEL", Patient)
-    return make_lab(tmp_path / "lab")
+    verbs._program.cache_clear()  # an earlier test has made it, with the recipe of o1lab
+    yield make_lab(tmp_path / "lab")
+    verbs._program.cache_clear()
 
 
 async def test_it_is_in_the_form(lab: Lab) -> None:

@@ -92,7 +92,7 @@ async def test_a_tunnel_changes_the_address_in_the_browser(lab: Path) -> None:
 async def test_bad_input(lab: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        taken.listen_for_web()
+        taken.listen()
         cases = [
             (["--public-url", "ftp://x"], 2, "is not a public URL"),
             (["--public-url", "http://user@host"], 2, "is not a public URL"),

@@ -18,6 +18,7 @@ from o1lab.distill import runs
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.inference.journal import FaultCount
 from o1lab.inference.prompts import begin_version, find_prompt, keep_version
+from o1lab.ingest.edit import run_editor
 from o1lab.paths import Lab
 from o1lab.settings import values_of
 from o1lab.widgets.cell_list import CellList
@@ -25,7 +26,6 @@ from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
 from o1lab.widgets.form import FieldRow
 from o1lab.widgets.text_pane import TextPane
 from screens.base.context import open_context
-from screens.distill import prompts
 from screens.distill import text as distill_text
 from screens.distill.form import DistillForm
 from screens.distill.poller import Poller, RunDetail
@@ -414,7 +414,7 @@ async def test_a_prompt_is_edited_as_a_new_version_of_this_lab(lab: Lab, monkeyp
     assert begin_version(lab, "long-thought") == draft  # gone on with
     draft.unlink()
     draft = begin_version(lab, "long-thought")
-    prompts.run_editor(draft)
+    run_editor(draft)
     made = keep_version(draft, before)
     assert made is not None and made.version == before.version + 1 and made.path.parent == lab.root / "prompts"
     app = app_on(lab)

@@ -34,6 +34,7 @@ from screens.forms import estimating_form
 from screens.jobs import kind
 from screens.jobs.kind import Snapshot
 from screens.jobs.pane import JobsPane
+from screens.lab.screen import OverviewScreen
 from store import evaluations, open_store
 from store.evaluations import Tally
 from store.sqlite import Database
@@ -499,7 +500,9 @@ async def test_the_first_screen_names_the_evaluations_and_leads_to_them(lab: Lab
         assert steps.highlighted == 1
         await pilot.press("k")
         assert steps.highlighted == 0
-        steps.highlighted = steps.get_option_index("evaluation")
+        lab_screen = pilot.app.screen
+        assert isinstance(lab_screen, OverviewScreen)
+        steps.highlighted = [step.title for step in lab_screen.steps].index("Open the evaluations (f6)")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, EvaluateScreen), "the other screen")
         screen = await opened(pilot)

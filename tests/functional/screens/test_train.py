@@ -188,8 +188,9 @@ async def test_warnings_of_a_run_stay_below_its_header(lab: Lab) -> None:
     write_run(lab.runs, "aaaa0001", "running", warnings=texts)
     async with app_on(lab).run_test(size=WIDE) as pilot:
         screen = await opened(pilot, "aaaa0001")
-        notice = str(screen.query_one("#run-notice", Static).content)
-        assert notice.splitlines() == ["! Third.", "! Fourth.", f"! {spike}", "! 2 more: i shows all"]
+        notice = screen.query_one("#run-notice", Static)
+        below = ["! Third.", "! Fourth.", f"! {spike}", "! 2 more: i shows all"]
+        await until(pilot, lambda: str(notice.content).splitlines() == below, "the warnings")
         await pilot.press("i")
         await until(pilot, lambda: "First" in shown(pilot) and "[31m." in shown(pilot), "the facts")
 

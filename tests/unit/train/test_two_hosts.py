@@ -45,8 +45,8 @@ def ip(*words: str) -> None:
 
 
 @pytest.fixture
-def hosts() -> Iterator[tuple[str, str]]:
-    """Two namespaces with a cable between them."""
+def hosts(real_python: None) -> Iterator[tuple[str, str]]:
+    """Two namespaces with a cable between them; a forked worker would not be in them."""
     if why := _cannot():
         pytest.skip(why)
     try:
