@@ -63,7 +63,11 @@ async def test_a_stream_has_the_tokens_of_each_piece(http: httpx2.AsyncClient) -
     [
         (QUESTION, {}, "Only a text of the assistant"),
         ([{"role": "assistant", "content": "Hi"}], {}, "Only a text of the assistant"),
-        ([*QUESTION, {"role": "assistant", "content": "Hi"}], {"prefix_token_ids": [10**6]}, "no token of this model"),
+        (
+            [*QUESTION, {"role": "assistant", "content": "Hi"}],
+            {"prefix_token_ids": [10**6]},
+            "not a token of this model",
+        ),
         ([*QUESTION, {"role": "assistant", "content": "x" * 600}], {}, "takes at most 512 tokens"),
     ],
 )

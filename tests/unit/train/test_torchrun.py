@@ -12,6 +12,7 @@ from o1lab.train.torchrun import environment, port_of, worker_command
 
 RUN = RunDir(Path("/lab/runs/7f3a9c21"))
 SIGNALLED = ["env", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT=300"]
+pytestmark = pytest.mark.usefixtures("real_python")
 WORKER = [sys.executable, "-P", "-m", "o1lab.train.worker", str(RUN.path)]
 
 
