@@ -20,7 +20,7 @@ class Writer:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="annotations")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._version: int | None = None
 
     async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:

@@ -92,7 +92,11 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
 
     @abstractmethod
     def undo_last(self, db: Database, sheet: SheetT) -> int | None:
-        """Undo the last judgement, and return the position of its sample; None if there is no judgement."""
+        """Undo the last judgement.
+
+        Returns:
+            The position of its sample; None if there was nothing to undo.
+        """
 
     @abstractmethod
     async def draw_sample(self, sheet: SheetT, shown: ShownT) -> None:

@@ -283,7 +283,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Open the standard streams anew: buffering depends on the environment and on the file."""
+    """Reopen the standard streams, because their buffering depends on the environment and on the file."""
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         old = getattr(sys, name)

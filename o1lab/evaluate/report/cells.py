@@ -154,7 +154,7 @@ def ends(interval: Interval | None, digits: int = 1) -> str:
 
 
 def figure_text(value: float | None, interval: Interval | None, unit: str = "") -> str:
-    """Format a figure with its interval: ``43.3 % [24.6, 57.7]``; ``-`` if there is no value."""
+    """Format a figure and its interval, such as ``43.3 % [24.6, 57.7]``; a figure without a value is ``-``."""
     return "-" if value is None else f"{value:.1f}{unit} {ends(interval)}".rstrip()
 
 

@@ -147,9 +147,9 @@ def test_scores_of_another_scorer_stand_beside(tmp_path: Path, capsys: pytest.Ca
         assert o1lab([*words, "--rescore", item["id"], "--json"]) == 2
         assert "--judge" in said(capsys)["error"]["hint"]
         assert o1lab([*words, "--rescore", item["id"], "--judge", "judge", "--json"]) == 0
-        anew = said(capsys)
-        assert anew["id"] == item["id"] and anew["scorer_version"].startswith("judge@")
-        assert (anew["suite_version"], anew["correct"], item["correct"]) == (1, 3, 2)
+        again = said(capsys)
+        assert again["id"] == item["id"] and again["scorer_version"].startswith("judge@")
+        assert (again["suite_version"], again["correct"], item["correct"]) == (1, 3, 2)
         assert len(server.asked_of("m")) == 3
     assert outcomes(lab, only_one(lab), f"math@{VERIFIER_VERSION}") == {"correct": 2, "incorrect": 1}
 

@@ -217,7 +217,7 @@ async def test_what_a_run_writes_appears(lab: Lab) -> None:
         await until(pilot, lambda: "step 12/100" in shown(pilot), "the step")
 
 
-async def test_a_resumed_run_is_drawn_anew(lab: Lab) -> None:
+async def test_a_resumed_run_is_drawn_again(lab: Lab) -> None:
     run = write_run(lab.runs, "eeee0005", "running", steps=30)
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:

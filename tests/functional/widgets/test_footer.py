@@ -53,7 +53,7 @@ async def test_the_footer_shows_what_the_keys_do_where_the_focus_is() -> None:
         await until(pilot, lambda: [key.description for key in keys(pilot)] == ["Fold"], "the other's keys")
 
 
-async def test_the_footer_is_not_made_anew_for_the_same_keys() -> None:
+async def test_the_footer_is_not_made_again_for_the_same_keys() -> None:
     async with Panes().run_test() as pilot:
         await focus(pilot, "one")
         await until(pilot, lambda: [key.description for key in keys(pilot)] == ["Accept"], "the pane's keys")

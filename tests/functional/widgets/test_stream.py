@@ -187,7 +187,7 @@ async def test_a_pane_out_of_sight_is_laid_out_for_the_width_it_has_when_seen() 
         assert app.shown().splitlines()[-3:] == ["ones: 39 + 4 is worked out in a line of its own", "─ answer", "1458"]
 
 
-async def test_a_pane_is_drawn_anew_whatever_place_it_was_at() -> None:
+async def test_a_pane_is_drawn_again_whatever_place_it_was_at() -> None:
     app = Harness()
     async with app.run_test(size=(60, 12)) as pilot:
         for _ in range(2):  # as a vote or a regenerated answer does

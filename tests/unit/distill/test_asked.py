@@ -17,7 +17,7 @@ from tests.support.distill_server import DistillServer
 from tests.support.jobs import prepared
 
 
-async def test_an_answer_to_another_question_is_asked_anew(tmp_path: Path) -> None:
+async def test_an_answer_to_another_question_is_asked_again(tmp_path: Path) -> None:
     with DistillServer("401") as server:
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, _ = await run(lab, concurrency=1)

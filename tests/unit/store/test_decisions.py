@@ -115,7 +115,7 @@ def test_the_order_by_own_decisions_needs_no_index(anna: Store, monkeypatch: pyt
         assert [row.id for row in rows] == [ids[2], ids[1], ids[0]]
 
 
-def test_another_policy_decides_anew(anna: Store, ben: Store) -> None:
+def test_another_policy_decides_again(anna: Store, ben: Store) -> None:
     trace = add_chain(anna, "s", "t")
     for who, value in (("anna", "accept"), ("ben", "accept"), ("cara", "reject")):
         decide(anna, who, trace, value)

@@ -96,7 +96,7 @@ def test_forced_breaks_begin_lines(text: str, width: int, breaks: list[int]) -> 
 
 
 @given(AWKWARD, WIDTHS, WIDTHS)
-def test_rewrapping_is_the_same_as_wrapping_anew(text: str, width: int, other: int) -> None:
+def test_rewrapping_is_the_same_as_wrapping_from_the_start(text: str, width: int, other: int) -> None:
     wrapped = WrappedText(text, width)
     wrapped.rewrap(other)
     assert lines_of(wrapped) == lines_of(WrappedText(text, other))

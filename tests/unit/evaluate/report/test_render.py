@@ -1,6 +1,6 @@
 """A table in each of its forms: kept examples, nothing cut, and names that are not ours act on nothing.
 
-``python -m tests.unit.evaluate.report.test_render`` writes the examples anew; look at what changed.
+``python -m tests.unit.evaluate.report.test_render`` writes the examples again; look at what changed.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 from o1lab.markdown import fenced, inline, table
 from o1lab.transparency.report.loss_plot import loss_svg, losses
@@ -50,13 +51,18 @@ def test_headings_move_down_but_not_in_blocks_of_code() -> None:
     assert deeper(text, 2) == "### One\n\n```text\n# not a heading\n```\n\n###### Five\n"
 
 
-def test_the_curve_of_a_resumed_run_follows_its_last_lines(tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "metrics.jsonl"
+def test_the_curve_of_a_resumed_run_follows_its_last_lines(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
     path.write_text(
         '{"step": 1, "loss": 3}\n{"step": 2, "loss": 2}\n{"step": 3, "loss": 9}\nbroken\n'
         '{"event": "resumed", "step": 1}\n{"step": 2, "loss": 1.5}\n{"step": 4, "loss": NaN}\n'
     )
     assert losses(path) == [(1, 3.0), (2, 1.5)]
     assert losses(path.with_name("gone")) == []
+
+
+def test_a_spike_among_many_steps_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(f'{{"step": {step}, "loss": {9.0 if step == 3001 else 1.0}}}\n' for step in range(1, 5001)))
+    points = losses(path)
+    assert len(points) < 2000 and (3001, 9.0) in points
