@@ -18,7 +18,10 @@ def inline(text: object, width: int = _LONGEST) -> str:
 
 
 def fenced(text: str) -> str:
-    """Return text unchanged in a fenced block, with a fence that does not occur in it."""
+    """Return text in a fenced block, with a fence that does not occur in it.
+
+    Line breaks at its end are dropped, and control characters are shown.
+    """
     shown = visible(text).rstrip("\n")
     longest = max((len(run) for run in re.findall(r"`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)

@@ -89,12 +89,12 @@ class PendingAnswer:
 
     def raw(self) -> str:
         """Return the text as it was written so far, with its think marks."""
-        reply, continued = self._reply, self.prefix.text if self.prefix is not None else ""
+        reply, beginning = self._reply, self.prefix.text if self.prefix is not None else ""
         if reply is None:
-            return continued
+            return beginning
         text = reply.answer or reply.refusal
-        if continued or not reply.thought:
-            return continued + reply.thought + text
+        if beginning or not reply.thought:
+            return beginning + reply.thought + text
         return parse.join(reply.thought, text)
 
     def tokens(self) -> branches.Tokens | None:
@@ -242,6 +242,6 @@ def origin(prefix: Prefix, ref: ModelRef) -> dict[str, Any]:
     return {"prefix": len(prefix.text), "model": ref.id}
 
 
-def cannot_continue(ref: ModelRef) -> str:
-    """Return why a model cannot continue a text; empty if it can."""
-    return "" if ref.continues else refusal_to_continue(ref.label)[0]
+def cannot_continue(ref: ModelRef) -> tuple[str, str] | None:
+    """Return why a model cannot continue a text, and what to do; None if it can."""
+    return None if ref.continues else refusal_to_continue(ref.label)

@@ -204,7 +204,7 @@ class ConversationSession(BranchedHistory):
             raise UsageError("An answer is still in progress.", "Stop it first, or wait for its end.")
         self.require_question(at)
         if why := cannot_continue(ref):
-            raise UsageError(why, "Choose a base, a checkpoint, the solver, or a server of `o1lab serve`.")
+            raise UsageError(*why)
         before = self.answer(pane, at)
         thought, answer = parts(prefix.text)
         message = conversations.Message(
@@ -314,10 +314,8 @@ class ConversationSession(BranchedHistory):
         ref = continued.ref if continued else self.refs[pane]
         settings = self._asked_with(pane, ref)  # they may change before the answer is saved
         sampling = next_sampling(settings.sampling, self.answer(pane, turn), continued)
-        pending, asked = (
-            PendingAnswer(ref, replace(settings, sampling=sampling), continued),
-            self.messages_for(pane, ref),
-        )
+        pending = PendingAnswer(ref, replace(settings, sampling=sampling), continued)
+        asked = self.messages_for(pane, ref)
         received = pending.received
         end: Done | Failed | None = None
         try:

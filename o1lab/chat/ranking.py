@@ -85,7 +85,7 @@ def ranking_lines(found: Ranking) -> list[str]:
             first = part[0].group
             lines += [
                 "",
-                "Not compared with any of the above:" if first is not None else "Only in votes for none:",
+                "Not compared with any of the above:" if first is not None else "Only in votes that chose no answer:",
             ]
         lines += aligned([head, *(_row(one) for one in part)], right=range(7))
     lines += [

@@ -1,4 +1,4 @@
-"""Make a vote on a turn, and find the pairs of answers of which votes preferred one."""
+"""Make a vote on a turn, and find the pairs of answers that votes decided."""
 
 from __future__ import annotations
 

@@ -259,7 +259,7 @@ def _begun(store: Store, refs: list[ModelRef], name: str, appended: str) -> Cont
     from o1lab.chat.answering import cannot_continue
 
     if whys := [why for ref in refs if (why := cannot_continue(ref))]:
-        raise UsageError(whys[0], "Choose a base, a checkpoint, the solver, or a server of `o1lab serve`.")
+        raise UsageError(*whys[0])
     chain, move = chains.find_chain(store, name)
     prefix, inside = chain.up_to(move)
     if inside:

@@ -102,7 +102,7 @@ def _lines(found: StepAgreement) -> list[str]:
             f"  exact       {percent_within(pair['exact'], pair['exact_ci95'])}",
             f"  within one  {percent_within(pair['within_one'], pair['within_one_ci95'])}",
         ]  # fmt: skip
-    lines += ["", f"Krippendorff's alpha {found.alpha.text('trace')}", f"  {item['alpha']['source']}"]
+    lines += ["", f"Krippendorff's alpha: {found.alpha.text('trace')}", f"  {item['alpha']['source']}"]
     for one in item["disagreements"][:_MOST_LISTED]:
         steps = ", ".join(f"{one_line(each['annotator'], 40)}: {each['step'] or 'none'}" for each in one["steps"])
         lines.append(f"{one['trace_id']}  {steps}")

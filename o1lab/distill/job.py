@@ -20,7 +20,7 @@ from o1lab.inference.engines.offline import OfflineWork
 from o1lab.inference.journal import JournalIndex, index_journal
 from o1lab.inference.models import ModelClient
 from o1lab.inference.prompts import Prompt
-from o1lab.jobs.pipeline import Feed, Reader
+from o1lab.jobs.pipeline import Feed, StoreThread
 from o1lab.paths import Lab
 from store import teacher_runs
 from store.connection import Store
@@ -41,7 +41,7 @@ class Job:
     models: Mapping[Role, ModelClient]
     context: CallContext
     index: JournalIndex
-    read: Reader
+    read: StoreThread
 
     def to_do(self) -> Feed[tuple[SourceItem, int]]:
         """The (item, sample) pairs that have no result yet, in the run's order."""

@@ -28,7 +28,7 @@ from o1lab.inference.limits import Budget
 from o1lab.inference.models import check_priced, open_models
 from o1lab.inference.prompts import restore_prompts
 from o1lab.jobs.control import Clock, Control, RunStopped
-from o1lab.jobs.pipeline import Reader, run_concurrently
+from o1lab.jobs.pipeline import StoreThread, run_concurrently
 from o1lab.jobs.progress import Counts
 from o1lab.jobs.runner import JobRunner, log_error
 from o1lab.paths import Lab
@@ -122,7 +122,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
             await self._converse(job, client)
 
     async def _job(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> Job:
-        folder, settings, read = self.folder, self.settings, Reader()
+        folder, settings, read = self.folder, self.settings, StoreThread()
         stack.callback(read.close)
         prompts = restore_prompts(folder.prompts)
         if (manager := self.manager) is None:
@@ -187,7 +187,8 @@ async def _converse(job: Job, client: CompletionBackend, one: Conversation) -> C
 
     async def ask(turn: int, messages: Sequence[Message], *, role: Role = "teacher") -> Response:
         key = CallKey(one.item.id, one.sample, turn)
-        response = job.index.find(key, None if isinstance(client, ReplayClient) else digest(role, messages))
+        asked = None if isinstance(client, ReplayClient) else digest(role, messages)
+        response = job.index.find(key, asked, undigested=True)
         if response is None:
             response = await client.call(key, messages, role, one.usage.add)
         one.responses.append(response)

@@ -206,17 +206,20 @@ class JournalIndex:
             self._offsets[key] = offset
         self._usage.setdefault((key.item, key.sample), Usage()).add(response)
 
-    def find(self, key: CallKey, asked: str | None = None) -> Response | None:
+    def find(self, key: CallKey, asked: str | None = None, *, undigested: bool = False) -> Response | None:
         """Return the final response of a call; None if the call is still to be made.
 
         Args:
             key: the call.
             asked: the digest of its role and messages. A response to other messages is not used: an earlier step of
-                the conversation has changed. Journals of early versions have no digests.
+                the conversation has changed.
+            undigested: use a response without a digest, too: journals of early teacher runs have none.
         """
         offset = self._offsets.get(key)
         found = None if offset is None else read_at(self.path, offset)
-        return found if found is None or asked is None or found.asked in ("", asked) else None
+        if found is None or asked in (None, found.asked) or (undigested and not found.asked):
+            return found
+        return None
 
     def __contains__(self, key: CallKey) -> bool:
         return key in self._offsets

@@ -15,11 +15,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Reader:
+class StoreThread:
     """A thread for the store, because a connection belongs to one thread. Close it with :meth:`close`."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     async def __call__(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``function`` in the thread."""
@@ -32,7 +32,7 @@ class Reader:
 class Feed(Generic[T]):
     """An async iterator over the items of batches that are read in a thread. Several tasks may take from it."""
 
-    def __init__(self, batches: Iterator[Sequence[T]], read: Reader) -> None:
+    def __init__(self, batches: Iterator[Sequence[T]], read: StoreThread) -> None:
         self._batches = batches
         self._read = read
         self._items: list[T] = []

@@ -43,7 +43,12 @@ def created(folder: JobFolder[Any, Any], settings: BaseModel, *, requested: int 
 
 
 def changed_settings(
-    folder: JobFolder[StatusT, SettingsT], changes: Mapping[str, Any], changeable: Collection[str], *, verb: str
+    folder: JobFolder[StatusT, SettingsT],
+    changes: Mapping[str, Any],
+    changeable: Collection[str],
+    *,
+    verb: str,
+    reuses: str = "",
 ) -> SettingsT | None:
     """Return the settings of a job with new values; None if nothing changes.
 
@@ -52,6 +57,7 @@ def changed_settings(
         changes: new values by name; None keeps a value.
         changeable: the names of the settings that may change.
         verb: the command whose help lists the settings, such as ``eval run``.
+        reuses: what a new job reuses of this one, in parentheses.
 
     Raises:
         UsageError: another setting would change, or a value is not valid.
@@ -60,7 +66,7 @@ def changed_settings(
     if fixed := given.keys() - set(changeable):
         raise UsageError(
             f"{min(fixed).replace('_', ' ')} cannot change within one {folder.noun}.",
-            "Leave that option out, or start a new job.",
+            f"Leave that option out, or start a new {folder.noun}{reuses}.",
         )
     if not given:
         return None

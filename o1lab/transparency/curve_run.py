@@ -187,7 +187,7 @@ def start_runs(lab: Lab, store: Store, plan: CurvePlan, on_progress: OnProgress)
 
 
 async def evaluate_students(lab: Lab, plan: CurvePlan, runs: Sequence[RunDir], on_progress: OnProgress) -> None:
-    """Evaluate on the suite the students whose runs have finished, and the models of the lines, unless they were.
+    """Evaluate the students whose runs have finished, and the models of the lines; skip those evaluated already.
 
     Raises:
         LabError: a model cannot be opened, or did not answer every item.

@@ -11,7 +11,7 @@ from o1lab.distill.runs import TEACHER_RUNS
 from o1lab.errors import UsageError
 from o1lab.evaluate.report.cells import Cell, Column, Interval, Section, Table, TableRow, figure_text
 from o1lab.evaluate.report.selection import EvaluationResult, choose
-from o1lab.evaluate.stats.metrics import wilson, wilson_interval
+from o1lab.evaluate.stats.metrics import wilson
 from o1lab.format import counted, money
 from o1lab.paths import Lab
 from o1lab.serve.records import SOLVER
@@ -132,9 +132,10 @@ class MethodFacts:
     @property
     def rate_percent(self) -> tuple[float | None, Interval | None]:
         """The rate and its interval in percent."""
-        if self.accepted is None:
+        if self.rate is None or self.rate_interval is None:
             return None, None
-        return 100 * self.accepted / self.chains, wilson_interval(self.accepted, self.chains).percent
+        low, high = self.rate_interval
+        return 100 * self.rate, (100 * low, 100 * high)
 
     @property
     def cost_per_accepted(self) -> float | None:

@@ -108,7 +108,8 @@ class EditDialog(Dialog[bool]):
 
     def _line(self, ref: ModelRef) -> Text:
         why = cannot_continue(ref)
-        return Text(f"{one_line(ref.label, 40)}  {one_line(why, 70)}".rstrip(), "dim" if why else "", no_wrap=True)
+        words = one_line(why[0], 70) if why else ""
+        return Text(f"{one_line(ref.label, 40)}  {words}".rstrip(), "dim" if why else "", no_wrap=True)
 
     def on_mount(self) -> None:
         self.list_models(self.models)
@@ -248,7 +249,7 @@ class EditDialog(Dialog[bool]):
         ref = self.models[marked]
         try:
             if why := cannot_continue(ref):
-                self.say(f"{why} Choose another one: tab goes to the models. Your text stays here.")
+                self.say(f"{why[0]} Choose another one: tab goes to the models. Your text stays here.")
                 return
             screen = next(one for one in reversed(self.app.screen_stack) if isinstance(one, LabScreen))
             prefix = await screen.in_thread(begun, self.prefix, text, at, self.person)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from o1lab.text import one_line, visible
-from o1lab.transparency.checks.finding import ANSWERS
+from o1lab.transparency.checks.finding import ANSWER_WORDS
 from o1lab.transparency.framework import Framework, Item
 from o1lab.transparency.methods import MethodFacts, figures_of
 from o1lab.transparency.scores import EARNS, ScoredItem, ScoredWork, agreement
@@ -69,7 +69,7 @@ def work_detail(one: ScoredItem, work: ScoredWork) -> Text:
     text = _question(one.item)
     for answer in one.answers:
         mark, style = _MARKS[answer.answer]
-        text.append(f"\n{mark} {ANSWERS[answer.answer]}", style).append(f"  by {one_line(answer.scorer, 40)}")
+        text.append(f"\n{mark} {ANSWER_WORDS[answer.answer]}", style).append(f"  by {one_line(answer.scorer, 40)}")
         text.append(f" on {answer.created_at[:10]}", "dim")
         for words in (answer.evidence, answer.note):
             if words:
@@ -86,7 +86,7 @@ def lab_detail(one: JudgedItem, score: LabScore) -> Text:
     """Format what a check found, and whether that changed since the last score."""
     finding = one.finding
     mark, style = _MARKS[finding.answer]
-    text = _question(one.item).append(f"\n{mark} {ANSWERS[finding.answer]}", style)
+    text = _question(one.item).append(f"\n{mark} {ANSWER_WORDS[finding.answer]}", style)
     for line in (*finding.evidence, finding.missing):
         if line:
             text.append(f"\n  {visible(line)}")

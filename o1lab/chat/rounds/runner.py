@@ -23,7 +23,7 @@ from o1lab.inference.models import ModelClient, check_priced, open_model_client
 from o1lab.inference.thoughts import split
 from o1lab.jobs.control import Clock, Control, RunStopped
 from o1lab.jobs.directory import CountedStatus
-from o1lab.jobs.pipeline import BatchWriter, Feed, Reader, run_concurrently
+from o1lab.jobs.pipeline import BatchWriter, Feed, StoreThread, run_concurrently
 from o1lab.jobs.progress import Counts
 from o1lab.jobs.runner import JobRunner
 from o1lab.paths import Lab
@@ -97,7 +97,7 @@ class _Round(JobRunner[CountedStatus, RoundSettings]):
     folder: RoundFolder
 
     async def execute(self, stack: AsyncExitStack, store: Store, before: CountedStatus | None) -> None:
-        read, judge = Reader(), Reader()  # a thread for each: a slow verdict does not keep the next calls waiting
+        read, judge = StoreThread(), StoreThread()  # two, so that a slow verdict does not delay the next calls
         stack.callback(read.close)
         stack.callback(judge.close)
         prompts = await read(self.folder.prompts)

@@ -202,7 +202,7 @@ def as_lines(found: Calibration) -> list[str]:
     if found.left_out:
         lines.append(f"{found.left_out:,} samples were not classified and are left out.")
     so_far = "" if found.next_at is None else " so far"
-    return [*lines, f"Cohen's kappa on {found.evaluation.model}{so_far} {found.kappa().text('sample')}"]
+    return [*lines, f"Cohen's kappa on {found.evaluation.model}{so_far}: {found.kappa().text('sample')}"]
 
 
 def _scored_class(one: Scored, refusals: bool) -> str | None:

@@ -173,11 +173,11 @@ def agreement_lines(found: DecisionAgreement, width: int = 100, *, names: Mappin
         same = sum(number for (one, other), number in pair.counts.items() if one == other)
         lines += [
             "", f"{one_line(pair.one, 30)} and {one_line(pair.other, 30)}: the same on {same:,} of {pair.traces:,}",
-            f"  Cohen's kappa {pair.kappa.text('trace')}",
+            f"  Cohen's kappa: {pair.kappa.text('trace')}",
         ]  # fmt: skip
     lines += [
-        "", f"Krippendorff's alpha of decisions {found.alpha.text('trace')}",
-        f"Krippendorff's alpha of ratings   {found.rating_alpha.text('trace')}",
+        "", f"Krippendorff's alpha of decisions: {found.alpha.text('trace')}",
+        f"Krippendorff's alpha of ratings:   {found.rating_alpha.text('trace')}",
     ]  # fmt: skip
     if found.disputed:
         lines += ["", "Disputed: o1lab traces ls agreement:disputed" if names is None else "Disputed:"]

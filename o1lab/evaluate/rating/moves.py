@@ -8,7 +8,6 @@ from typing import Any
 
 from o1lab.chains.labelling import Labeller
 from o1lab.chains.moves import kind_within, segment
-from o1lab.evaluate.report.cells import ends
 from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa
 from o1lab.ingest.corrected_moves import every_corrected
 from store import labelling
@@ -47,11 +46,8 @@ class MoveAgreement:
         found = [f"Moves whose kind annotators gave: {units:,}, in {self.chains:,} chains"]
         for name, kappa in self.schemes.items():
             called = f"classifier {self.classifier}" if name == "classifier" else name
-            if kappa.value is None:
-                found.append(f"  {called}: no kappa, {kappa.why_not}")
-                continue
-            value = f"{kappa.value:.2f} {ends(kappa.ci95, 2)}".rstrip()
-            found.append(f"  {called}: kappa {value}, equal in {kappa.observed or 0:.0%}, n {units:,}")
+            equal = "" if kappa.observed is None else f", equal in {kappa.observed:.0%}"
+            found.append(f"  {called}: kappa {kappa.text('move')}{equal}")
         found.append(NOTE)
         count = self.labelled
         others = ", ".join(f"{count[by]:,} {words}" for by, words in _OTHERS.items() if count[by])

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.scorers.base import label_of
 from o1lab.evaluate.stats.metrics import rounded_ends
+from o1lab.format import counted
 from o1lab.text import visible
 from store import Store, evaluations, ratings
 from store.evaluations import NewScore, Turn
@@ -211,7 +212,7 @@ def as_lines(found: RatingResults) -> list[str]:
         if one.ci95 is not None:
             mean += f"  95 % {one.ci95[0]:.1f} to {one.ci95[1]:.1f}"
         lines.append(f"{one.suite} {one.model} ({one.evaluation_id}): {mean}  {one.rated:,} of {one.samples:,} samples")
-    return [*lines, f"Krippendorff's alpha of {found.alpha.raters} annotators {found.alpha.text('sample')}"]
+    return [*lines, f"Krippendorff's alpha of {counted(found.alpha.raters, 'annotator')}: {found.alpha.text('sample')}"]
 
 
 def write_scores(db: Database, evaluation_ids: Sequence[str]) -> int:

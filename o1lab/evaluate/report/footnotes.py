@@ -11,7 +11,7 @@ from o1lab.evaluate.report.selection import EvaluationResult, differing
 from o1lab.format import counted
 from o1lab.text import one_line
 
-_ADAPTERS = "Students here are adapters on a frozen base; the paper fine-tuned all weights."
+_ADAPTERS = "The paper fine-tuned all weights; students here may be adapters on a frozen base."
 _HARNESS = (
     "Published figures come from other prompts, sampling settings, scorers and item samples than yours: they are for "
     "orientation and not directly comparable."

@@ -213,7 +213,9 @@ def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: 
     Raises:
         UsageError: a setting that is not ``CHANGEABLE`` would change, or the budget cannot be checked.
     """
-    settings = preparing.changed_settings(folder, changes, CHANGEABLE, verb="eval run")
+    settings = preparing.changed_settings(
+        folder, changes, CHANGEABLE, verb="eval run", reuses=" (it reuses samples with the same settings)"
+    )
     if settings is not None:
         check_priced(settings, _models(lab, settings, judge))
         if changes.get("max_tokens") is not None:

@@ -13,7 +13,7 @@ from o1lab.evaluate.run.asking import SampleState
 from o1lab.evaluate.scorers.base import Attempt, Score, Scorer, broken
 from o1lab.inference.journal import JournalError
 from o1lab.jobs.control import RunStopped
-from o1lab.jobs.pipeline import BatchWriter, Reader, store_each
+from o1lab.jobs.pipeline import BatchWriter, StoreThread, store_each
 from o1lab.jobs.runner import log_error
 from store import evaluations
 from store.connection import Store
@@ -92,7 +92,7 @@ class ResultWriter:
         self._batches = BatchWriter(self._write, waiting=256, at_once=_SCORED_AT_ONCE, flush_on_cancel=False)
 
     async def __aenter__(self) -> Self:
-        self._in_thread = Reader()
+        self._in_thread = StoreThread()
         await self._batches.__aenter__()
         return self
 

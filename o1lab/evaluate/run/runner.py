@@ -30,7 +30,7 @@ from o1lab.inference.journal import Journal, JournalError
 from o1lab.inference.limits import Budget, rough_tokens
 from o1lab.inference.models import ModelClient, check_priced, open_model_client
 from o1lab.jobs.control import Clock, Control, RunStopped
-from o1lab.jobs.pipeline import Feed, Reader, run_concurrently
+from o1lab.jobs.pipeline import Feed, StoreThread, run_concurrently
 from o1lab.jobs.progress import Counts
 from o1lab.jobs.runner import End, JobRunner, log_error
 from o1lab.paths import Lab
@@ -134,7 +134,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         super().__init__(lab, folder, EvalCounts(), **more)
         self._scores_only = scores_only
         self._manager = manager
-        self._read = Reader()
+        self._read = StoreThread()
         self._before: EvalStatus | None = None
         self._to_score = 0
         self._broken = 0

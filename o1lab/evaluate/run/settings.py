@@ -51,10 +51,10 @@ class EvaluationSettings(RequestSettings):
         default=None, ge=1, description="Ask a truncated response for its final answer, in at most N more tokens."
     )
     budget_forcing: Annotated[int, Display(default=_OF_SUITE, metavar="N")] = Field(
-        default=0, ge=0, description="Continue a thought that ends N times, with the word of --wait."
+        default=0, ge=0, description="When a thought ends, continue it with the word of --wait, up to N times."
     )
     wait: Annotated[str, Display(default=_OF_SUITE, verbatim=True)] = Field(
-        default="Wait", min_length=1, description="Word that continues a thought."
+        default="Wait", min_length=1, description="Word that is appended to continue a thought."
     )
     max_thought_tokens: Annotated[int | None, Display(empty="never", default=_OF_SUITE, metavar="N")] = Field(
         default=None, ge=1, description="Close a thought after N tokens, so that the model has to answer."

@@ -37,7 +37,8 @@ class RefusalModelOptions(Options):
 
     Attributes:
         model: a folder or a hub id of a transformers model for sequence classification, in safetensors.
-        refuse: the model's labels that mean a refusal; by default those whose names contain refuse or reject.
+        refuse: the model's labels that mean a refusal; by default those whose names stand for a
+            refusal, such as ``Refusal`` or ``REJECTION``.
         text: what the model reads; ``{{question}}`` and ``{{answer}}`` are filled in.
         threshold: the lowest probability of a refusal.
     """

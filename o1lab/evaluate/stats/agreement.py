@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from o1lab.evaluate.stats.metrics import rounded_ends
+from o1lab.evaluate.stats.metrics import TAILS, rounded_ends
 from o1lab.format import counted
 
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
@@ -50,11 +50,11 @@ class Agreement:
             noun: the word for a unit, such as ``trace``.
         """
         if self.value is None:
-            return f"is not defined: {self.why_not}"
+            return f"not defined, {self.why_not}"
         units = counted(self.units, noun)
         if self.ci95 is None:
             return f"{self.value:.2f}, {units}: too few for an interval"
-        return f"{self.value:.2f} ({self.ci95[0]:.2f} to {self.ci95[1]:.2f}), {units}"
+        return f"{self.value:.2f} (95 % {self.ci95[0]:.2f} to {self.ci95[1]:.2f}), {units}"
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -222,5 +222,5 @@ def _middle(drawn: Any) -> tuple[float, float] | None:
     defined = drawn[~np.isnan(drawn)]
     if len(defined) < _FEWEST:
         return None
-    low, high = np.quantile(defined, [0.025, 0.975])
+    low, high = np.quantile(defined, TAILS)
     return float(low), float(high)

@@ -103,7 +103,7 @@ class SuiteSampling(BaseModel):
     max_tokens: int = Field(default=4096, ge=1, description="maximum length of a response in tokens, thought included")
     samples: int = Field(default=1, ge=1, description="samples per item")
     seed: int | None = Field(default=42, description="seed of the first sample; null sends none")
-    budget_forcing: int = Field(default=0, ge=0, description="how often a thought that ends is continued")
+    budget_forcing: int = Field(default=0, ge=0, description="how often a thought is continued after it ends")
     wait: str = Field(default="Wait", min_length=1, description="the word that continues it")
     max_thought_tokens: int | None = Field(
         default=None, ge=1, description="tokens after which a thought is closed, so that the model has to answer"

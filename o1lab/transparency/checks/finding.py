@@ -30,7 +30,7 @@ class Finding:
         return asdict(self) | {"evidence": list(self.evidence)}
 
 
-ANSWERS = {"yes": "yes", "not_used": "not used, and says so", "no": "no", "person": "a person must judge"}
+ANSWER_WORDS = {"yes": "yes", "not_used": "not used, and says so", "no": "no", "person": "a person must judge"}
 """The answers in words."""
 Check = Callable[[LabFacts], Finding]
 CHECKS: dict[str, Check] = {}

@@ -1,7 +1,7 @@
 """The data that accompanies a report: rows of its datasets, problems of its suites, and copies of imported files.
 
-Rows and files without a licence (unless a person accepts that) and those with a private name or key are left out, with
-the reasons: changing a row would change its hash.
+Rows and files without a licence (unless a person accepts that) and those with a private name or key are left out, and
+the report lists why. Rows are never edited, since that would change their hashes.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def steps(facts: LabFacts) -> Iterator[str]:
     ]  # fmt: skip
     if pairs:
         yield table(("annotators", "chains in common", "the same step", "within one step"), pairs) + "\n"
-    yield f"Krippendorff's alpha {inline(found.alpha.text('trace'))} ({ALPHA_SOURCE}).\n\n"
+    yield f"Krippendorff's alpha: {inline(found.alpha.text('trace'))} ({ALPHA_SOURCE}).\n\n"
 
 
 def behaviour(facts: LabFacts) -> Iterator[str]:

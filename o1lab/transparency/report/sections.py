@@ -19,7 +19,7 @@ from o1lab.models.base import TEMPLATES, resolve_base
 from o1lab.small_files import read_json, read_text
 from o1lab.train.groups import other_seeds, tag_of
 from o1lab.train.metrics_reader import last_metrics
-from o1lab.transparency.checks.finding import ANSWERS
+from o1lab.transparency.checks.finding import ANSWER_WORDS
 from o1lab.transparency.checks.methodology import differing_fields
 from o1lab.transparency.lab_facts import LabFacts, Stage
 from o1lab.transparency.methods import compare_methods, methods_table
@@ -213,9 +213,10 @@ def limitations(facts: LabFacts) -> Iterator[str]:
     small = [one for one in facts.of_student if one.evaluation.items < 100]
     families = {one.evaluation.family for one in facts.of_student}
     absent = [one for one in ("mathematics", "safety", "factuality", "sycophancy", "general") if one not in families]
-    lines = [_seeds(facts)]
+    lines = []
     if facts.stages[-1].recipe.get("adapter") != "full":
-        lines.insert(0, "The student is an adapter on a frozen base; the paper fine-tuned all weights.")
+        lines.append("The student is an adapter on a frozen base; the paper fine-tuned all weights.")
+    lines.append(_seeds(facts))
     lines += [
         f"{one.evaluation.suite_label} has only {one.evaluation.items} items: intervals are wide." for one in small
     ]
@@ -248,7 +249,7 @@ def transparency(score: LabScore) -> Iterator[str]:
     for one in score.items:
         finding = one.finding
         shown = "; ".join(line for line in (*finding.evidence, finding.missing) if line)
-        rows.append((one.item.title, f"{one.points}/{one.item.points}", ANSWERS[finding.answer], shown))
+        rows.append((one.item.title, f"{one.points}/{one.item.points}", ANSWER_WORDS[finding.answer], shown))
     yield table(("item", "points", "answer", "evidence, or what is missing"), rows) + "\n"
 
 

@@ -81,7 +81,7 @@ def repeat_dataset(lab: Lab, store: Store, record: DatasetRecord, folder: Path) 
     if missing or not ids:
         yield impossible(
             f"{what}: rows", record.hash,
-            f"{missing:,} of its {record.rows:,} rows are not here: neither the imports nor the report have them",
+            f"{missing:,} of its {record.rows:,} rows are not here: neither the imports nor the report has them",
         )  # fmt: skip
         return
     if record.kind == "pairs":

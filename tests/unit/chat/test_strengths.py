@@ -86,7 +86,7 @@ def test_only_those_that_have_met_are_compared() -> None:
     assert (found.groups, found.none, found.ties, found.questions) == (2, 2, 0, 5)
     text = "\n".join(ranking.ranking_lines(found))
     assert "Not compared with any of the above" in text
-    assert "Only in votes for none" in text
+    assert "Only in votes that chose no answer" in text
 
 
 def test_a_vote_among_several_is_a_win_over_each() -> None:

@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from o1lab.jobs.control import Control
-from o1lab.jobs.pipeline import BatchWriter, Feed, Reader, run_concurrently, store_each
+from o1lab.jobs.pipeline import BatchWriter, Feed, StoreThread, run_concurrently, store_each
 from store.errors import StoreError
 
 
 async def test_every_item_is_worked_on_once_and_written_in_batches() -> None:
     written: list[list[int]] = []
-    read, together = Reader(), asyncio.Barrier(3)
+    read, together = StoreThread(), asyncio.Barrier(3)
 
     async def work(item: int) -> int | None:
         if item < 3:
@@ -32,7 +32,7 @@ async def test_every_item_is_worked_on_once_and_written_in_batches() -> None:
 
 
 async def test_nothing_new_begins_once_the_job_stops() -> None:
-    control, begun, read = Control(), list[int](), Reader()
+    control, begun, read = Control(), list[int](), StoreThread()
 
     async def work(item: int) -> None:
         begun.append(item)
@@ -49,7 +49,7 @@ async def test_nothing_new_begins_once_the_job_stops() -> None:
 
 
 async def test_the_first_error_of_the_work_is_raised() -> None:
-    read = Reader()
+    read = StoreThread()
 
     async def work(item: int) -> int:
         raise OSError(f"no disk for {item}")
@@ -63,7 +63,7 @@ async def test_the_first_error_of_the_work_is_raised() -> None:
 
 
 async def test_a_writer_that_fails_stops_the_job_and_unblocks_producers() -> None:
-    control, read, worked = Control(), Reader(), list[int]()
+    control, read, worked = Control(), StoreThread(), list[int]()
 
     async def work(item: int) -> int:
         worked.append(item)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.items import adapted_by, adapted_line, items_hash
 from o1lab.evaluate.suites import hub, loading
-from o1lab.evaluate.suites.loading import LoadedItems, load
+from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import HubSpec, Suite
 from o1lab.paths import Lab
 from o1lab.text import visible
@@ -410,12 +410,6 @@ def test_a_hub_failure_is_one_sentence_with_an_alternative(
     monkeypatch.setattr("huggingface_hub.snapshot_download", Hub(tmp_path, cached=True))
     with pytest.raises(LabError, match=r"has no file b\.jsonl"):
         hub.hub_files(HubSpec(id="some/set", files=("b.jsonl",)))
-
-
-def test_loaded_items_are_the_whole_answer(lab: Lab, store: Store) -> None:
-    put(lab, ROWS)
-    assert load(lab, store, suite()) == load(lab, store, suite())
-    assert isinstance(load(lab, store, suite()), LoadedItems)
 
 
 JSON = st.recursive(
