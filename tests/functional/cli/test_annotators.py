@@ -137,7 +137,7 @@ def test_few_traces_have_no_interval(team: Team) -> None:
             team(who, "annotate", trace, choice)
         said = team.says("anna", "annotations", "agreement")
         if number == 2:
-            assert "Cohen's kappa 0.00, 2 traces: too few for an interval" in said
+            assert "Cohen's kappa: 0.00, 2 traces: too few for an interval" in said
         assert ("too few" in said) is (number < 10), number
     assert "annotators" in said and "person" not in said
 
@@ -172,7 +172,7 @@ def test_agreement_is_that_of_the_literature(team: Team) -> None:
     assert (told["policy"], told["traces"], told["shared"]) == ("majority", 11, 11)
     text = team.says("anna", "annotations", "agreement")
     assert "meg and owen: the same on 6 of 10" in text
-    assert "Cohen's kappa 0.09" in text
+    assert "Cohen's kappa: 0.09" in text
     one = team("anna", "annotations", "agreement", f"id:{ids[1]}")
     assert (one["traces"], one["disputed"]) == (1, [])
 

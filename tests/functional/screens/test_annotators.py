@@ -208,7 +208,7 @@ async def test_agreement_is_shown_and_leads_to_the_disputed(context: LabContext,
         text = str(dialog.query_one("Static").render())
         # By hand: they agree on 1 of 4; by chance, on 1 * 0.25 + 0 * 0.75 = 0.25 of them.
         assert "ann and ben: the same on 1 of 4" in text
-        assert "Cohen's kappa 0.00, 4 traces: too few for an interval" in text
+        assert "Cohen's kappa: 0.00, 4 traces: too few for an interval" in text
         first = traces.get(context.store.db, ids[1])
         assert f"{problem_name(first)} {first.model[:20]}" in text and "ann accept, ben reject" in text
         assert "o1lab" not in text and ids[1][:8] not in text  # no command of the shell, no id

@@ -74,7 +74,7 @@ def test_kappa_weighs_each_class_by_its_share_of_all_samples(store: Store) -> No
         {"class": "complied", "samples": 90, "labelled": 30, "agreed": 27},
         {"class": "refused", "samples": 10, "labelled": 10, "agreed": 9},
     ]
-    assert f"Cohen's kappa on base {kappa.value:.2f} (" in calibrating.as_lines(done)[-1]
+    assert f"Cohen's kappa on base: {kappa.value:.2f} (95 %" in calibrating.as_lines(done)[-1]
 
 
 def test_labels_are_of_samples_and_the_latest_counts(store: Store) -> None:
