@@ -16,6 +16,7 @@ from pathlib import Path
 
 from o1lab.train.curve import series
 from o1lab.train.metrics_reader import Metrics
+from o1lab.widgets.loss_plot import Curve
 
 TIMES = 5
 COLUMNS = 160
@@ -71,8 +72,10 @@ def main() -> None:
         metrics.poll()
 
         def draw() -> None:
-            for smoothing in (0.0, 0.9):
-                series(metrics.steps, metrics.column("loss"), columns=COLUMNS, smoothing=smoothing)
+            curve = Curve()
+            curve.extend(metrics.steps, metrics.column("loss"))
+            for values in (curve.values, curve.smoothed(0.9)):
+                series(curve.steps, values, columns=COLUMNS)
 
         bare_s, read_s, draw_s = best(TIMES, bare), best(TIMES, read), best(TIMES, draw)
         share = follow(path, metrics, arguments.lines, arguments.seconds)

@@ -131,7 +131,8 @@ class LabApp(TypedAheadApp):
             self.add_mode(one.name, partial(self._screen, one))
         self.set_keymap(context.keys)
         self.keeper = SessionKeeper(self, context.session)
-        context.session.set("mode", mode)
+        if mode != LabApp.DEFAULT_MODE:
+            context.session.set("mode", mode)
         last = context.session.get("theme", "")
         known = last in self.available_themes and "TEXTUAL_THEME" not in os.environ
         self.theme = theme or (last if known else self.theme)

@@ -2,7 +2,7 @@
 
 ``sessions/ANNOTATOR.json`` has what a person's screens looked like: filter, cursor, sizes, theme, mode. It also has the
 filters that the person used earlier.
-``filters.json`` has the filters with names, which all persons of the lab share.
+``filters.json`` has the filters with names, which all people in the lab share.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ In each piece, ``a`` is the alias of the table of annotations.
 
 _UNDONE = (
     "SELECT 1 FROM annotations u WHERE u.kind = 'undo' AND u.target IN ({0}.id, {0}.batch) "
-    # Only who wrote a record can undo it. With the plus, SQLite searches the index of targets, not that of annotators.
+    # Only its annotator can undo a record. With the plus, SQLite searches the index of targets, not that of annotators.
     "AND +u.annotator = {0}.annotator"
 )
 

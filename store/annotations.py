@@ -352,7 +352,7 @@ def derive(db: Database, trace_ids: Sequence[str]) -> None:
 
 
 def _left(records: Iterable[Annotation], add: str, remove: str) -> dict[str, None]:
-    """Return the values that records of the kind ``add`` gave and none of the kind ``remove`` took away later."""
+    """Return the values that were added and not removed later, by records of the kinds ``add`` and ``remove``."""
     left: dict[str, None] = {}
     for record in records:
         if record.kind == add:

@@ -24,7 +24,7 @@ class ForcedAnswer:
         tokens: Tokens of the prompt up to the answer, as the server counts them; None if it does not.
         reply: What the model wrote.
         answer: The answer in it; None if there is none.
-        created_at: When it was stored.
+        created_at: When it was made.
     """
 
     chain: str
@@ -66,7 +66,7 @@ def add_answers(db: Database, answers: Iterable[ForcedAnswer]) -> None:
 
 
 def answers_of(db: Database, chains: Sequence[str]) -> dict[str, list[ForcedAnswer]]:
-    """Return the answers to each of some chains, by model and manner, each in the order of the thought."""
+    """Return the answers to each of some chains, by model and prompt, each in the order of the thought."""
     found: dict[str, list[ForcedAnswer]] = {one: [] for one in chains}
     wanted = "chain IN (SELECT value FROM json_each(?)) ORDER BY chain, model, how, position"
     for one in read_all(db, ForcedAnswer, f"FROM forced_answers WHERE {wanted}", [json.dumps(list(found))]):

@@ -122,7 +122,7 @@ def recolour(db: Database, name: str, colour: str) -> Label:
 
 
 def set_digit(db: Database, name: str, digit: int | None) -> tuple[Label, Label | None]:
-    """Give a label another digit, or none. A label that has this digit gets the previous digit of the other.
+    """Give a label another digit, or none. The label that has the digit now gets the old digit of this one.
 
     Returns:
         The label, and the other one if there was one.

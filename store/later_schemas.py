@@ -1,4 +1,4 @@
-"""Migrations of conversations and votes, and of what models wrote inside of chains."""
+"""Migrations of conversations and votes, and of what models wrote inside chains."""
 
 from __future__ import annotations
 

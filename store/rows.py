@@ -46,7 +46,7 @@ def insert(db: Database, table: str, rows: Iterable[Any], *, on_conflict: OnConf
     if not given:
         return 0
     statement = insertion(table, tuple(given[0]), on_conflict)
-    return db.conn.executemany(statement, [parameters(row) for row in given]).rowcount
+    return db.conn.executemany(statement, [parameters({one: row[one] for one in given[0]}) for row in given]).rowcount
 
 
 @cache
@@ -72,7 +72,11 @@ def _stored(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return astuple(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return astuple(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored as JSON")
 
 
 def read_all(

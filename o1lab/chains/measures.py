@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.moves import Move, segment
 from o1lab.chains.parse import Span
+from store.records import scrubbed
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -107,8 +108,7 @@ def count_tokens(text: str, tokenizer_path: Path) -> int:
     if not tokenizer_path.is_file():
         raise FileNotFoundError(tokenizer_path)
     tokenizer = _tokenizer(str(tokenizer_path), tokenizer_path.stat().st_mtime_ns)
-    readable = text.encode("utf-8", "replace").decode("utf-8")  # tokenizers reject lone surrogates
-    return len(tokenizer.encode(readable, add_special_tokens=False).ids)
+    return len(tokenizer.encode(scrubbed(text), add_special_tokens=False).ids)  # tokenizers reject lone surrogates
 
 
 @lru_cache(maxsize=4)

@@ -304,7 +304,7 @@ def cut(moves: Sequence[Move], spans: Iterable[tuple[int, int]]) -> list[Move]:
 
 
 def kind_within(moves: Sequence[Move], span: tuple[int, int]) -> MoveKind:
-    """Return the kind of most characters of a span."""
+    """Return the kind that most characters of a span have."""
     shares: Counter[MoveKind] = Counter()
     for move in _within(moves, *span):
         shares[move.kind] += move.end - move.start

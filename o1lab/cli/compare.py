@@ -11,7 +11,7 @@ import typer
 from o1lab.cli import options
 from o1lab.cli.command import Verbs
 from o1lab.cli.job_commands import JobCommands
-from o1lab.cli.jobs import DetachOption, add_job_verbs, progress_column, start_job
+from o1lab.cli.jobs import REQUESTS, DetachOption, add_job_verbs, progress_column, start_job
 from o1lab.cli.listing import Column, emit_list
 from o1lab.cli.naming import completing
 from o1lab.cli.output import current_lab, emit, opened
@@ -27,16 +27,10 @@ if TYPE_CHECKING:
     from o1lab.paths import Lab
 
 verbs = Verbs("compare", help="Ask prompt sets in the background, and rank models by the votes given in Compare.")
-_REQUESTS = (
-    "budget_usd", "budget_tokens", "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
-    "silence_timeout_s", "first_token_timeout_s",
-)  # fmt: skip
-
-
 _SETTINGS = "o1lab.chat.rounds.directory:RoundSettings"
 
 
-@verbs.command("ask", settings=_SETTINGS, only=_REQUESTS)
+@verbs.command("ask", settings=_SETTINGS, only=REQUESTS)
 def ask(
     prompt_set: Annotated[
         str, typer.Argument(
@@ -46,11 +40,10 @@ def ask(
     ],
     model: Annotated[
         list[str],
-        typer.Option(
-            "--model", "-m", metavar="MODEL[,NAME=VALUE...]",
-            help="A contestant with its own settings: temperature, top_p, max_tokens, seed, and last system, whose "
-            "text may contain commas. Give at least two; a model can be repeated with other settings.",
-            autocompletion=completing("endpoint", "base", "checkpoint"),
+        options.model_option(
+            "A contestant with its own settings: temperature, top_p, max_tokens, seed, and last system, whose text may "
+            "contain commas. Give at least two; a model can be repeated with other settings.",
+            "endpoint", "base", "checkpoint", metavar="MODEL[,NAME=VALUE...]",
         ),
     ],
     system: Annotated[
@@ -81,7 +74,7 @@ def ask(
     panes = [pane_of(text, everyone) for text in model]
     with opened() as store:
         prompts = control.prompts_of(store, prompt_set)[:limit]
-    requests = {name: value for name, value in options.given().items() if name in _REQUESTS}
+    requests = {name: value for name, value in options.given().items() if name in REQUESTS}
     folder = control.start(lab, prompt_set, prompts, panes, **requests)
     start_job(lab, JOBS, folder, detach=detach)
 
@@ -189,7 +182,7 @@ JOBS = JobCommands(
     _summary,
     "Calls in flight are completed first.",
     _SETTINGS,
-    _REQUESTS,
+    REQUESTS,
     _run,
 )
 add_job_verbs(verbs, JOBS)

@@ -37,7 +37,6 @@ def destination(out: Path | str, *, like: str = "file") -> Iterator[Path]:
     Raises:
         UsageError: standard output is wanted by ``--json`` as well, or it is a terminal and the file is not a text.
     """
-
     if not is_stdout(out):
         yield Path(out)
         return
@@ -52,7 +51,6 @@ def destination(out: Path | str, *, like: str = "file") -> Iterator[Path]:
 
 def _copy(path: Path) -> None:
     """Write a file to standard output; on a terminal, as visible text."""
-
     clear()
     if not sys.stdout.isatty():
         with path.open("rb") as file:

@@ -13,6 +13,7 @@ from o1lab.cli.command import Verbs
 from o1lab.cli.filters import read_filter
 from o1lab.cli.job_commands import JobCommands
 from o1lab.cli.jobs import (
+    REQUESTS,
     DetachOption,
     EstimateOption,
     ResumeOption,
@@ -176,11 +177,7 @@ JOBS = JobCommands(
     summary,
     "Calls in flight are completed first.",
     SETTINGS,
-    (
-        "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
-        "silence_timeout_s", "first_token_timeout_s", "stream",
-        "budget_usd", "budget_tokens", "max_tokens",
-    ),
+    (*REQUESTS, "stream", "max_tokens"),
     _run,
 )  # fmt: skip
 add_job_verbs(verbs, JOBS)

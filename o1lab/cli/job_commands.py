@@ -1,4 +1,4 @@
-"""What the commands of training runs, teacher runs and evaluations share, and what differs between them."""
+"""What differs between the commands of the kinds of jobs."""
 
 from __future__ import annotations
 

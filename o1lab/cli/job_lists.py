@@ -103,7 +103,6 @@ def _columns(jobs: JobCommands, names: Sequence[str]) -> list[Column]:
     Raises:
         UsageError: there is no such column.
     """
-
     known = {column.header: column for column in (*_FIRST, *jobs.columns, _TAGS, *jobs.more_columns, *_LAST)}
     for name in names:
         if name not in known:

@@ -1,4 +1,4 @@
-"""The verbs that training runs, teacher runs and evaluations share: ls show stop pause resume rm and more.
+"""The verbs that jobs of all kinds share: ls show stop pause resume rm and more.
 
 :func:`add_job_verbs` adds them to a group of commands. What differs between the kinds is in a :class:`JobCommands`.
 """
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from o1lab.jobs.manage import Removed
     from o1lab.paths import Lab
 
+REQUESTS = (
+    "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "first_token_timeout_s",
+    "budget_usd", "budget_tokens",
+)  # fmt: skip
+"""``o1lab.jobs.preparing.CHANGEABLE``, which would load pydantic for each command."""
 EstimateOption = Annotated[
     bool, typer.Option("--estimate", help="Print the estimated calls, tokens and cost; make no calls.")
 ]

@@ -53,7 +53,6 @@ def whole_numbers(option: str, text: str) -> list[int]:
     Raises:
         UsageError: a part is not a whole number.
     """
-
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not part.isdecimal():

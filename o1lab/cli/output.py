@@ -100,14 +100,10 @@ def lab_if_any() -> Lab | None:
 @contextmanager
 def opened() -> Iterator[Store]:
     """Open the lab's database for the duration of a command."""
-    from o1lab.labs import open_lab
+    from o1lab.labs import opened_lab
 
-    store = open_lab(current_lab())
-    try:
-        with store.explained():
-            yield store
-    finally:
-        store.close()
+    with opened_lab(current_lab()) as store:
+        yield store
 
 
 def emit(data: Mapping[str, Any], text: str | Iterable[str] | Callable[[], str] = "") -> None:
@@ -180,7 +176,6 @@ def with_terms(make: Callable[[bool], MadeT], *, accepted: bool) -> MadeT:
     Raises:
         RefusedError: the terms were not accepted, or there is no terminal to ask on.
     """
-
     try:
         return make(accepted)
     except RefusedError as error:

@@ -221,7 +221,6 @@ def _planned(text: str | None, *, dry_run: bool) -> int | None:
     Raises:
         UsageError: it names none, or the command trains.
     """
-
     if text is None:
         return None
     if not dry_run:

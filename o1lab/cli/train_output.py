@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,7 @@ def exit_by(state: RunState) -> None:
 
 
 def combined(found: Sequence[Preflight], command: str) -> dict[str, Any]:
-    """Return what the preflight reports of several runs come to: each problem and warning once, the largest memory."""
+    """Combine the preflight reports of several runs: each problem and warning once, and the largest memory."""
 
     def each_once(name: str) -> list[dict[str, Any]]:
         items = [item.model_dump() for seen in found for item in getattr(seen, name)]
@@ -128,16 +128,15 @@ def combined(found: Sequence[Preflight], command: str) -> dict[str, Any]:
     }
 
 
-def warn_or_refuse(found: Iterable[Preflight]) -> None:
+def warn_or_refuse(found: Sequence[Preflight]) -> None:
     """Print each warning of preflight once, then refuse if there is a problem.
 
     Raises:
         RefusedError: preflight found a problem.
     """
-    reports = list(found)
-    for words in dict.fromkeys(f"{one.message} {one.hint}".strip() for seen in reports for one in seen.warnings):
+    for words in dict.fromkeys(f"{one.message} {one.hint}".strip() for seen in found for one in seen.warnings):
         say(words)
-    for seen in reports:
+    for seen in found:
         seen.refuse()
 
 

@@ -60,7 +60,9 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 
 def program(words: Sequence[str] = ()) -> Command:
-    """Return the program. It is made once per process and choice of modules, which takes longer than most commands.
+    """Return the program.
+
+    Making it takes longer than most commands, so each choice of modules is made once per process.
 
     Args:
         words: the command line. If its first word that is not a global option is a command, the program has only the

@@ -54,7 +54,7 @@ def write_documents(folder: Path, run: str, out: Path, *, progress: Progress = l
 
     Raises:
         UsageError: ``out`` holds something else.
-        LabError: a file cannot be written.
+        LabError, StoreError: a file cannot be written, or the database cannot be used.
     """
     began = time.monotonic()
     lab = Lab(folder.expanduser().absolute())

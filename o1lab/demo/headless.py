@@ -53,7 +53,7 @@ PLUMBING_NOTE = (
     f"effect."
 )
 POLL_S = 0.5
-PROGRESS_STEPS = 10  # steps
+PROGRESS_STEPS = 10
 PROGRESS_ANSWERS = 20
 
 ANSWERED = ("base", "student", "student_replay")
@@ -158,7 +158,8 @@ def run_headless(
     Raises:
         UsageError: ``steps`` is out of bounds.
         RefusedError: the folder is another lab.
-        LabError: the student cannot be downloaded, the training failed, or a model did not answer.
+        LabError, StoreError: the student cannot be downloaded, the training failed, a model did not answer, or the
+            database cannot be used.
     """
     began = time.monotonic()
     recipe = demo_recipe(PLUMBING_STEPS if plumbing and steps is None else steps)

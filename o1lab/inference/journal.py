@@ -213,7 +213,7 @@ class JournalIndex:
             key: the call.
             asked: the digest of its role and messages. A response to other messages is not used: an earlier step of
                 the conversation has changed.
-            undigested: use a response without a digest, too: journals of early teacher runs have none.
+            undigested: use a response without a digest, too, such as one of an early teacher run or an offline engine.
         """
         offset = self._offsets.get(key)
         found = None if offset is None else read_at(self.path, offset)

@@ -52,7 +52,7 @@ class ModelClient:
         return {name: value for name, value in self.body(settings, sample, ()).items() if name in OPTIONS}
 
     def body(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:
-        """Return the body of a request without the parts that the server refuses, for every engine."""
+        """Return the body of a request without the parts that the server refuses; it is the same for every engine."""
         return self.refusals.apply(self.wanted(settings, sample, messages))
 
     def wanted(self, settings: RequestSettings, sample: int, messages: Sequence[Message]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.errors import LabError, UsageError
-from o1lab.files import atomic_write
+from o1lab.files import atomic_write, writing
 from store import annotations as annotation_log
 from store import corrections, decisions, wrong_steps
 from store.annotations import Merged
@@ -39,13 +39,10 @@ def write_annotations(store: Store, path: Path) -> int:
         LabError: the file cannot be written; an existing file is not changed.
     """
     number = 0
-    try:
-        with atomic_write(path) as file:
-            for record in annotation_log.everything(store.db):
-                file.write(annotation_line(record))
-                number += 1
-    except OSError as error:
-        raise LabError(f"Cannot write {path}: {error.strerror}.", "Choose a folder you can write to.") from error
+    with writing(path, "Choose a folder you can write to."), atomic_write(path) as file:
+        for record in annotation_log.everything(store.db):
+            file.write(annotation_line(record))
+            number += 1
     return number
 
 

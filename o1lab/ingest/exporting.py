@@ -20,7 +20,7 @@ from o1lab.ingest.export_changes import changes_of, is_history
 from store import Store, datasets, pairs
 from store.datasets import DatasetRow
 from store.pairs import PairRow
-from store.records import DatasetKind
+from store.records import DatasetKind, scrubbed
 
 _PARQUET_ROWS = 200
 _PROVENANCE = {
@@ -195,4 +195,4 @@ def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> None:
 
 def _utf8(value: str | int | None) -> str | int | None:
     """Return a value with question marks for lone surrogates, which Parquet cannot store."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    return scrubbed(value) if isinstance(value, str) else value

@@ -221,7 +221,7 @@ def converged(chain: Chain, answers: Sequence[ForcedAnswer], right: Sequence[boo
 
     Args:
         chain: the chain.
-        answers: the answers of one model in one manner, in the order of the thought; those at other
+        answers: the answers of one model with one prompt, in the order of the thought; those at other
             places than its cuts are ignored.
         right: for each answer whether it is right.
     """

@@ -80,7 +80,7 @@ async def open_encoder(ref: ModelRef) -> AsyncIterator[Encoder]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "o1lab.lens.token_worker", base,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        env=os.environ | QUIET_ENVIRONMENT, limit=_LONGEST_LINE,
+        env=os.environ | QUIET_ENVIRONMENT | {"HF_HUB_OFFLINE": "1"}, limit=_LONGEST_LINE,
     )  # fmt: skip
     try:
         encoder = Encoder(process)

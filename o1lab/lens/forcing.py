@@ -88,7 +88,7 @@ async def force_answers(
         chains: the chains.
         ref: the model.
         manager: runs its server.
-        opener: begins the answer; by default what fits each chain, see :meth:`Manner.of`.
+        opener: begins the answer; by default what fits each chain, see :meth:`AnswerPrompt.of`.
         max_tokens: the limit of an answer.
         again: whether stored answers are requested again.
         on_answer: called with the number of answers that have arrived and of all.

@@ -9,7 +9,6 @@ is loaded. It is a separate process because transformers imports torch.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from o1lab.errors import O1LabError
 from o1lab.models.child import error_report
 from o1lab.models.library_errors import explained
 from o1lab.models.prompts import PromptOptions, Written, placed_tokens
-from o1lab.process import QUIET_ENVIRONMENT
 
 
 def encoded(tokenizer: Any, job: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +36,6 @@ def encoded(tokenizer: Any, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    os.environ |= QUIET_ENVIRONMENT | {"HF_HUB_OFFLINE": "1"}
     out, sys.stdout = sys.stdout, sys.stderr  # libraries print too
 
     def answer(found: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ from o1lab.serve.records import SOLVER, new_token
 def main(argv: list[str] | None = None) -> int:
     """Serve until stopped, and return the exit status."""
     parser = common_options("o1lab.serve.embedded")
+    parser.add_argument("--parent", type=int, help="stop when the process with this id ends")
     parser.add_argument("--max-rows", type=int, default=64, help="requests decoded at once")
     options = parser.parse_args(argv)
     try:

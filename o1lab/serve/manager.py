@@ -22,7 +22,7 @@ from o1lab.models.base import resolve_base
 from o1lab.models.checkpoints import weights_stamp
 from o1lab.paths import Lab
 from o1lab.process import is_alive
-from o1lab.serve.records import PAST_PROXIES, SOLVER, TOKEN_ENV, ServerRecord, cards_of, live_records
+from o1lab.serve.records import PAST_PROXIES, SOLVER, TOKEN_ENV, ServerRecord, answering, cards_in, live_records
 from o1lab.small_files import read_object
 
 START_TIMEOUT_S = 180.0
@@ -240,8 +240,10 @@ async def _attach(record: ServerRecord) -> _Server:
     Raises:
         LabError: it does not answer.
     """
-    cards = await asyncio.to_thread(cards_of, record)
-    found = {card["id"]: Path(card["root"]) for card in cards if card.get("parent") and card.get("root")}
+    with answering(record):
+        async with httpx2.AsyncClient(timeout=60, mounts=PAST_PROXIES) as client:
+            cards = cards_in(await client.get(f"{record.url}/models", headers=record.headers))
+        found = {card["id"]: Path(card["root"]) for card in cards if card.get("parent") and card.get("root")}
     handle = ServerHandle(
         record.url, record.token, [card["id"] for card in cards], record.engine, record.pid, shared=True
     )

@@ -29,7 +29,6 @@ def common_options(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 takes any free port")
     parser.add_argument("--lab", type=Path, help="lab for the server record [default: the cache]")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    parser.add_argument("--parent", type=int, help="stop when the process with this id ends")
     parser.add_argument("--owner", choices=("app", "person"), default="person")
     parser.add_argument("--trust-remote-code", action="store_true")
     parser.add_argument("--json", action="store_true", help="print errors as JSON on standard output")

@@ -6,19 +6,23 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from o1lab.errors import LabError
 from o1lab.files import atomic_path, writing
+from o1lab.format import first_of
 from o1lab.paths import Lab, cache_dir
 from o1lab.process import started_at
 from o1lab.small_files import UnreadableError, read_json
+
+if TYPE_CHECKING:
+    import httpx2
 
 SOLVER = "solver"
 """The name of the teacher that is a program, not a language model, and of the base of its server."""
@@ -57,27 +61,48 @@ class ServerRecord:
         return self.host == socket.gethostname()
 
     @property
+    def headers(self) -> dict[str, str]:
+        """The headers of requests to it."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    @property
     def alive(self) -> bool:
         """Whether the process that wrote this still runs (a reused pid started later)."""
         started = started_at(self.pid)
         return started is not None and started <= self.started + 1
 
 
-def cards_of(record: ServerRecord) -> list[dict[str, Any]]:
-    """Ask a running server for its models, as ``/v1/models`` describes them. It blocks: call it in a thread.
+def cards_in(answer: httpx2.Response) -> list[dict[str, Any]]:
+    """Return the models that a server of ``o1lab serve`` describes in its answer to ``/v1/models``.
 
     Raises:
-        LabError: the server does not answer (code ``server``).
+        httpx2.HTTPError: the status is an error.
+        LabError: the answer is not a list of models (code ``server``).
+    """
+    try:
+        return [dict(card, id=str(card["id"])) for card in answer.raise_for_status().json()["data"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(
+            f"What answers at {answer.request.url} is not a server of o1lab: it does not list its models.",
+            "Stop that program, or start the server on another port: o1lab serve --port N",
+            code="server",
+        ) from error
+
+
+@contextmanager
+def answering(record: ServerRecord) -> Iterator[None]:
+    """Report that a running server does not answer the request of the block.
+
+    Raises:
+        LabError: it does not (code ``server``).
     """
     import httpx2
 
     try:
-        with httpx2.Client(timeout=60, mounts=PAST_PROXIES) as client:
-            answer = client.get(f"{record.url}/models", headers={"Authorization": f"Bearer {record.token}"})
-        return [dict(card, id=str(card["id"])) for card in answer.raise_for_status().json()["data"]]
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError) as error:
+        yield
+    except httpx2.HTTPError as error:
         raise LabError(
-            f"The server of {', '.join(record.models)} (process {record.pid}) does not answer.",
+            f"The server of {first_of(record.models, 3)} (process {record.pid}) does not answer.",
             f"Wait for it, or stop it: kill {record.pid}",
             code="server",
         ) from error
@@ -100,7 +125,7 @@ def write_record(folder: Path, record: ServerRecord) -> Path:
         LabError: the folder cannot be written.
     """
     path = folder / f"{record.host}-{record.pid}.json"
-    with writing(f"the server's record in {folder}"):
+    with writing(f"the server's record in {folder}", "Check the disk and the permissions of the folder."):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with atomic_path(path, durable=False) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -31,7 +31,6 @@ from o1lab.files import write_text
 from o1lab.models.base import resolve_base
 from o1lab.models.prompts import PromptOptions
 from o1lab.paths import cache_dir
-from o1lab.process import is_alive
 from o1lab.serve.process import announced, common_options, listen, model_name, report
 from o1lab.serve.records import new_token
 from o1lab.text import visible
@@ -185,7 +184,7 @@ def _run(options: argparse.Namespace) -> int:
         _wait_ready(child, port, options.ready_timeout, output)
         models = [name, *(adapter for adapter, _ in options.adapter)]
         with announced(options, port=port, token=token, models=models, engine="vllm", base=folder):
-            status = _wait(child, options.parent)
+            status = child.wait()
     finally:
         _stop(child)
     if status:
@@ -244,16 +243,6 @@ def _wait_ready(child: subprocess.Popen[bytes], port: int, timeout_s: float, out
             continue
         raise LabError(f"vLLM did not start: {_cause(output)}", _advice(output), code="vllm")
     raise LabError(f"vLLM was not ready after {timeout_s:.0f} s.", "See its log above.", code="vllm")
-
-
-def _wait(child: subprocess.Popen[bytes], parent: int | None) -> int:
-    """Wait until vLLM ends and return its status, or until ``parent`` ends and return 0."""
-    while True:
-        try:
-            return child.wait(1)
-        except subprocess.TimeoutExpired:
-            if parent is not None and not is_alive(parent):
-                return 0
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -178,7 +178,8 @@ def after_signal(run: RunDir, end: dict[str, str], *, signalled: bool) -> dict[s
     except OSError:  # the job ends as if it were stopped
         return end
     # The scheduler decides whether this is the end: `stopping` is judged by its job once the heartbeat is old.
-    return end | {"state": "stopping", "message": f"Interrupted by {launch.words}; it continues when that is back."}
+    message = f"Interrupted by {launch.words}; it continues when the job runs again."
+    return end | {"state": "stopping", "message": message}
 
 
 def home_fault(home: Path | None = None) -> LabError | None:

@@ -31,10 +31,6 @@ ACCEPTABLE = ("closed_thought", "cut_off")
 """The problems of preflight that a recipe can accept: the run trains, but may teach something unintended."""
 
 
-def _launchers() -> tuple[str, ...]:
-    return LAUNCHERS.names()
-
-
 class Recipe(BaseModel):
     """How to train one run."""
 
@@ -199,7 +195,7 @@ class Recipe(BaseModel):
         " the others at this step; 0: never.",
     )
 
-    on: Annotated[str, Display("Hardware", choices=_launchers)] = Field(
+    on: Annotated[str, Display("Hardware", choices=LAUNCHERS.names)] = Field(
         default="local",
         description="Where it trains: local (this machine), hand (you start each node), slurm or ray (a job there).",
     )
@@ -312,7 +308,7 @@ class Recipe(BaseModel):
     @field_validator("on")
     @classmethod
     def _known_launcher(cls, value: str) -> str:
-        if value != "local" and value not in (known := _launchers()):
+        if value != "local" and value not in (known := LAUNCHERS.names()):
             raise ValueError(f"there is no launcher '{value}'; there are: {', '.join(known)}")
         return value
 

@@ -1,8 +1,8 @@
 """Trackers of training runs: TensorBoard, Weights & Biases and trackio. Imports none of them, nor torch.
 
-transformers writes to them (``report_to``). They write below the
-run's folder ``trackers``. Nothing leaves the machine unless a person has given W&B a key. Keys are read by the trackers
-themselves, from the environment; no file of the run has them.
+transformers writes to them (``report_to``); their files are below the run's folder ``trackers``. Nothing leaves the
+machine unless a person has given W&B a key. Keys are read by the trackers themselves, from the environment; no file of
+the run has them.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def build_trainer(
     """Build the trainer with its tokenised datasets.
 
     Args:
-        model: the base, or :func:`stand_in` for preflight.
+        model: the base, or :func:`o1lab.train.tensors.stand_in` for preflight.
         tokenizer: the base's tokenizer.
         recipe: the recipe.
         rows: all rows of the dataset.

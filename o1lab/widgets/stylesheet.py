@@ -29,7 +29,7 @@ class ParsedOnce(Stylesheet):
 
     def set_variables(self, variables: dict[str, str]) -> None:
         if variables != self._variables:
-            self._parse_cache = LRUCache(1)  # what the base class clears
+            self._parse_cache = LRUCache(1)  # the base class clears its cache; the shared one must stay
             super().set_variables(variables)
             self._parse_cache = self._cache()
 

@@ -41,11 +41,6 @@ async def pick_model(
     return next((ref for ref in refs if ref.id == chosen), None)
 
 
-def can_continue(ref: ModelRef) -> bool:
-    """Whether a model can continue a text: servers of this lab can, endpoints need not."""
-    return ref.endpoint is None
-
-
 NEAREST = 12
 """Number of training chains to list."""
 
@@ -106,7 +101,7 @@ async def write_file(screen: LabScreen, path: Path, forms: Mapping[str, str], co
     ):
         return
     try:
-        await screen.in_thread(write_export, path, content(form))
+        await screen.in_thread(lambda: write_export(path, content(form)))
     except Exception as error:
         screen.report(error)
         return

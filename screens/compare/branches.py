@@ -107,7 +107,7 @@ class Branching(CompareActions):
             return await session.beginning(message, mine.id), await self._models()
 
         async def go(prefix: Prefix, ref: ModelRef) -> None:
-            await self.go_on(pane, prefix, ref, turn=message.turn)
+            await self.continue_answer(pane, prefix, ref, turn=message.turn)
 
         self.screen.app.push_screen(
             EditDialog(
@@ -137,7 +137,7 @@ class Branching(CompareActions):
             session = await self.controller.created(chain.question)
             await open_chain(session, chain)
             self.controller.borrow(session.settings)
-            await self.go_on(0, prefix, ref)
+            await self.continue_answer(0, prefix, ref)
 
         refs, me = self.controller.refs, self.screen.context.annotator
         first = refs[-1].id if refs else ""
@@ -147,7 +147,7 @@ class Branching(CompareActions):
         context = self.screen.context
         return await self.screen.in_thread(list_models, context.lab, context.config)
 
-    async def go_on(self, pane: int, prefix: Prefix, ref: ModelRef, *, turn: int | None = None) -> None:
+    async def continue_answer(self, pane: int, prefix: Prefix, ref: ModelRef, *, turn: int | None = None) -> None:
         """Save a beginning as another version of an answer, and show how a model continues from it."""
         controller, session = self.controller, self.controller.session
         if session is None:

@@ -26,6 +26,9 @@ from screens.compare.controller import CompareController
 from store import conversations, problems
 from store.sqlite import Database
 
+_NO_SET = " "
+"""The choice of no set: names are not blank."""
+
 
 class PromptInput(PlainArea):
     """A text area that grows with its text; pasted text keeps its line breaks."""
@@ -210,17 +213,17 @@ class PromptSets(CompareActions):
         """Choose a set to step through: a saved one, or the problems of one source."""
         choices = await self.screen.read(set_choices)
         if self.current is not None:
-            choices.append(Choice("", "no set", f"leave {self.current.name}"))
+            choices.append(Choice(_NO_SET, "no set", f"leave {self.current.name}"))
         dialog = PickDialog("Prompt sets", among(choices), empty="No prompt set yet: w saves the prompt to one.")
         picked = await self.screen.app.push_screen_wait(dialog)
-        if picked:
+        if picked == _NO_SET:
+            self.current = None
+            self.controller.changed()
+        elif picked is not None:
             prompts = await self.screen.in_thread(prompts_of, self.screen.context.store, picked)
             title = next(one.title for one in choices if one.id == picked)
             self._use(PromptSet(title, tuple(prompts)))
             self.controller.panes.focus_current()
-        elif picked is not None:
-            self.current = None
-            self.controller.changed()
 
     async def save_prompt(self) -> None:
         """Append the typed prompt, or the last question, to a saved set."""
@@ -248,7 +251,7 @@ class PromptSets(CompareActions):
 
 
 def set_choices(db: Database) -> list[Choice]:
-    """Return the saved prompt sets, and the sources of problems."""
+    """Return the saved prompt sets, and the sources of problems; a set stands for the source of the same name."""
     saved = conversations.prompt_sets(db)
     found = [Choice(name, name, counted(len(prompts), "prompt")) for name, prompts in saved.items()]
     return found + [

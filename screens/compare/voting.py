@@ -99,7 +99,7 @@ class VotingScreen(BlindScreen[VotingSheet, BlindPrompt]):
             return None
         last = list(sheet.votes.values())[-1]
         conversations.withdraw(db, last.id)
-        return sheet.order.index(last.conversation_id) if last.conversation_id in sheet.order else 0
+        return sheet.order.index(last.conversation_id) if last.conversation_id in sheet.order else (sheet.next_at or 0)
 
     @property
     def asks_for_results(self) -> bool:

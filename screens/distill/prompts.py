@@ -90,8 +90,7 @@ class PromptsScreen(LabScreen):
             made = await self.in_thread(keep_version, draft, prompt)
         except Exception:
             if draft.exists():
-                kept = f"Your text is kept in {draft}. Press e to continue with it."
-                self.app.notify(visible(kept), markup=False, timeout=10)
+                self.app.notify(visible(f"The draft is {draft}."), markup=False, timeout=10)
             raise
         if made is None:
             self.app.notify("The text is unchanged, so there is no new version.", markup=False)

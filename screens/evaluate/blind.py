@@ -66,7 +66,8 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
         sheet: All samples, as last read.
         at: The position of the sample.
         shown: The sample; None while the results are shown.
-        unblinded: Whether the results were shown, which name the models.
+        unblinded: Whether the results, which name the models, may be shown without a question; later judgements are not
+            blind.
     """
 
     CSS_PATH: ClassVar[list[Any]] = [assets_dir() / "styles" / "evaluate_samples.tcss"]
@@ -205,6 +206,7 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
         total = len(self.sheet.order)
         at = self.at + by if self.shown is not None else total - 1
         if 0 <= at < total:
+            self.busy = True  # a second key must not start another step
             self.go(at)
         else:
             self.say(f"This is the {'first' if by < 0 else 'last'} {self.NOUN}.")
@@ -217,8 +219,12 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
         question = f"Show the results before all {self.NOUN}s are {self.DONE}?"
         words = f"They name the models, so later {self.JUDGEMENT}s are not blind."
         if not self.asks_for_results or await self.app.push_screen_wait(ConfirmDialog(question, words, danger=True)):
-            self.unblinded = True
-            await self.draw_results()
+            self.busy = True
+            try:
+                await self.draw_results()
+                self.unblinded = True
+            finally:
+                self.busy = False
             self.refresh_bindings()
 
     def show_progress(self) -> None:
@@ -247,12 +253,14 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
         self.query_one("#blind-judgement", Static).update(text)
 
     def show_results(self, text: Text) -> None:
-        """Show the results instead of a sample, with the keys that go on from there."""
+        """Show the results instead of a sample, with the keys that work there."""
         self.shown = None
         self.show_progress()
         self.add_class("-over")
-        keys = f"\n\np goes back to the last {self.NOUN}, u undoes your last {self.JUDGEMENT}, escape leaves."
-        self.query_one("#blind-results Static", Static).update(text.append(keys, "dim"))
+        if self.sheet is not None and self.sheet.order:
+            keys = f"p goes back to the last {self.NOUN}, u undoes your last {self.JUDGEMENT}, escape leaves."
+            text.append(f"\n\n{keys}", "dim")
+        self.query_one("#blind-results Static", Static).update(text)
 
     def say(self, message: str) -> None:
         """Show a line at the bottom."""

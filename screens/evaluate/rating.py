@@ -60,7 +60,7 @@ class RatingScreen(BlindScreen[Sheet, BlindSample]):
         if seq is None:
             return None
         ratings.rate(db, seq, None, annotator=self.context.annotator)
-        return next((at for at, (_, one) in enumerate(sheet.order) if one == seq), 0)
+        return next((at for at, (_, one) in enumerate(sheet.order) if one == seq), sheet.next_at or 0)
 
     # Drawing.
 
@@ -78,6 +78,8 @@ class RatingScreen(BlindScreen[Sheet, BlindSample]):
 
     async def _draw_finished(self, *, asked_for: bool) -> None:
         found = await self.writer.do(finish, self.context.store, self.ids, asked_for)
+        if self.closing:
+            return
         self.typed, self.note = "", ""
         self.unblinded = found.finished or asked_for
         self.show_results(results_text(found) if self.unblinded else progress_text(found))

@@ -66,7 +66,7 @@ class SamplePairScreen(LabellingScreen):
         Binding("E", "case", "Case study", tooltip="Write this pair with its labels as Markdown, HTML or LaTeX"),
         *SAMPLE_KEYS,
         Binding("less_than_sign", "sample(-1)", "Previous sample", show=False,
-                tooltip="Show the sample before of this item"),
+                tooltip="Show the previous sample of this item"),
         Binding("greater_than_sign", "sample(1)", "Next sample", show=False,
                 tooltip="Show the next sample of this item"),
         Binding("i", "statement", "Question", show=False, tooltip="Show the whole question, or fold it"),

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-from textual.app import App
+from typing import TYPE_CHECKING, Any
 
 from o1lab.format import byte_size
 from o1lab.jobs import manage
 from o1lab.jobs.directory import JobFolder
 from o1lab.jobs.together import ENDED
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
-from screens.base.context import LabContext
-from screens.base.screen import LabScreen
 
+if TYPE_CHECKING:
+    from screens.jobs.pane import JobsPane
 
-class Pane(Protocol):
-    """What the changes need of a jobs pane, :class:`screens.jobs.pane.JobsPane`."""
-
-    context: LabContext
-    kind: Any
-    snapshot: Any
-    resumed: dict[str, Any]
-
-    @property
-    def app(self) -> App[Any]: ...
-
-    @property
-    def lab_screen(self) -> LabScreen: ...
-
-    def need_line(self) -> Any: ...
-
-    async def run_command(
-        self, command: Callable[..., Any], done: str | Callable[[Any], str], job_id: str, *more: Any
-    ) -> bool: ...
-
-    def resume(self, folder: JobFolder[Any, Any], changes: Mapping[str, Any]) -> None: ...
-
-    def say(self, text: str, *, warning: bool = False) -> None: ...
-
-    def say_state(self, line: Any, verb: str) -> None: ...
+    Pane = JobsPane[Any, Any]
 
 
 async def resume(pane: Pane) -> None:

@@ -18,7 +18,7 @@ from o1lab.text import one_line
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.sections import Mark
 from screens.base.context import LabContext
-from screens.base.dialogs import can_continue, pick_model
+from screens.base.dialogs import pick_model
 from screens.base.screen import task
 from screens.traces.heat import HeatScreen, next_of
 from screens.traces.reading import Chain as ShownChain
@@ -156,7 +156,7 @@ class AnchorsScreen(HeatScreen):
         if self.running or self.chain is None:
             self.notify("A model is writing; s stops it." if self.running else "The chain is loading.", timeout=3)
             return
-        ref = await pick_model(self, "Which model writes the rest from each sentence?", can_continue)
+        ref = await pick_model(self, "Which model writes the rest from each sentence?", lambda ref: ref.continues)
         if ref is not None:
             self.draw(self.chain, ref)
 

@@ -13,7 +13,7 @@ from o1lab.text import one_line, visible
 from o1lab.widgets.chain_reader import ReaderStatus
 from o1lab.widgets.keys import Binding
 from screens.base.context import LabContext
-from screens.base.dialogs import can_continue, pick_model
+from screens.base.dialogs import pick_model
 from screens.base.screen import ScreenPart, task
 from store.sqlite import Database
 
@@ -102,7 +102,7 @@ class AnswersLine(ReaderStatus, ScreenPart):
         if (trace_id := self._trace_id) is None:
             return
         await self.lab_screen.read(chain_of, trace_id)  # refuses a trace without a thought before a model is chosen
-        ref = await pick_model(self.lab_screen, "Which model answers after each move?", can_continue)
+        ref = await pick_model(self.lab_screen, "Which model answers after each move?", lambda ref: ref.continues)
         if ref is not None:
             self.ask(trace_id, ref)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from rich.text import Text
 from textual import on, work
@@ -36,6 +35,11 @@ from store.records import Annotation
 from store.sqlite import Database
 
 CHAIN_BINDINGS: list[BindingType] = [
+    Binding("ctrl+e", "edit_answer", "Edit and continue", key_display="^e", show=False,
+            tooltip="Cut or change this chain in Compare, and let a model continue from there"),
+    Binding("percent_sign", "lens", "Lens", key_display="%", show=False,
+            tooltip="Show how likely models find each token of the chain"),
+    Binding("H", "tree", "Tree", show=False, tooltip="Show the search tree that the chain was made from"),
     Binding("e", "edit", "Edit", tooltip="Edit the chain in $EDITOR: a new trace with this one as its parent"),
     Binding("c", "side_by_side", "Side by side", tooltip="Read the chains of this problem side by side"),
     Binding("i", "statement", "Problem", show=False, tooltip="Show or fold the statement of the problem"),
@@ -143,14 +147,6 @@ class TracePanes(Split, ScreenPart):
     On a narrow terminal the screen has the class ``-narrow`` and, while the chain is shown, ``-reading``.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+e", "edit_answer", "Edit and continue", key_display="^e", show=False,
-                tooltip="Cut or change this chain in Compare, and let a model continue from there"),
-        Binding("percent_sign", "lens", "Lens", key_display="%", show=False,
-                tooltip="Show how likely models find each token of the chain"),
-        Binding("H", "tree", "Tree", show=False, tooltip="Show the search tree that the chain was made from"),
-    ]  # fmt: skip
-
     def __init__(self, store: Store, session: Session, say: Callable[[str], None], *, id: str) -> None:
         """Create both panes; ``say`` shows a message."""
         super().__init__(session=session, name="traces", id=id)
@@ -222,14 +218,14 @@ class TracePanes(Split, ScreenPart):
 
     # The chain in other screens.
 
-    def action_lens(self) -> None:
+    def open_lens(self) -> None:
         """Show how likely models find each token of the chain."""
         from screens.traces.lens import LensScreen
 
         if (chain := self.chain.shown) is not None:
             self.app.push_screen(LensScreen(self.lab_screen.context, chain.row.id))
 
-    def action_edit_answer(self) -> None:
+    def edit_answer(self) -> None:
         """Open the chain in Compare, with the cursor at the end of the current move: a model continues from there."""
         if (chain := self.chain.shown) is not None:
             reader = self.chain.reader
@@ -238,7 +234,7 @@ class TracePanes(Split, ScreenPart):
             self.post_message(ContinueChain(chain.row.id, at))
 
     @task(exclusive=True, group="tree")
-    async def action_tree(self) -> None:
+    async def open_tree(self) -> None:
         """Show the search tree that the chain under the cursor was made from."""
         from screens.traces.tree import show_tree
 

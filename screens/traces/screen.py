@@ -217,6 +217,18 @@ class TracesScreen(LabScreen):
             self.app.copy_to_clipboard(trace_id)
             self.say(f"copied the id {trace_id}")
 
+    def action_lens(self) -> None:
+        """Show how likely models find each token of the chain."""
+        self.panes.open_lens()
+
+    def action_edit_answer(self) -> None:
+        """Open the chain in Compare, where a model continues it."""
+        self.panes.edit_answer()
+
+    def action_tree(self) -> None:
+        """Show the search tree of the chain."""
+        self.panes.open_tree()
+
     def action_side_by_side(self) -> None:
         """Read the chains of this problem side by side."""
         from screens.traces.side_by_side import SideBySideScreen

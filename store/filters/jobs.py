@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from store.filters.clauses import begins, cases, contains, number, substrings
 from store.filters.language import Condition, Field, Language, Query
+from store.records import scrubbed
 
 _ACTIVE = ("queued", "starting", "running", "paused", "stopping")
 _STATES = (*_ACTIVE, "finished", "stopped", "failed", "dead")
@@ -157,7 +158,7 @@ def _value(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return scrubbed(value)
     return float(value) if isinstance(value, int) and abs(value) > _LARGEST else value
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from o1lab.paths import Lab
 from store import annotations, open_store, traces
 from store.filters import TraceQuery
 from tests.support.declared_files import undeclared
+from tests.support.programs import program
 from tests.terminal.tmux import Terminal
 
 pytestmark = [pytest.mark.terminal, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -49,7 +49,7 @@ def walk_to(terminal: Terminal, field: str, most: int = 40) -> None:
 
 
 def test_annotate_train_kill_reopen_and_compare(lab: Path) -> None:
-    command = [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab)]
+    command = program(lab=lab)
     with Terminal(command, env={"O1LAB_ANNOTATOR": "e2e"}) as terminal:
         terminal.wait_for("What to do next", "Train a student on col-add-400")
 

@@ -134,8 +134,8 @@ async def answered(pilot: Pilot[int], screen: CompareScreen) -> None:
 
 
 def shown(pilot: Pilot[int]) -> str:
-    """What stands on the screen, as text; below a dialog, the screen that is behind it."""
-    visible_screen_stack.set(pilot.app._background_screens)  # widgets keep what they draw, for pictures, too
+    """Return the text on the screen. Of a dialog with a transparent background, the screen behind it shows, too."""
+    visible_screen_stack.set(pilot.app._background_screens)  # a transparent screen draws them below itself
     strips = pilot.app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 

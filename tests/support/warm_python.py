@@ -32,9 +32,12 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
+
+from o1lab.process import QUIET_ENVIRONMENT
 
 KINDS = {
     "o1lab.chains.verify_worker": "algebra",
@@ -53,13 +56,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 ENVIRONMENTS = {  # what the fork servers have beside the environment of the session
     "plain": ONE_THREAD,
     "algebra": ONE_THREAD | {"PYTHONHASHSEED": "0"},
-    "torch": ONE_THREAD
-    | {
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "TQDM_DISABLE": "1",
-        "PYTHONUNBUFFERED": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    },
+    "torch": ONE_THREAD | QUIET_ENVIRONMENT,
 }
 IMPORTS = {
     "plain": (
@@ -91,11 +88,11 @@ environments = {environments}
 def changed(name):
     if not name.startswith({prefixes}) or name in {harmless}:
         return False
-    return os.environ[name] != (environments[kind] | expected).get(name)
+    return os.environ.get(name) != (environments[kind] | expected).get(name)
 module = words[2] if words[:2] == ["-P", "-m"] else ""
 kind = kinds.get(module, "plain")
 known = module in kinds or (module.split(".")[0] == "o1lab" and module not in {real})
-if not known or any(map(changed, os.environ)) or os.isatty(0):
+if not known or any(map(changed, os.environ.keys() | expected)) or os.isatty(0):
     os.execv({python!r}, [{python!r}, *words])
 server = _socket.socket(_socket.AF_UNIX)
 try:
@@ -118,8 +115,17 @@ descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2)
 server.sendmsg([b"%12d" % len(request)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
 server.sendall(request)
 pid = int(server.recv(16, _socket.MSG_WAITALL))
+try:
+    process = os.pidfd_open(pid)
+except ProcessLookupError:  # it has ended
+    process = None
+def pass_on(number, _):
+    try:
+        process is not None and signal.pidfd_send_signal(process, number)
+    except ProcessLookupError:
+        pass
 for number in passed:
-    signal.signal(number, lambda number, _: os.kill(pid, number))
+    signal.signal(number, pass_on)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, passed)
 status = int(server.recv(16, _socket.MSG_WAITALL) or -signal.SIGKILL)
 if status < 0:
@@ -158,6 +164,7 @@ def install(folder: Path, owner: int) -> Path:
         "utf-8",
     )
     executable.chmod(0o755)
+    (folder / "environment.json").write_text(json.dumps(dict(os.environ)), "utf-8")
     return executable
 
 
@@ -168,6 +175,7 @@ def start(folder: Path, kind: str, owner: int) -> None:
         address = folder / kind
         if address.exists():
             return
+        environment = json.loads((folder / "environment.json").read_text("utf-8"))  # no test has changed this one
         log = os.open(folder / f"{kind}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         done, ready = os.pipe()
         if os.fork() == 0:
@@ -183,7 +191,7 @@ def start(folder: Path, kind: str, owner: int) -> None:
             os.execve(  # noqa: S606 - by list, never through a shell
                 sys.executable,
                 [sys.executable, "-P", __file__, "serve", str(address), str(owner), str(ready)],
-                os.environ | ENVIRONMENTS[kind],
+                environment | ENVIRONMENTS[kind],
             )
         os.close(ready)
         assert os.read(done, 1), f"the fork server did not start: see {folder / kind}.log"
@@ -231,9 +239,14 @@ def _fork(client: socket.socket, others: list[socket.socket]) -> tuple[int, str]
     length, streams, _, _ = socket.recv_fds(client, 12, 3)
     request = json.loads(client.recv(int(length), socket.MSG_WAITALL))
     if (pid := os.fork()) == 0:
-        for one in (client, *others):
-            one.close()
-        _become(request, streams)
+        try:
+            for one in (client, *others):
+                one.close()
+            _become(request, streams)
+        except BaseException:
+            traceback.print_exc()  # in the log, or where the program writes
+        finally:
+            os._exit(1)  # never back into the loop of the server
     for stream in streams:
         os.close(stream)
     return pid, f"{request['module']} {request['env'].get('PYTEST_CURRENT_TEST', '')}"
@@ -253,8 +266,9 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     os.environ.update(request["env"])
     time.tzset()
     _open_streams()
-    if (constants := sys.modules.get("huggingface_hub.constants")) is not None:
-        constants.HF_HUB_OFFLINE = os.environ.get("HF_HUB_OFFLINE") == "1"
+    for name in ("huggingface_hub.constants", "datasets.config"):  # they read it when they are imported
+        if (settings := sys.modules.get(name)) is not None:
+            settings.HF_HUB_OFFLINE = os.environ.get("HF_HUB_OFFLINE") == "1"
     sys.executable = request["executable"]
     sys.argv[1:] = request["argv"]
     module = request["module"]

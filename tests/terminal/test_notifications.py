@@ -8,7 +8,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from o1lab.config import init_lab
 from o1lab.paths import Lab
 from store import open_store
 from tests.support.fake_runs import write_run
+from tests.support.programs import program
 from tests.terminal.tmux import PATIENCE_S, tmux_needed
 
 pytestmark = pytest.mark.terminal
@@ -87,10 +87,6 @@ def lab(tmp_path: Path) -> Lab:
     return lab
 
 
-def program(lab: Lab) -> list[str]:
-    return [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab.root)]
-
-
 def ends_while_watched(lab: Lab, screen: Screen, *wanted: bytes) -> bytes:
     """Let a run end once the app shows it; return what was written since, when ``wanted`` is there."""
     run = write_run(lab.runs, "7f3a12cd", "running", steps=40)
@@ -101,7 +97,7 @@ def ends_while_watched(lab: Lab, screen: Screen, *wanted: bytes) -> bytes:
 
 
 def test_a_terminal_gets_the_bell_and_both_notifications(lab: Lab) -> None:
-    with running(program(lab)) as screen:
+    with running(program(lab=lab)) as screen:
         written = ends_while_watched(lab, screen, OSC_777)
         assert b"\a" + OSC_9 + OSC_777 in written
         os.write(screen.terminal, b"\x11")
@@ -110,7 +106,7 @@ def test_a_terminal_gets_the_bell_and_both_notifications(lab: Lab) -> None:
 
 def test_what_is_told_and_how_is_a_setting(lab: Lab) -> None:
     lab.config.write_text('name = "demo"\n[notify]\nbell = false\ndesktop = ["osc9"]\n')
-    with running(program(lab)) as screen:
+    with running(program(lab=lab)) as screen:
         written = ends_while_watched(lab, screen, OSC_9)
         assert written.count(b"\a") == 1 and b"]777;" not in written, "the BEL that ends OSC 9, and no bell"
         os.write(screen.terminal, b"\x11")
@@ -118,7 +114,7 @@ def test_what_is_told_and_how_is_a_setting(lab: Lab) -> None:
 
 
 def test_a_terminal_that_shows_no_notifications_gets_the_bell(lab: Lab) -> None:
-    with running(program(lab), TERM="linux") as screen:
+    with running(program(lab=lab), TERM="linux") as screen:
         assert b"\x1b]9;" not in ends_while_watched(lab, screen, b"\a")
 
 
@@ -129,9 +125,9 @@ def test_tmux_passes_notifications_on_if_it_may_and_the_bell_always(lab: Lab, tm
     settings.write_text(f"set -g allow-passthrough {passthrough}\nset -g status off\n")
     socket = f"o1lab-{uuid.uuid4().hex[:8]}"
     tmux = [shutil.which("tmux") or "tmux", "-L", socket]
-    doctor = [*program(lab), "doctor"]
+    doctor = [*program(lab=lab), "doctor"]
     try:
-        with running([*tmux, "-f", str(settings), "new-session", *program(lab)]) as screen:
+        with running([*tmux, "-f", str(settings), "new-session", *program(lab=lab)]) as screen:
             wanted = (OSC_9, OSC_777) if passthrough == "on" else (b"\a",)
             written = ends_while_watched(lab, screen, *wanted)
             assert (OSC_9 in written) is (OSC_777 in written) is (passthrough == "on")

@@ -12,9 +12,10 @@ from collections.abc import Hashable
 from fractions import Fraction
 from functools import lru_cache
 
-from o1lab.chains.equality.formula import HugeError, Number, UnsureError, as_float, compute, context, names
+from o1lab.chains.equality.formula import NotComputedError, Number, UnsureError, as_float, compute, context, names
 
 _LONGEST = 600
+_FAILURES = (UnsureError, ArithmeticError, ValueError, RecursionError, TypeError)
 _EQUAL = 1e-35
 _KEY_DIGITS = 25
 _LOCK = threading.Lock()  # a context of mpmath has one precision for all threads
@@ -102,16 +103,19 @@ def real(text: str) -> float | None:
 
 
 def fault(text: str) -> str:
-    """Return why a formula without variables is not a real number; empty if it is one, even if it is too large."""
+    """Return why a formula without variables is not a real number; empty if it is one, even if it is not computed."""
+    if len(text) > _LONGEST:
+        return "is too long to be read"
     with _LOCK:
         try:
             value = compute(text, "")
-        except HugeError:
+        except NotComputedError:
             return ""
-        except (UnsureError, ArithmeticError, ValueError, RecursionError, TypeError) as error:
+        except _FAILURES as error:
             return str(error) if isinstance(error, UnsureError) and error.args else "cannot be read as a number"
-        real = isinstance(value, Fraction) or (context().isfinite(value) and abs(value.imag) <= _EQUAL * abs(value))
-        return "" if real else "is not real"
+        if isinstance(value, Fraction) or (context().isfinite(value) and abs(value.imag) <= _EQUAL * abs(value)):
+            return ""
+        return "is not real"
 
 
 def _close(left: Number, right: Number) -> bool:
@@ -127,7 +131,7 @@ def _evaluated(text: str, point: str) -> Number | None:
     with _LOCK:
         try:
             value = compute(text, point)
-        except (UnsureError, ArithmeticError, ValueError, RecursionError, TypeError):
+        except _FAILURES:
             return None
         if isinstance(value, Fraction):
             return value

@@ -17,6 +17,7 @@ from typing import Any
 DIGITS = 60
 _DEEPEST = 60
 _LARGEST = 10**6
+_LARGEST_FACTORIAL = 1000
 _MOST_BITS = 20_000  # of an exact power; larger ones have no value here
 
 _TOKEN = re.compile(
@@ -46,8 +47,8 @@ class UnsureError(Exception):
     """The formula contains something that this module does not evaluate."""
 
 
-class HugeError(UnsureError):
-    """The value is too large to compute."""
+class NotComputedError(UnsureError):
+    """The value is a number that is not computed: it is too large, or a tower of powers."""
 
 
 @lru_cache(maxsize=1)
@@ -204,8 +205,10 @@ class _Parser:
             if sign == "'":
                 raise UnsureError
             if sign == "!":
-                if not isinstance(base, Fraction) or base.denominator != 1 or not 0 <= base <= 1000:
-                    raise HugeError
+                if not isinstance(base, Fraction) or base.denominator != 1 or base < 0:
+                    raise UnsureError
+                if base > _LARGEST_FACTORIAL:
+                    raise NotComputedError
                 base = Fraction(math.factorial(int(base)))
             elif sign == "°":
                 base = as_float(base) * context().pi / 180
@@ -221,7 +224,7 @@ class _Parser:
             return self.group("{", "}")
         base = self.atom()
         if self.peek() == "^":
-            raise HugeError  # a^b^c
+            raise NotComputedError  # a^b^c
         return base
 
     def group(self, left: str, right: str) -> Number:
@@ -370,7 +373,7 @@ def _power(base: Number, exponent: Number) -> Number:
             if not base and exponent < 0:
                 raise UnsureError("divides by zero")
             if abs(exponent) * size > _MOST_BITS:
-                raise HugeError
+                raise NotComputedError
             return base ** int(exponent)
         if base < 0 and exponent.denominator % 2:
             return -_power(-base, exponent) if exponent.numerator % 2 else _power(-base, exponent)
@@ -385,7 +388,7 @@ def _power(base: Number, exponent: Number) -> Number:
 def _small(value: Any) -> Any:
     """Return ``value``; exponents and angles beyond a million take memory or lose all digits."""
     if abs(value) > _LARGEST:
-        raise HugeError
+        raise NotComputedError
     return value
 
 

@@ -12,6 +12,7 @@ from o1lab.cli.command import Verbs, group_with_default
 from o1lab.cli.evaluate import figures, rating, samples, suites, tables
 from o1lab.cli.job_commands import JobCommands
 from o1lab.cli.jobs import (
+    REQUESTS,
     DetachOption,
     ResumeOption,
     add_job_verbs,
@@ -21,7 +22,7 @@ from o1lab.cli.jobs import (
 )
 from o1lab.cli.listing import Column, Item
 from o1lab.cli.output import current_lab
-from o1lab.cli.progress import fault_lines, job_details, result_notes, run_job
+from o1lab.cli.progress import counted_json, fault_lines, job_details, result_notes, run_job
 from o1lab.errors import LabError, UsageError
 from o1lab.format import first_of, money, percent
 from o1lab.labs import opened_lab
@@ -135,7 +136,6 @@ def summary(lab: Lab, info: EvalInfo, *, brief: bool = True) -> dict[str, Any]:
     Raises:
         LabError: its directory cannot be read.
     """
-
     with opened_lab(lab) as store:
         return _keys(lab, info, store, brief=brief)
 
@@ -147,21 +147,8 @@ def _keys(lab: Lab, info: EvalInfo, store: Store, *, brief: bool) -> dict[str, A
 
     evaluation = recorded(lab, EvalFolder(lab.evals / info.id), store)
     summary = summarise(store.db, evaluation, brief=brief).as_json()
-    status = info.status
-    return summary | {
-        "state": info.state,
-        "requested": status.requested or evaluation.items * evaluation.samples,
-        "done": status.done,
-        "input_tokens": status.input_tokens,
-        "output_tokens": status.output_tokens,
-        "cost_usd": status.cost_usd if status.priced else None,
-        "stopped_by": status.stopped_by,
-        "message": status.message,
-        "hint": status.hint,
-        "notes": status.notes,
-        "name": info.name,
-        "unreadable": info.unreadable or None,
-    }
+    requested = info.status.requested or evaluation.items * evaluation.samples
+    return counted_json(info) | summary | {"requested": requested}
 
 
 def _models(lab: Lab) -> str:
@@ -190,11 +177,7 @@ JOBS = JobCommands(
     summary,
     "Calls in flight are completed first.",
     _SETTINGS,
-    (
-        "concurrency", "requests_per_minute", "tokens_per_minute", "attempts",
-        "silence_timeout_s", "first_token_timeout_s", "budget_usd",
-        "budget_tokens", "max_tokens",
-    ),
+    (*REQUESTS, "max_tokens"),
     _run,
 )  # fmt: skip
 add_job_verbs(verbs, JOBS)

@@ -29,10 +29,11 @@ class Reading(NamedTuple):
 
 
 _NUMBER = Reading("number", "is a number")
-_DIGITS = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
-_BOXED = re.compile(r"(?:[$\s]|\\[(\[])*\\boxed\s*\{[^$]*\}(?:[$\s.]|\\[)\]])*")
+_DIGITS = re.compile(r"[+-]?(?:\d{1,3}(?:[, ]\d{3})+|\d+)(?:\.\d+)?")
+_BOXED = re.compile(r"(?:[$\s]|\\[(\[])*\\(?:boxed|fbox)\s*\{[^$]*\}(?:[$\s.]|\\[)\]])*")
 _FLOOR = re.compile(r"\\(?:(l)|r)(?:floor|ceil)(?![a-zA-Z])")
 _COMMON_LOGARITHM = re.compile(r"\\?\blo?g(?![a-zA-Z])(?!\s*_)")
+_TO = re.compile(r"⟦to⟧|\d\s+to\s+\d")
 _WRITTEN = re.compile(r"[\dπ√]|\\[a-z]+")  # a number in other words is not exactly written
 _KINDS: dict[type, str] = {
     Region: "is an interval", Relation: "is an equation or inequality", Equation: "is an equation or inequality",
@@ -57,6 +58,8 @@ def read_answer(answer: str) -> Reading:
     if not text:
         return Reading("other", "is empty")
     value = read(_FLOOR.sub(lambda at: "(" if at[1] else ")", inner))
+    if isinstance(value, Many) and value.style in ("list", "tuple", "brackets") and len(value.items) == 1:
+        value = value.items[0]
     items = value.items if isinstance(value, Many) and value.style == "list" else (value,)
     why = next(filter(None, (_why_not(item, text) for item in items)), "")
     if why:
@@ -74,8 +77,8 @@ def _why_not(value: Value, text: str) -> str:
         return {"set": "is a set", "ratio": "is a ratio"}.get(value.style, "is a tuple or an interval")
     if isinstance(value, Based | Many):
         return ""
-    if not isinstance(value, Scalar) or ":" in text:
-        return "is a ratio, a time or a residue"
+    if not isinstance(value, Scalar) or ":" in text or _TO.search(text):
+        return "is a date, a ratio, a time or a residue"
     if variables := arithmetic.variables(value.source):
         return f"has a variable {min(variables)}"
     if not _WRITTEN.search(text):

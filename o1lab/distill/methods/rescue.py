@@ -159,7 +159,10 @@ class RescueTraces(Rescue):
 
 
 def tries_before(item: SourceItem) -> list[int]:
-    """Return how many moves of a trace the teacher gets, in the order of the tries: first those before a wrong move."""
+    """Return how many moves of a trace the teacher gets, in the order of the tries.
+
+    If a move is called wrong, the first try gets the moves before it.
+    """
     usual = boundaries(len(item.moves))
     if item.wrong_at is None:
         return usual

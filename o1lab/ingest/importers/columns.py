@@ -150,7 +150,7 @@ class _Reader:
         return turns[:last], turns[last]
 
     def _answered_elsewhere(self) -> bool:
-        """Return whether another column than that of the conversation has its last answer."""
+        """Return whether a column other than the conversation's has its last answer."""
         columns = [column for column in self.known.of("raw", "response") if column not in self.used]
         return any(self._texts(column) for column in columns) or bool(self._thoughts_elsewhere()[1])
 

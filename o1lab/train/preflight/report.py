@@ -293,14 +293,12 @@ def inspect_run(
         errors="replace",
     )
 
-    def report() -> bool:
-        """Report the progress; returns whether preflight is cancelled."""
+    def report() -> None:
         found = read_object(run.path / PROGRESS)
         if isinstance(done := found.get("done"), int) and isinstance(total := found.get("total"), int):
             progress(done, total)
-        return cancelled()
 
-    out, err = _output(process, report)
+    out, err = _output(process, cancelled, report)
     report()
     last = out.strip().rpartition("\n")[2]
     try:
@@ -310,14 +308,17 @@ def inspect_run(
     return Preflight.model_validate(found)
 
 
-def _output(process: subprocess.Popen[str], cancelled: Callable[[], bool]) -> tuple[str, str]:
-    """Return the output of the process; kill it on a timeout or when cancelled."""
+def _output(
+    process: subprocess.Popen[str], cancelled: Callable[[], bool], report: Callable[[], None]
+) -> tuple[str, str]:
+    """Return the output of the process, and report its progress meanwhile; kill it on a timeout or when cancelled."""
     deadline = time.monotonic() + TIMEOUT_S
     with process:
         while True:
             try:
                 return process.communicate(timeout=0.2)
             except subprocess.TimeoutExpired:
+                report()
                 late = time.monotonic() > deadline
                 if not (late or cancelled()):
                     continue

@@ -33,6 +33,7 @@ from o1lab.transparency.report.pdf import find_browser, print_pdf
 from o1lab.transparency.report.redaction import Redact, redactor
 from o1lab.transparency.self_score import LabScore, score_lab
 from store import Store, datasets, pairs
+from store.records import scrubbed
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def _write(facts: LabFacts, score: LabScore, folder: Path, redact: Callable[[str
     def put(name: str, text: str) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(redact(text).encode("utf-8", "replace").decode(), "utf-8")
+        path.write_text(scrubbed(redact(text)), "utf-8")
 
     def made(title: str, pieces: Callable[[], Iterable[str]]) -> str:
         try:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from o1lab.config import init_lab
 from o1lab.paths import Lab
 from store import conversations, open_store, problems, traces
 from store.records import NewProblem, NewTrace
-from tests.functional.cli.test_serving import ASK, O1LAB, PATIENCE_S
+from tests.functional.cli.test_serving import ASK, PATIENCE_S
 from tests.support.continuing import CONTINUATION, Stalling, started_in
 from tests.support.fault_server import FaultServer
+from tests.support.programs import program
 
 
 def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
@@ -31,20 +31,7 @@ def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
                 for name, server in (("good", good), ("bad", bad))
             )
         )
-        command = [
-            sys.executable,
-            *O1LAB,
-            "--lab",
-            str(lab.root),
-            "chat",
-            "-m",
-            "good",
-            "-m",
-            "bad",
-            "-m",
-            "solver",
-            ASK[0]["content"],
-        ]
+        command = program("chat", "-m", "good", "-m", "bad", "-m", "solver", ASK[0]["content"], lab=lab)
         env = os.environ | {"O1LAB_CACHE": str(tmp_path)}
         plain = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=env)
         done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S, env=env)
@@ -64,12 +51,13 @@ def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.usefixtures("real_python")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_keeps_what_was_received(number: signal.Signals, tmp_path: Path) -> None:
     lab = init_lab(tmp_path / "lab")
     with FaultServer("gated") as server:
         lab.config.write_text(f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n')
-        command = [sys.executable, *O1LAB, "--lab", str(lab.root), "chat", "-m", "one", "Hi"]
+        command = program("chat", "-m", "one", "Hi", lab=lab)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None and process.stderr is not None
             assert process.stdout.readline().startswith("== ")
@@ -90,7 +78,7 @@ def test_chat_says_what_a_server_refuses_and_models_forget_lets_it_try_again(tmp
     lab = init_lab(tmp_path / "lab")
 
     def o1lab(*arguments: str) -> dict[str, Any]:
-        command = [sys.executable, *O1LAB, "--lab", str(lab.root), *arguments, "--json"]
+        command = program(*arguments, "--json", lab=lab)
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -113,7 +101,7 @@ def test_the_limits_of_chat_are_settings(tmp_path: Path) -> None:
     with FaultServer("hang") as server:
         endpoint = f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n'
         lab.config.write_text(f"{endpoint}[chat]\nfirst_token_timeout_s = 0.2\n")
-        command = [sys.executable, *O1LAB, "--lab", str(lab.root), "chat", "-m", "one", "Hi"]
+        command = program("chat", "-m", "one", "Hi", lab=lab)
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert (done.returncode, "did not answer in time" in done.stdout) == (1, True)
         lab.config.write_text(endpoint)
@@ -146,7 +134,7 @@ def test_a_model_goes_on_from_a_move_of_a_chain(tmp_path: Path) -> None:
     lab = init_lab(tmp_path / "lab")
     trace = chain_in(lab)
     env = os.environ | {"O1LAB_CACHE": str(tmp_path)}
-    command = [sys.executable, *O1LAB, "--lab", str(lab.root), "chat", "-m", "solver", "--json", "--continue-from"]
+    command = program("chat", "-m", "solver", "--json", "--continue-from", lab=lab)
 
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, *args], capture_output=True, text=True, timeout=PATIENCE_S, env=env)
@@ -175,12 +163,10 @@ def test_a_hosted_model_does_not_go_on_from_a_chain(tmp_path: Path) -> None:
     trace = chain_in(lab)
     with FaultServer() as server:
         lab.config.write_text(f'[[endpoints]]\nname = "one"\nurl = "{server.url}"\nmodel = "m"\n')
-        command = [sys.executable, *O1LAB, "--lab", str(lab.root), "chat", "-m", "one", "--continue-from", trace]
+        command = program("chat", "-m", "one", "--continue-from", trace, lab=lab)
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode != 0 and "cannot continue a text" in done.stderr and not server.requests
-        none = subprocess.run(
-            [sys.executable, *O1LAB, "--lab", str(lab.root), "chat", "-m", "one"], capture_output=True, text=True
-        )
+        none = subprocess.run(program("chat", "-m", "one", lab=lab), capture_output=True, text=True)
         assert "No prompt was given" in none.stderr
 
 
@@ -190,18 +176,7 @@ def test_what_a_killed_chat_had_received_of_a_continued_chain_is_kept(tmp_path: 
     store = open_store(lab.database)
     with Stalling() as server:
         model = started_in(lab, server)
-        command = [
-            sys.executable,
-            *O1LAB,
-            "--lab",
-            str(lab.root),
-            "chat",
-            "-m",
-            model,
-            "--continue-from",
-            f"{trace[:8]}:1",
-            "Hm. ",
-        ]
+        command = program("chat", "-m", model, "--continue-from", f"{trace[:8]}:1", "Hm. ", lab=lab)
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             try:
                 received: list[conversations.Message] = []

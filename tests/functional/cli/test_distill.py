@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from store.connection import open_store
 from store.filters import ProblemQuery, TraceQuery
 from tests.support.distill_lab import add_sums, make_lab
 from tests.support.distill_server import DistillServer, Question
+from tests.support.programs import program
 
 SEED = 42
 PATIENCE_S = 300.0
@@ -33,7 +33,7 @@ KEYS = (
 
 
 def command(lab: Lab, *words: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab.root), "distill", *words, "--json"]
+    return program("distill", *words, "--json", lab=lab)
 
 
 def spawn(lab: Lab, *words: str) -> subprocess.Popen[str]:
@@ -254,6 +254,7 @@ def test_a_detached_run_works_by_itself_and_can_be_stopped(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_python")
 @pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.exhaustive)])
 def test_killed_many_times_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: Path, kills: int) -> None:
     """A response that is in the journal is never asked for again, and what is answered but not in it was in flight."""

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,17 @@ from o1lab.paths import Lab
 from tests.support.batch_server import MOMENTS, BatchServer
 from tests.support.declared_files import undeclared
 from tests.support.distill_lab import make_lab
+from tests.support.programs import program
 from tests.unit.inference.engines.test_batch_api import rows
 
 PATIENCE_S = 300.0
 EXHAUSTIVE = pytest.mark.exhaustive
-O1LAB = ["-P", "-m", "o1lab"]
 
 
 def distill(lab: Lab, *arguments: str) -> dict[str, Any]:
     """The answer of a command that ends well."""
     done = subprocess.run(
-        [sys.executable, *O1LAB, "--lab", str(lab.root), "distill", *arguments, "--json"],
+        program("distill", *arguments, "--json", lab=lab),
         capture_output=True, text=True, timeout=PATIENCE_S, env=os.environ,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -34,6 +33,7 @@ def distill(lab: Lab, *arguments: str) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.usefixtures("real_python")
 @pytest.mark.parametrize(
     "moment", [MOMENTS[1], *(pytest.param(one, marks=EXHAUSTIVE) for one in MOMENTS if one != MOMENTS[1])]
 )
@@ -41,18 +41,7 @@ def test_killed_at_any_moment_it_finds_its_batches_again(tmp_path: Path, moment:
     """Between upload and creation, between creation and writing it down, while polling, and in a download."""
     with BatchServer(moment=moment) as server:
         lab = make_lab(tmp_path / "lab", server.url, 8)
-        command = [
-            sys.executable,
-            *O1LAB,
-            "--lab",
-            str(lab.root),
-            "distill",
-            "-e",
-            "teacher",
-            "--engine",
-            "batch",
-            "--json",
-        ]
+        command = program("distill", "-e", "teacher", "--engine", "batch", "--json", lab=lab)
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
             arrived = server.reached.wait(PATIENCE_S)
             process.send_signal(signal.SIGKILL)
@@ -76,19 +65,7 @@ def test_killed_at_any_moment_it_finds_its_batches_again(tmp_path: Path, moment:
 
 def test_the_command_refuses_methods_of_several_calls(tmp_path: Path) -> None:
     lab = make_lab(tmp_path / "lab", "http://127.0.0.1:1/v1", 2)
-    command = [
-        sys.executable,
-        *O1LAB,
-        "--lab",
-        str(lab.root),
-        "distill",
-        "-e",
-        "teacher",
-        "--engine",
-        "batch",
-        "--method",
-        "debate",
-    ]
+    command = program("distill", "-e", "teacher", "--engine", "batch", "--method", "debate", lab=lab)
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2
     assert "sends all calls at once" in json.loads(done.stdout)["error"]["message"]

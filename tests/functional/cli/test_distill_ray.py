@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from store import open_store, problems
 from store.records import NewProblem
 from tests.support.cluster_stage import GATE, SEEN
 from tests.support.distill_lab import add_sums
+from tests.support.programs import program
 from tests.unit.inference.engines.test_batch_api import rows
 
 pytest.importorskip("ray", reason="the cluster extra is not installed")
@@ -59,7 +59,7 @@ def make_lab(path: Path, **cluster: Any) -> Lab:
 
 
 def command(lab: Lab, *arguments: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab.root), "distill", *arguments, "--json"]
+    return program("distill", *arguments, "--json", lab=lab)
 
 
 def distill(lab: Lab, env: dict[str, str], *arguments: str, status: int = 0) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from store import Store, open_store, problems
 from store.records import NewProblem
+from tests.support.programs import program
 
 EDITOR = """
 import pathlib, sys
@@ -43,7 +44,7 @@ def write(lab: Path, typed: str | None, *arguments: str) -> subprocess.Completed
         body.write_text(typed, "utf-8")
     editor.write_text(EDITOR.format(body=str(body)), "utf-8")
     return subprocess.run(
-        [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab), "distill", "write", PROBLEM.id[:8], *arguments],
+        program("distill", "write", PROBLEM.id[:8], *arguments, lab=lab),
         env=os.environ | {"EDITOR": f"{sys.executable} {editor}", "VISUAL": "", "O1LAB_ANNOTATOR": "ada"},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
@@ -65,7 +66,7 @@ def test_an_unchanged_file_writes_nothing(lab: Path) -> None:
 
 def test_a_problem_that_is_not_there_is_said(lab: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab), "distill", "write", "ffff", "--json"],
+        program("distill", "write", "ffff", "--json", lab=lab),
         capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 4

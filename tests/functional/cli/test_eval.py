@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from o1lab.inference import journal
 from o1lab.paths import Lab
 from tests.support.distill_server import Question
 from tests.support.eval_lab import EvalServer, make_lab, outcomes, stored, write_suite
+from tests.support.programs import program
 
 KEYS = (
     "id", "suite", "suite_version", "scorer_version", "model", "revision", "sampling", "items", "samples", "correct",
@@ -29,7 +29,7 @@ PATIENCE_S = 300.0
 
 
 def command(lab: Lab, *words: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab.root), "eval", *words, "--json"]
+    return program("eval", *words, "--json", lab=lab)
 
 
 def spawn(lab: Lab, *words: str) -> subprocess.Popen[str]:
@@ -243,6 +243,7 @@ def test_a_detached_evaluation_works_by_itself_pauses_and_stops(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("real_python")
 @pytest.mark.parametrize("kills", [3, pytest.param(5, marks=pytest.mark.exhaustive)])
 def test_killed_many_times_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: Path, kills: int) -> None:
     """A response that is in the journal is never asked for again, and what is answered but not in it was in flight."""

@@ -17,6 +17,7 @@ from o1lab.distill import runs as teacher
 from o1lab.distill.run_directory import RunFolder
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.directory import EvalFolder
+from o1lab.jobs import preparing
 from o1lab.jobs.about import About
 from o1lab.jobs.directory import JobFolder
 from o1lab.paths import Lab
@@ -222,13 +223,13 @@ def test_a_detached_worker_is_told(kind: str, lab: Lab, ask: Ask, monkeypatch: p
     assert launched == [job.id]
 
 
-@pytest.mark.parametrize("kind", ["distill", "eval"])
-def test_the_settings_that_resume_changes_are_those_that_may_change(kind: str) -> None:
-    from o1lab.cli import distill
+def test_the_settings_that_resume_changes_are_those_that_may_change() -> None:
+    from o1lab.cli import compare, distill
     from o1lab.cli.evaluate import run
 
-    changes = distill.JOBS.changes if kind == "distill" else run.JOBS.changes
-    assert set(changes) == set(teacher.CHANGEABLE if kind == "distill" else control.CHANGEABLE)
+    assert set(distill.JOBS.changes) == set(teacher.CHANGEABLE)
+    assert set(run.JOBS.changes) == set(control.CHANGEABLE)
+    assert set(compare.JOBS.changes) == set(preparing.CHANGEABLE)
 
 
 def test_a_run_is_resumed_detached(lab: Lab, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from o1lab.paths import Lab
 from o1lab.train.recipe import Recipe
 from tests.support.fake_hub import WRITES, FakeHub
 from tests.support.fake_runs import write_run
+from tests.support.programs import program
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -121,7 +121,7 @@ def test_a_folder_needs_no_lab_and_the_token_may_be_in_a_file(lab: Lab, hub: Fak
     told = {"HF_HOME": str(tmp_path / "home" / "huggingface"), "HF_HUB_DISABLE_XET": "1"}
     environment = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"} | told
     folder = lab.runs / "7f3a9c21" / "checkpoints" / "step-100"
-    command = [sys.executable, "-P", "-m", "o1lab", "models", "push", str(folder), "sums", "--public", "--yes"]
+    command = program("models", "push", folder, "sums", "--public", "--yes")
     command += ["--base", "kim/base"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -171,7 +171,8 @@ CHOICES = {
 def test_an_option_offers_the_choices_of_the_part_that_reads_it(verb: str, name: str) -> None:
     context = typer.Context(VERBS[verb])
     option = next(one for one in VERBS[verb].get_params(context) if one.name == name)
-    assert "|".join(CHOICES[verb, name]) in option.get_help_record(context)[0]
+    words = "|".join(CHOICES[verb, name])
+    assert option.get_help_record(context)[0].endswith((f"<{words}>", f"<list[{words}]>"))
 
 
 def test_wait_is_completed_with_jobs_of_all_kinds(lab: Lab) -> None:

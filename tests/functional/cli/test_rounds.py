@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from o1lab.paths import Lab
 from store import conversations, rounds
 from tests.support.distill_lab import make_lab
 from tests.support.distill_server import DistillServer, Question
+from tests.support.programs import program
 from tests.support.waiting import until
 
 PATIENCE_S = 300
@@ -29,7 +29,7 @@ CALLS = PROMPTS * len(SEEDS)
 
 
 def compare(lab: Lab, *words: str) -> dict[str, Any]:
-    command = [sys.executable, "-P", "-m", "o1lab", "--lab", str(lab.root), "compare", *words, "--json"]
+    command = program("compare", *words, "--json", lab=lab)
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

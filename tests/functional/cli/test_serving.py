@@ -27,11 +27,11 @@ from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.records import live_records
 from o1lab.serve.registry import find_model, list_models, open_model
+from tests.support.programs import program
 from tests.support.serving_models import make_model
 from tests.support.streaming import stream_chat
 
 PATIENCE_S = 300.0
-O1LAB = ["-P", "-m", "o1lab"]
 ASK = [{"role": "user", "content": "What is 964 + 494?"}]
 
 
@@ -41,7 +41,7 @@ def serving(
 ) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
     """A running `o1lab serve` and its ready line."""
     process = subprocess.Popen(
-        [sys.executable, *O1LAB, *arguments],
+        program(*arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -235,7 +235,7 @@ async def test_the_solver_thinks_aloud_and_says_what_it_is(tmp_path: Path) -> No
 )
 def test_what_cannot_be_served_says_so(arguments: list[str], status: int, code: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, *O1LAB, *arguments, "--json"], capture_output=True, text=True, timeout=PATIENCE_S,
+        program(*arguments, "--json"), capture_output=True, text=True, timeout=PATIENCE_S,
         cwd=tmp_path, env=os.environ | {"O1LAB_CACHE": str(tmp_path), "O1LAB_OFFLINE": "1"},
     )  # fmt: skip
     assert done.returncode == status, done.stderr
@@ -250,7 +250,7 @@ def test_a_run_of_another_base_is_refused_even_if_its_shapes_fit(tmp_path: Path)
     (checkpoint / "adapter_model.safetensors").write_bytes(b"")
     (lab.runs / "7f3a" / "recipe.yaml").write_text("base: someone/other-model\n")
     done = subprocess.run(
-        [sys.executable, *O1LAB, "--lab", str(lab.root), "serve", "smollm2-135m", "--adapter", "7f3a", "--json"],
+        program("serve", "smollm2-135m", "--adapter", "7f3a", "--json", lab=lab),
         capture_output=True, text=True, timeout=PATIENCE_S,
         env=os.environ | {"O1LAB_CACHE": str(tmp_path), "O1LAB_OFFLINE": "1"},
     )  # fmt: skip

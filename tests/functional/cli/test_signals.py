@@ -16,8 +16,9 @@ from o1lab.cli.main import run
 from o1lab.config import init_lab
 from o1lab.errors import Interrupted
 from tests.support.fake_runs import write_run
+from tests.support.programs import program
 
-O1LAB = ["-P", "-m", "o1lab"]
+pytestmark = pytest.mark.usefixtures("real_python")  # signals reach the program itself
 PATIENCE_S = 60
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -34,7 +35,7 @@ def ended(process: subprocess.Popen[Any]) -> int:
 def test_a_signal_ends_the_watcher_of_a_training_run_and_not_the_run(number: signal.Signals, tmp_path: Path) -> None:
     lab = init_lab(tmp_path / "lab")
     made = write_run(lab.runs, "aaaa0001", "running", steps=3, total=9)
-    command = [sys.executable, *O1LAB, "--lab", str(lab.root), "runs", "watch", made.id]
+    command = program("runs", "watch", made.id, lab=lab)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline()
@@ -48,7 +49,7 @@ def test_a_closed_terminal_does_not_change_the_status(tmp_path: Path) -> None:
     lab = init_lab(tmp_path / "lab")
     made = write_run(lab.runs, "aaaa0001", "running", steps=3, total=9)
     ours, theirs = pty.openpty()
-    command = [sys.executable, *O1LAB, "--lab", str(lab.root), "runs", "watch", made.id]
+    command = program("runs", "watch", made.id, lab=lab)
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
         os.close(theirs)
         assert os.read(ours, 10)

@@ -83,6 +83,7 @@ def steps(run: RunDir) -> list[int]:
     return [int(step) for step in metrics.steps]
 
 
+@pytest.mark.usefixtures("real_python")
 def test_a_job_trains_and_ends_as_any_run(
     slurm: Slurm, lab: Lab, tiny_base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
 from screens.train.preflight_text import report_text
 from store import open_store
 from tests.support import votes
+from tests.support.programs import program
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import add_replay, make_lab
 from tests.support.waiting import until
@@ -221,7 +221,7 @@ def test_a_run_outlives_its_launcher_and_its_own_death_and_the_next_one_waits(
 
 def _outlive(lab: Lab, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [*QUICK[1:], "steps=1000000", "save_steps=20"]  # they never end by themselves
-    words = [sys.executable, "-P", "-m", "o1lab", *command(lab, base, "--wait", "--no-check", settings=settings)]
+    words = program(*command(lab, base, "--wait", "--no-check", settings=settings))
     launcher = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     until(lambda: bool(list_run_dirs(lab)), "a run")
     run = list_run_dirs(lab)[0]

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from textual import events
 from textual.widgets import Input
 
 from o1lab.paths import Lab
@@ -27,6 +26,7 @@ from store.sqlite import Database
 from tests.support.compare_lab import Recording, answered, ask, comparing, lab_with, saved, shown, text_of, until
 from tests.support.fault_server import ANSWER, THOUGHT, FaultServer
 from tests.support.lab_seed import HOSTILE, fill
+from tests.support.piloted import burst
 
 QUESTION = "What is 964 + 494?"
 BOTH = ("left", "right")
@@ -233,9 +233,7 @@ async def test_a_known_problem_gets_its_verdict(lab: Lab, right: FaultServer) ->
 
 async def test_enter_sends_what_was_typed_before_it_and_ctrl_j_breaks_the_line(lab: Lab, left: FaultServer) -> None:
     async with comparing(lab, BOTH) as (pilot, screen):
-        # All keys at once, as a fast hand over a slow line sends them.
-        for key, character in [("a", "a"), ("1", "1"), ("ctrl+j", "\n"), ("x", "x"), ("enter", "\r"), ("q", "q")]:
-            pilot.app.post_message(events.Key(key, character))
+        burst(pilot.app, "a", "1", "ctrl+j", "x", "enter", "q")
         await until(pilot, lambda: screen.controller.turn, "the question")
         await answered(pilot, screen)
         assert left.requests[0]["messages"][-1]["content"] == "a1\nx"

@@ -25,6 +25,7 @@ from screens.lab.screen import OverviewScreen
 from store import exclusions, open_store, problems
 from store.records import NewProblem, Problem
 from tests.support.compare_lab import filter_by, shown, until
+from tests.support.piloted import burst
 
 WIDE, NARROW = (120, 40), (80, 24)
 HOSTILE = "What is [bold]3[/] + 4?\x1b]0;title\x07 \u202e"
@@ -182,7 +183,7 @@ async def test_a_key_means_the_problem_under_the_cursor_however_fast_it_came(lab
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         await opened(pilot, 6)
-        await pilot.press("j", "j", "j", "exclamation_mark")
+        burst(pilot.app, "j", "j", "j", "exclamation_mark")
         await until(pilot, lambda: isinstance(pilot.app.screen, OverruleDialog), "the dialog")
         dialog = pilot.app.screen
         assert isinstance(dialog, OverruleDialog) and dialog.whole.problem.key == "d"

@@ -70,6 +70,16 @@ async def test_filter_sort_cursor_theme_and_mode_are_as_they_were(lab: Lab) -> N
         assert pilot.app.theme != "nord"
 
 
+async def test_a_fresh_start_leaves_what_is_remembered(lab: Lab) -> None:
+    session = open_context(lab).session
+    session.set("mode", "traces")
+    session.save()
+    app = app_on(lab, "lab", fresh=True)
+    async with app.run_test(size=SIZE):
+        assert not app.context.session.unsaved
+    assert open_context(lab).session.get("mode", "") == "traces"
+
+
 async def test_the_terminal_s_theme_wins(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     session = open_context(lab).session
     session.set("theme", "nord")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -29,6 +28,7 @@ from store.records import NewProblem
 from tests.support import compare_lab, search_tree
 from tests.support.compare_lab import shown
 from tests.support.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context, trace_of
+from tests.support.piloted import burst
 
 WIDE = (140, 40)
 NARROW = (80, 24)
@@ -135,8 +135,7 @@ async def test_the_filter_line_takes_a_burst_of_keys_in_order(tmp_path: Path) ->
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         await pilot.press("slash", *typed("verdict:wrong"))
-        for key in ("ctrl+u", *"wait", "enter"):
-            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        burst(app, "ctrl+u", *"wait", "enter")
         await until(pilot, lambda: screen.query_now.source == "wait" and screen.table.has_focus)
 
 
@@ -146,8 +145,7 @@ async def test_a_burst_of_keys_is_read_as_if_they_came_one_by_one(tmp_path: Path
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         # The a and the x of a filter decide on nothing, and the j behind enter is no letter of it.
-        for key in ("slash", *"axa", "ctrl+u", *"max", "enter", "j"):
-            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        burst(app, "slash", *"axa", "ctrl+u", *"max", "enter", "j")
         await until(pilot, lambda: screen.query_now.source == "max" and screen.table.has_focus)
         await pilot.pause()
         assert screen.query_one(FilterBar).input.value == "max"

@@ -31,6 +31,7 @@ from tests.functional.screens.test_train import points
 from tests.support.compare_lab import shown
 from tests.support.fake_runs import metric_line, write_run
 from tests.support.lab_seed import all_ids, seeded_context
+from tests.support.piloted import burst
 
 
 def on_disk(context: LabContext) -> list[tuple[str, str, str]]:
@@ -84,7 +85,7 @@ async def test_fast_keys_are_said_of_the_trace_they_were_pressed_on(context: Lab
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
         # Away from the trace before its decision is written: the next key is of the row below.
-        await pilot.press("a", "j", "x", "4", "j", "z")
+        burst(app, "a", "j", "x", "4", "j", "z")
         await until(pilot, lambda: len(on_disk(context)) == 4)
         expected = [
             (ids[0], "decision", "accept"),
@@ -137,8 +138,8 @@ async def test_keys_that_repeat_before_the_next_trace_came_are_one_decision(
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("a", "a", "a", "3", "j")
-        await pilot.press("x", "k")
+        burst(app, "a", "a", "a", "3", "j", "x", "k")
+        await pilot.pause()
         gate.set()
         await until(pilot, lambda: len(on_disk(context)) == 3)
         assert on_disk(context) == [

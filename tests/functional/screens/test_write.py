@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from textual import events
 from textual.pilot import Pilot
 
 from o1lab.chains.moves import MoveKind
@@ -24,6 +23,7 @@ from store.records import NewProblem, Problem
 from tests.functional.screens.test_distill import HOSTILE, NARROW, WIDE, app_on, fill, opened
 from tests.support.compare_lab import shown, until
 from tests.support.lab_seed import HOSTILE as HOSTILE_TEXT
+from tests.support.piloted import burst
 
 
 @pytest.fixture
@@ -93,8 +93,7 @@ async def test_keys_behind_tab_go_to_the_next_part(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         screen = await writing(pilot)
-        for key in ("tab", "4", "2"):
-            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        burst(app, "tab", "4", "2")
         await until(pilot, lambda: screen.solution.text == "42", "the solution")
         assert screen.line.text == ""
 

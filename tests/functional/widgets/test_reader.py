@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.geometry import Region
@@ -17,6 +16,7 @@ from o1lab.widgets.document import ReaderDocument
 from o1lab.widgets.reader_body import ReaderBody
 from o1lab.widgets.typed_ahead import TypedAheadApp
 from tests.support.compare_lab import until
+from tests.support.piloted import burst
 
 PARTS = [
     ("understand", "The problem asks for 964 + 494.\n\n"),
@@ -128,8 +128,7 @@ async def test_folding_hides_all_but_the_first_line(app: Harness) -> None:
 
 async def test_keys_behind_the_search_key_are_searched_for(app: Harness) -> None:
     async with app.run_test(size=(60, 12)) as pilot:
-        for key in ("slash", *"so", "enter"):
-            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        burst(app, "slash", *"so", "enter")
         await until(pilot, lambda: app.reader.body.has_focus and app.reader.body.query_text == "so", "the hits")
 
 

@@ -154,3 +154,13 @@ async def test_a_new_journal_is_synced_into_its_folder(tmp_path: Path, monkeypat
     assert seen == [(path.parent.resolve(), True)]
     await write(path, response("b"))
     assert len(seen) == 1, "its name is on the disk already"
+
+
+async def test_a_response_to_other_messages_is_not_found(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    await write(path, response("p", asked="abc"), response("q"))
+    index = index_journal(path, lambda _: {})
+    assert index.find(CallKey("p", 0, 0), "abc") and index.find(CallKey("p", 0, 0))
+    assert index.find(CallKey("p", 0, 0), "other") is None
+    assert index.find(CallKey("q", 0, 0), "abc") is None  # it may answer anything
+    assert index.find(CallKey("q", 0, 0), "abc", undigested=True)

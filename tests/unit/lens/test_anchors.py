@@ -54,7 +54,7 @@ def test_a_rollout_continues_the_thought_and_after_it_only_answers() -> None:
     assert answer_of(CHAIN, len(THOUGHT), "\\boxed{12}") == "12"
 
 
-def test_rollouts_after_other_beginnings_are_another_manner() -> None:
+def test_rollouts_after_other_beginnings_are_other_rollouts() -> None:
     one = RolloutSettings()
     assert json.loads(one.how)[1:] == [one.temperature, one.top_p, one.max_tokens, one.seed]
     assert one.how != json.dumps([one.temperature, one.top_p, one.max_tokens, one.seed]), (

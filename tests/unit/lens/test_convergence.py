@@ -1,4 +1,4 @@
-"""Convergence of chains: places, manners, first right and stable answers, what is overwritten."""
+"""Convergence of chains: places, prompts, first right and stable answers, what is overwritten."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def test_the_answer_is_opened_as_the_chain_opens_its_own_without_revealing_it(so
     ],
 )
 def test_the_answer_in_what_a_model_wrote(reply: str, whole: bool, answer: str | None) -> None:
-    manner = AnswerPrompt.of(CHAIN, "\\boxed{")
-    assert manner.prefix(CHAIN, 10) == f"<think>\nAdd them.{CLOSING}\\boxed{{"
-    assert manner.answer(reply, whole=whole) == answer
+    prompt = AnswerPrompt.of(CHAIN, "\\boxed{")
+    assert prompt.prefix(CHAIN, 10) == f"<think>\nAdd them.{CLOSING}\\boxed{{"
+    assert prompt.answer(reply, whole=whole) == answer
 
 
 def test_a_chain_has_no_convergence_until_all_its_places_have_an_answer() -> None:

@@ -14,8 +14,10 @@ import pytest
 
 from o1lab.chains.moves import segment
 from o1lab.config import init_lab
-from o1lab.lens import forcing
+from o1lab.errors import RefusedError
+from o1lab.lens import continuations, forcing
 from o1lab.lens.convergence import Chain
+from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.registry import ModelRef
 from store import open_store
 
@@ -55,3 +57,14 @@ def test_identical_chains_are_asked_once(again: bool, tmp_path: Path, monkeypatc
         assert len(asked) == len(set(asked)) == done.asked
     assert [len(found) for found in forcing.judged(store.db, [one, one])] == [1, 1]
     store.close()
+
+
+async def test_a_model_that_only_answers_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def opened(*_: Any) -> ModelAddress:
+        return ModelAddress("http://127.0.0.1:1/v1", "m", "")
+
+    monkeypatch.setattr(continuations, "open_model", opened)
+    with pytest.raises(RefusedError) as caught:
+        async with continuations.open_continuer(ModelRef("m", "base", "m", "base"), SimpleNamespace()):  # type: ignore[arg-type]  # not used
+            pass
+    assert caught.value.code == "no_continuing"

@@ -104,6 +104,7 @@ async def test_a_server_without_scores_and_a_chain_that_is_too_long(
 
 
 @pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed")
+@pytest.mark.usefixtures("real_python")
 async def test_the_tokens_are_those_of_training(tiny_base: Path) -> None:
     from transformers import AutoTokenizer
 

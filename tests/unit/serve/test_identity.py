@@ -47,5 +47,5 @@ def test_an_exchanged_adapter_is_another_model(tmp_path: Path, monkeypatch: pyte
         assert revision("mine", "a") != first
         assert revision("base", "a") == revision("base", "b") == "server 5 since 1, base"
         server.cards = "none"
-        with pytest.raises(LabError, match="does not answer"):
+        with pytest.raises(LabError, match="does not list its models"):
             identify(lab, ModelRef("5/mine", "other", "mine", "server", record=record))

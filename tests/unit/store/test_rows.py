@@ -75,3 +75,14 @@ def test_conflicts(db: Database) -> None:
     insert(db, "things", [Pair("a", "four")], on_conflict="REPLACE")
     assert stored(db)[0] == Thing("a", "four", False, None)
     assert insert(db, "things", []) == 0
+
+
+def test_what_json_lacks_is_refused(db: Database) -> None:
+    for value in ({1}, b"x", iter(())):
+        with pytest.raises(TypeError, match="cannot be stored as JSON"):
+            insert(db, "things", [Thing("t", None, True, None, meta={"a": value})])
+
+
+def test_rows_may_name_their_columns_in_any_order(db: Database) -> None:
+    insert(db, "things", [{"id": "a", "text": "one"}, {"text": "two", "id": "b"}])
+    assert db.column("SELECT text FROM things ORDER BY id") == ["one", "two"]

@@ -10,6 +10,7 @@ from o1lab.distill.filters.numbers import LONGEST, read_answer
 
 NUMBERS = [
     "27", "-3", "−3", "060", "1,234,567", "1{,}000", r"10,\!080", r"11,\! 111,\! 111,\! 100", "3.14", ".5", "27.",
+    "1 000 000", "-1 000", r"\fbox{7}", "[5]",
     "$27$", r"\boxed{27}", r"\frac{3}{4}", r"\dfrac34", r"-\frac{35}{9}", "3/4", r"137 \frac{1}{2}", "3 1/2", "½",
     "62.5%", r"8 \%", r"\sqrt{2}", r"\sqrt[3]{7}", r"11\sqrt2", "√2", r"\frac{-1+\sqrt{5}}{2}", r"22+12\sqrt{2}",
     r"12\pi", "2π", r"\frac{5 \pi}{4} \sqrt{17}", r"10+2 \sqrt{2}", r"90^{\circ}", r"18.8^{\circ}", "45°",
@@ -25,6 +26,7 @@ SEVERAL = [
 ]  # fmt: skip
 OTHERS = [
     "", "   ", "(1,2)", "(2,251,252)", r"\left(3,\frac{\pi}{2}\right)", "[0,1]", r"(6,235^\circ)", "(0,1]",
+    "3 to 5", r"3\text{ to }5", "12 34", "2023-01-01", "1+" * 400 + "1",
     r"(-\infty, 3)", r"\{1,2\}", r"\{1\pm\sqrt{5}\}", r"\emptyset", r"[1,2]\cup[3,4]", "x=5", "k = 1", "y = 2x + 3",
     r"k \geqslant 2", "x<3", "n", "2n", "6m", "n^2+1", r"\frac{n}{2}", "2k", "x", r"2\theta", r"\binom{2n}{n}", "i",
     "3+4i", r"\sqrt{-1}", r"\frac{1}{0}", "1/0", "A", "(B)", r"\text{(C)}", r"\textbf{(C)} 119", "E",

@@ -1,0 +1,19 @@
+"""The command line of o1lab as a program, as a shell would start it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from o1lab.paths import Lab
+
+
+def program(*words: str | Path, lab: Lab | Path | None = None) -> list[str]:
+    """Return the command line of ``o1lab``, on a lab if one is given.
+
+    ``sys.executable`` is read at each call: it is a stand-in for a whole session, see ``warm_python``, and
+    the real interpreter in tests with ``real_python``.
+    """
+    root = lab.root if isinstance(lab, Lab) else lab
+    chosen = ["--lab", str(root)] if root is not None else []
+    return [sys.executable, "-P", "-m", "o1lab", *chosen, *map(str, words)]

@@ -1,0 +1,20 @@
+"""What the stand-in of ``sys.executable`` hides must hold of the real interpreter, too."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.util import find_spec
+
+import pytest
+
+from tests.support.warm_python import KINDS, REAL, REAL_PYTHON
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", sorted(KINDS.keys() | set(REAL)))
+def test_a_program_imports_what_it_needs_by_itself(module: str) -> None:
+    """A fork server has imported all programs, so that one that forgets an import works there."""
+    if KINDS.get(module) == "torch" and find_spec("trl") is None:
+        pytest.skip("the train extra is not installed")
+    done = subprocess.run([REAL_PYTHON, "-P", "-c", f"import {module}"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
