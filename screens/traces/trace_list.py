@@ -58,9 +58,12 @@ class TraceList(PagedTable):
     @property
     def target(self) -> str | None:
         """The trace under the cursor; None while it is loading, or while keys for it are kept."""
-        if self._goal is not None or self._kept or self.cursor != self.index:
+        if self._goal is not None or self._kept:
             return None
-        return self.wanted
+        if self.cursor == self.index:
+            return self.wanted
+        row = self.cursor_row  # the cursor has just moved, and ``RowHighlighted`` is still to come
+        return None if row is None else str(row.key)
 
     @property
     def exact(self) -> bool:

@@ -322,7 +322,7 @@ async def test_samples_are_labelled_with_one_key_and_then_kappa_is_shown(context
             await until(pilot, lambda n=number: screen.sheet and screen.sheet.done == n + 1, "the label")
             assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == number + 1
         await until(pilot, lambda: "Cohen's kappa on" in shown(pilot), "the result")
-        assert f"on {STUDENT} 1.00 (" in shown(pilot)
+        assert f"on {STUDENT}: 1.00 (" in shown(pilot)
         await pilot.press("u")
         await until(pilot, lambda: screen.shown is not None and screen.at == len(found.order) - 1, "the last one")
         assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == len(found.order) - 1

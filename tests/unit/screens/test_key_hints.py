@@ -8,7 +8,6 @@ import pytest
 from textual.binding import Binding
 
 from screens.distill.pool import PoolPane
-from screens.distill.prompts import PromptsScreen
 from screens.distill.rules import RulesDialog
 from screens.distill.screen import DistillScreen
 from screens.evaluate.reader import SampleScreen
@@ -27,7 +26,6 @@ HINTS = [
     (SampleScreen, "c nearest chains", "c", "chains"),
     (TransparencyScreen, "ctrl+n adds a work", "ctrl+n", "add_work"),
     (TransparencyScreen, "r scores the latest finished run", "r", "score_lab"),
-    (PromptsScreen, "Press e to continue with it", "e", "edit"),
 ]
 
 
