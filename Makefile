@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # takes 39 s of processor time instead of 23.
 export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.ready
+# Many tests wait, for a scheduler or for a process that was killed: one more than there are processors.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 
 .PHONY: help setup demo quick quick-newest test check pytest docs bench screenshots clean
 
@@ -31,8 +33,10 @@ quick: check ## what to run while you work: lint, format, types, contracts, fast
 quick-newest: setup ## the fast unit tests on the newest Python at hand, if it is newer than that of .venv
 	.ci/quick-newest
 
-test: check docs pytest ## everything, with a short demo that proves the plumbing and not the effect
-	lab=$$(mktemp -d) && $(BIN)/o1lab demo --headless --plumbing --lab $$lab/demo && rm -r $$lab
+test: check docs pytest ## everything, with a demo of the plumbing; DEMO=whole has the effect and a report, as CI does
+	lab=$$(mktemp -d) && \
+	$(BIN)/o1lab demo --headless --lab $$lab/demo $(if $(filter whole,$(DEMO)),--report $$lab/report,--plumbing) && \
+	rm -r $$lab
 
 check: setup ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/ruff check .
@@ -42,7 +46,7 @@ check: setup ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/deptry .
 
 pytest: setup ## the tests; EXHAUSTIVE=1 repeats each kill at every point, as CI does
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup --durations=15 $(if $(EXHAUSTIVE),--exhaustive)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=15 $(if $(EXHAUSTIVE),--exhaustive)
 
 docs: setup ## the documentation, in build/docs; a link or an anchor that leads nowhere fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/mkdocs.yml

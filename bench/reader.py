@@ -69,7 +69,7 @@ class PaintingApp(App[None]):
 
 
 class BareView(ScrollView):
-    """The line API alone: every line is made anew, of one piece."""
+    """The line API alone: every line is made again, of one piece."""
 
     def on_mount(self) -> None:
         self.virtual_size = Size(78, 20_000)

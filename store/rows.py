@@ -41,10 +41,15 @@ def insert(db: Database, table: str, rows: Iterable[Any], *, on_conflict: OnConf
         table: The table.
         rows: Mappings from columns to values, all with the same columns; or dataclasses or named tuples.
         on_conflict: What happens if a row with the same key exists. ``UPDATE`` replaces the given columns only.
+
+    Raises:
+        ValueError: A row has other columns than the first one.
     """
     given = [row if isinstance(row, Mapping) else values(row) for row in rows]
     if not given:
         return 0
+    if other := next((row for row in given if row.keys() != given[0].keys()), None):
+        raise ValueError(f"Columns of a row of {table}: {sorted(other)}, of the first: {sorted(given[0])}.")
     statement = insertion(table, tuple(given[0]), on_conflict)
     return db.conn.executemany(statement, [parameters({one: row[one] for one in given[0]}) for row in given]).rowcount
 

@@ -57,7 +57,7 @@ def changed_settings(
         changes: new values by name; None keeps a value.
         changeable: the names of the settings that may change.
         verb: the command whose help lists the settings, such as ``eval run``.
-        reuses: what a new job reuses of this one, in parentheses.
+        reuses: what a new job reuses of this one, as a sentence without a period.
 
     Raises:
         UsageError: another setting would change, or a value is not valid.
@@ -66,7 +66,7 @@ def changed_settings(
     if fixed := given.keys() - set(changeable):
         raise UsageError(
             f"{min(fixed).replace('_', ' ')} cannot change within one {folder.noun}.",
-            f"Leave that option out, or start a new {folder.noun}{reuses}.",
+            f"Leave that option out, or start a new {folder.noun}{f' ({reuses})' if reuses else ''}.",
         )
     if not given:
         return None

@@ -22,7 +22,16 @@ from o1lab.models.base import resolve_base
 from o1lab.models.checkpoints import weights_stamp
 from o1lab.paths import Lab
 from o1lab.process import is_alive
-from o1lab.serve.records import PAST_PROXIES, SOLVER, TOKEN_ENV, ServerRecord, answering, cards_in, live_records
+from o1lab.serve.records import (
+    CARDS_TIMEOUT_S,
+    PAST_PROXIES,
+    SOLVER,
+    TOKEN_ENV,
+    ServerRecord,
+    answering,
+    cards_in,
+    live_records,
+)
 from o1lab.small_files import read_object
 
 START_TIMEOUT_S = 180.0
@@ -241,9 +250,10 @@ async def _attach(record: ServerRecord) -> _Server:
         LabError: it does not answer.
     """
     with answering(record):
-        async with httpx2.AsyncClient(timeout=60, mounts=PAST_PROXIES) as client:
-            cards = cards_in(await client.get(f"{record.url}/models", headers=record.headers))
-        found = {card["id"]: Path(card["root"]) for card in cards if card.get("parent") and card.get("root")}
+        async with httpx2.AsyncClient(timeout=CARDS_TIMEOUT_S, mounts=PAST_PROXIES) as client:
+            cards = cards_in(await client.get(record.models_url, headers=record.headers))
+    roots = {card["id"]: card.get("root") for card in cards if card.get("parent")}
+    found = {name: Path(root) for name, root in roots.items() if isinstance(root, str) and root}
     handle = ServerHandle(
         record.url, record.token, [card["id"] for card in cards], record.engine, record.pid, shared=True
     )

@@ -66,24 +66,34 @@ class ServerRecord:
         return {"Authorization": f"Bearer {self.token}"}
 
     @property
+    def models_url(self) -> str:
+        """The address of its list of models."""
+        return f"{self.url}/models"
+
+    @property
     def alive(self) -> bool:
         """Whether the process that wrote this still runs (a reused pid started later)."""
         started = started_at(self.pid)
         return started is not None and started <= self.started + 1
 
 
+CARDS_TIMEOUT_S = 60
+"""A server that computes answers late."""
+
+
 def cards_in(answer: httpx2.Response) -> list[dict[str, Any]]:
     """Return the models that a server of ``o1lab serve`` describes in its answer to ``/v1/models``.
 
     Raises:
-        httpx2.HTTPError: the status is an error.
         LabError: the answer is not a list of models (code ``server``).
     """
+    import httpx2
+
     try:
         return [dict(card, id=str(card["id"])) for card in answer.raise_for_status().json()["data"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (httpx2.HTTPStatusError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(
-            f"What answers at {answer.request.url} is not a server of o1lab: it does not list its models.",
+            f"What answers at {answer.request.url} (status {answer.status_code}) is not a server of o1lab.",
             "Stop that program, or start the server on another port: o1lab serve --port N",
             code="server",
         ) from error

@@ -139,6 +139,11 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self._pages.row(self._cursor)
 
     @property
+    def settled_row(self) -> Row | None:
+        """The row under the cursor; None while it is of an earlier filter or order, or the cursor follows its row."""
+        return None if self._pages.is_stale(self._cursor) or self._sought is not None else self.cursor_row
+
+    @property
     def cursor_key(self) -> RowKey | None:
         """The key of the row under the cursor."""
         row = self.cursor_row
@@ -303,8 +308,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _post_highlighted(self) -> None:
         """Post the row under the cursor, once."""
-        row = self.cursor_row
-        if row is None or self._pages.is_stale(self._cursor) or self._sought is not None:
+        row = self.settled_row
+        if row is None:
             return
         last = self._highlighted
         if last is None or last[0] != self._cursor or last[1] is not row:

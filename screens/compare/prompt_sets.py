@@ -251,7 +251,7 @@ class PromptSets(CompareActions):
 
 
 def set_choices(db: Database) -> list[Choice]:
-    """Return the saved prompt sets, and the sources of problems; a set stands for the source of the same name."""
+    """Return the saved prompt sets, and the sources of problems; a set hides the source of the same name."""
     saved = conversations.prompt_sets(db)
     found = [Choice(name, name, counted(len(prompts), "prompt")) for name, prompts in saved.items()]
     return found + [

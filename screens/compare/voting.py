@@ -94,12 +94,14 @@ class VotingScreen(BlindScreen[VotingSheet, BlindPrompt]):
     def read_at(self, db: Database, at: int | None) -> tuple[VotingSheet, BlindPrompt | None, int]:
         return read_prompt(db, self.round, self.context.annotator, at)
 
-    def undo_last(self, db: Database, sheet: VotingSheet) -> int | None:
+    def undo_last(self, db: Database) -> tuple[bool, int | None]:
+        sheet, *_ = self.read_at(db, None)
         if not sheet.votes:
-            return None
+            return False, None
         last = list(sheet.votes.values())[-1]
         conversations.withdraw(db, last.id)
-        return sheet.order.index(last.conversation_id) if last.conversation_id in sheet.order else (sheet.next_at or 0)
+        known = last.conversation_id in sheet.order
+        return True, sheet.order.index(last.conversation_id) if known else None
 
     @property
     def asks_for_results(self) -> bool:

@@ -97,9 +97,9 @@ class PoolPane(FilteredPane[ProblemQuery]):
 
     @property
     def target(self) -> str | None:
-        """The problem under the cursor now, even if the shown one is still loading."""
-        key = self.table.cursor_key
-        return None if key is None else str(key)
+        """The problem under the cursor, even if the shown one is still loading; None while the list is loading."""
+        row = self.table.settled_row
+        return None if row is None else str(row.key)
 
     @property
     def filter_text(self) -> str:

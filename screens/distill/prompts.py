@@ -90,7 +90,7 @@ class PromptsScreen(LabScreen):
             made = await self.in_thread(keep_version, draft, prompt)
         except Exception:
             if draft.exists():
-                self.app.notify(visible(f"The draft is {draft}."), markup=False, timeout=10)
+                self.app.notify(visible(f"Your text is kept in {draft}."), markup=False, timeout=10)
             raise
         if made is None:
             self.app.notify("The text is unchanged, so there is no new version.", markup=False)

@@ -92,11 +92,11 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
         """Read the sheet and the sample at a position, or the first one without a judgement; None if there is none."""
 
     @abstractmethod
-    def undo_last(self, db: Database, sheet: SheetT) -> int | None:
+    def undo_last(self, db: Database) -> tuple[bool, int | None]:
         """Undo the last judgement.
 
         Returns:
-            The position of its sample; None if there was nothing to undo.
+            Whether there was one, and the position of its sample; None if the sample is not in this list any more.
         """
 
     @abstractmethod
@@ -184,17 +184,20 @@ class BlindScreen(LabScreen, Generic[SheetT, ShownT]):
     @task(group="blind")
     async def action_undo(self) -> None:
         """Undo the last judgement and show its sample."""
-        if self.busy or (sheet := self.sheet) is None:
+        if self.busy or self.sheet is None:
             return
         self.busy = True
         try:
-            at = await self.writer.do(lambda: self.undo_last(self.context.store.db, sheet))
+            undone, at = await self.writer.do(lambda: self.undo_last(self.context.store.db))
         finally:
             self.busy = False
         if self.closing:
             return
-        if at is None:
+        if not undone:
             self.say(f"You have no {self.JUDGEMENT} here to undo.")
+        elif at is None:
+            self.say(f"Your last {self.JUDGEMENT} is removed; its {self.NOUN} is not in this list any more.")
+            await self._go(None)
         else:
             self.say(self.UNDONE)
             await self._go(at)

@@ -44,13 +44,14 @@ class CalibrationScreen(BlindScreen[Calibration, SampleToLabel]):
         place = found.next_at if at is None else at
         return found, None if place is None else calibration.read(db, found, place), place or 0
 
-    def undo_last(self, db: Database, sheet: Calibration) -> int | None:
+    def undo_last(self, db: Database) -> tuple[bool, int | None]:
         me = self.context.annotator
         last = calibrations.last_labelled(db, self.evaluation_id, self.scorer, me)
         if last is None:
-            return None
+            return False, None
         calibrations.label(db, last, None, annotator=me)
-        return next(at for at, one in enumerate(sheet.order) if one.seq == last)
+        sheet, *_ = self.read_at(db, None)  # others may have been chosen
+        return True, next((at for at, one in enumerate(sheet.order) if one.seq == last), None)
 
     async def draw_sample(self, sheet: Calibration, shown: SampleToLabel) -> None:
         gold = "; ".join(shown.item.gold) or "(none)" if sheet.choices == VERDICTS else None

@@ -55,12 +55,13 @@ class RatingScreen(BlindScreen[Sheet, BlindSample]):
         place = sheet.next_at if at is None else at
         return sheet, None if place is None else sheets.read(db, sheet, place), place or 0
 
-    def undo_last(self, db: Database, sheet: Sheet) -> int | None:
+    def undo_last(self, db: Database) -> tuple[bool, int | None]:
         seq = ratings.last_marked(db, self.ids, self.context.annotator)
         if seq is None:
-            return None
+            return False, None
         ratings.rate(db, seq, None, annotator=self.context.annotator)
-        return next((at for at, (_, one) in enumerate(sheet.order) if one == seq), sheet.next_at or 0)
+        sheet, *_ = self.read_at(db, None)  # samples may have been added
+        return True, next((at for at, (_, one) in enumerate(sheet.order) if one == seq), None)
 
     # Drawing.
 
@@ -81,8 +82,8 @@ class RatingScreen(BlindScreen[Sheet, BlindSample]):
         if self.closing:
             return
         self.typed, self.note = "", ""
-        self.unblinded = found.finished or asked_for
-        self.show_results(results_text(found) if self.unblinded else progress_text(found))
+        self.unblinded = self.unblinded or found.finished
+        self.show_results(results_text(found) if found.finished or asked_for else progress_text(found))
         self._draw_mark()
 
     def _draw_mark(self) -> None:

@@ -219,19 +219,20 @@ class TracePanes(Split, ScreenPart):
     # The chain in other screens.
 
     def open_lens(self) -> None:
-        """Show how likely models find each token of the chain."""
+        """Show how likely models find each token of the chain under the cursor."""
         from screens.traces.lens import LensScreen
 
-        if (chain := self.chain.shown) is not None:
-            self.app.push_screen(LensScreen(self.lab_screen.context, chain.row.id))
+        if (trace_id := self.list.target) is not None:
+            self.app.push_screen(LensScreen(self.lab_screen.context, trace_id))
 
     def edit_answer(self) -> None:
-        """Open the chain in Compare, with the cursor at the end of the current move: a model continues from there."""
-        if (chain := self.chain.shown) is not None:
-            reader = self.chain.reader
+        """Open the chain under the cursor in Compare, at the end of the current move: a model continues from there."""
+        if (trace_id := self.list.target) is not None:
+            reader, chain, at = self.chain.reader, self.chain.shown, None
             move = reader.current_move if reader.has_focus_within else None
-            at = None if move is None else chain.text.thought_span[0] + move[1].end
-            self.post_message(ContinueChain(chain.row.id, at))
+            if move is not None and chain is not None and chain.row.id == trace_id:
+                at = chain.text.thought_span[0] + move[1].end
+            self.post_message(ContinueChain(trace_id, at))
 
     @task(exclusive=True, group="tree")
     async def open_tree(self) -> None:

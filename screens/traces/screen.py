@@ -233,9 +233,11 @@ class TracesScreen(LabScreen):
         """Read the chains of this problem side by side."""
         from screens.traces.side_by_side import SideBySideScreen
 
-        if self.shown is not None:
-            screen = SideBySideScreen(self.context, self.annotator.writer, self.shown.row)
-            self.app.push_screen(screen, self._came_back)
+        if self.shown is None or self.shown.row.id != self.target():
+            self.say("The chain is loading: press c again.")
+            return
+        screen = SideBySideScreen(self.context, self.annotator.writer, self.shown.row)
+        self.app.push_screen(screen, self._came_back)
 
     def _came_back(self, _: None) -> None:
         self._outdated = True

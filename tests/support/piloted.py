@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from textual import events
 from textual.app import App
+from textual.keys import key_to_character
 from textual.pilot import Pilot
 
 from o1lab.widgets.typed_ahead import TypedAheadApp
@@ -31,10 +32,10 @@ def _piloted(monkeypatch: pytest.MonkeyPatch) -> None:
 def burst(app: App[Any], *keys: str) -> None:
     """Send all keys at once, as a fast hand over a slow connection sends them; ``Pilot.press`` waits for each."""
     for key in keys:
-        app.post_message(events.Key(key, _CHARACTERS.get(key, key if len(key) == 1 else None)))
+        app.post_message(events.Key(key, _CONTROL.get(key, key if len(key) == 1 else key_to_character(key))))
 
 
-_CHARACTERS = {"ctrl+j": "\n", "enter": "\r", "exclamation_mark": "!", "slash": "/"}
+_CONTROL = {"ctrl+j": "\n", "enter": "\r", "slash": "/", "tab": "\t"}
 
 
 async def _press_keys(app: TypedAheadApp, keys: Iterable[str]) -> None:

@@ -92,7 +92,7 @@ def changed(name):
 module = words[2] if words[:2] == ["-P", "-m"] else ""
 kind = kinds.get(module, "plain")
 known = module in kinds or (module.split(".")[0] == "o1lab" and module not in {real})
-if not known or any(map(changed, os.environ.keys() | expected)) or os.isatty(0):
+if not known or any(map(changed, {{*os.environ, *expected, *environments[kind]}})) or os.isatty(0):
     os.execv({python!r}, [{python!r}, *words])
 server = _socket.socket(_socket.AF_UNIX)
 try:
@@ -164,7 +164,8 @@ def install(folder: Path, owner: int) -> Path:
         "utf-8",
     )
     executable.chmod(0o755)
-    (folder / "environment.json").write_text(json.dumps(dict(os.environ)), "utf-8")
+    environment = {name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_TOKEN"))}
+    (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
     return executable
 
 
@@ -175,7 +176,7 @@ def start(folder: Path, kind: str, owner: int) -> None:
         address = folder / kind
         if address.exists():
             return
-        environment = json.loads((folder / "environment.json").read_text("utf-8"))  # no test has changed this one
+        environment = json.loads((folder / "environment.json").read_text("utf-8"))  # that of the session
         log = os.open(folder / f"{kind}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         done, ready = os.pipe()
         if os.fork() == 0:

@@ -73,7 +73,7 @@ def test_the_time_left_follows_a_resume(lab: Lab, monkeypatch: pytest.MonkeyPatc
     whole.poll()
     assert list(whole.steps)[-2:] == [50, 51]
     assert time_left(run.metrics, 100) == pytest.approx(49 * 2.87)
-    monkeypatch.setattr(metrics_reader, "_PACE_BYTES", 200)  # the end of the file: a line and the end of another
+    monkeypatch.setattr(metrics_reader, "_PACE_BYTES", 300)  # the end of the file: the end of a line, and another
     assert time_left(run.metrics, 100) is None, "one line has no pace"
     run.metrics.write_text("damaged\n[]\n")
     assert time_left(run.metrics, 100) is None

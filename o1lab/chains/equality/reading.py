@@ -66,7 +66,7 @@ _SPELLED = re.compile(
 _QUANTITY = re.compile(r"(\d[\d.,]*)\s*(⟦[^⟦⟧\d]+⟧|[A-Za-z]+\.?|[\u4e00-\u9fff]+)")
 _COMPOUND = re.compile(rf"(?:{_QUANTITY.pattern}\s*){{2,4}}")
 _ANGLE_OF = re.compile(r"sin|cos|tan|cot|sec|csc")
-_RATIO = re.compile(r"\s*:\s*|\s*(?:⟦to⟧|(?<=\d)\s+to\s+(?=\d))\s*")
+RATIO = re.compile(r"\s*:\s*|\s*(?:⟦to⟧|(?<=\d)\s+to\s+(?=\d))\s*")
 _BUILDER = re.compile(r"[^:|]*[:|]\s*(?P<condition>.*[<>≤≥≠].*)")
 _PLAIN_TEXT = re.compile(r"\d|^[A-J]$|^\(?[A-J][).:]|,|\b(?:and|or)\b|%")  # what in a text may be more than words
 _ALL_REALS = frozenset({"allrealnumber", "allreal", "realnumber", "anyrealnumber"})
@@ -167,7 +167,7 @@ def _matrix(text: str, again: _Again) -> Value | None:
 
 
 def _ratio(text: str, again: _Again) -> Value | None:
-    terms = _RATIO.split(text)
+    terms = RATIO.split(text)
     if len(terms) < 2 or any(arithmetic.values(term) is None for term in terms):
         return None
     if len(terms) == 2:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.equality import arithmetic
 from o1lab.chains.equality.notation import plain
-from o1lab.chains.equality.reading import read
+from o1lab.chains.equality.reading import RATIO, read
 from o1lab.chains.equality.values import Based, Equation, Family, Many, Option, Region, Relation, Scalar, Value, Words
 from o1lab.distill.filters.rule import quoted
 
@@ -29,11 +29,11 @@ class Reading(NamedTuple):
 
 
 _NUMBER = Reading("number", "is a number")
-_DIGITS = re.compile(r"[+-]?(?:\d{1,3}(?:[, ]\d{3})+|\d+)(?:\.\d+)?")
+_DIGITS = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])")  # 1 000 000
 _BOXED = re.compile(r"(?:[$\s]|\\[(\[])*\\(?:boxed|fbox)\s*\{[^$]*\}(?:[$\s.]|\\[)\]])*")
 _FLOOR = re.compile(r"\\(?:(l)|r)(?:floor|ceil)(?![a-zA-Z])")
 _COMMON_LOGARITHM = re.compile(r"\\?\blo?g(?![a-zA-Z])(?!\s*_)")
-_TO = re.compile(r"⟦to⟧|\d\s+to\s+\d")
 _WRITTEN = re.compile(r"[\dπ√]|\\[a-z]+")  # a number in other words is not exactly written
 _KINDS: dict[type, str] = {
     Region: "is an interval", Relation: "is an equation or inequality", Equation: "is an equation or inequality",
@@ -47,7 +47,8 @@ def read_answer(answer: str) -> Reading:
 
     Several numbers are separated by commas, semicolons, "and" or "or" at the top level, or are ``a ± b``.
     """
-    answer = answer.strip()
+    given = answer.strip()
+    answer = _GROUPED.sub(lambda at: at[0].replace(" ", ""), given)
     if _DIGITS.fullmatch(answer):
         return _NUMBER
     if len(answer) > LONGEST:
@@ -63,8 +64,8 @@ def read_answer(answer: str) -> Reading:
     items = value.items if isinstance(value, Many) and value.style == "list" else (value,)
     why = next(filter(None, (_why_not(item, text) for item in items)), "")
     if why:
-        return Reading("other", f"{why}: {quoted(answer)}")
-    return Reading("several", f"is several numbers: {quoted(answer)}") if len(items) > 1 else _NUMBER
+        return Reading("other", f"{why}: {quoted(given)}")
+    return Reading("several", f"is several numbers: {quoted(given)}") if len(items) > 1 else _NUMBER
 
 
 def _why_not(value: Value, text: str) -> str:
@@ -77,7 +78,7 @@ def _why_not(value: Value, text: str) -> str:
         return {"set": "is a set", "ratio": "is a ratio"}.get(value.style, "is a tuple or an interval")
     if isinstance(value, Based | Many):
         return ""
-    if not isinstance(value, Scalar) or ":" in text or _TO.search(text):
+    if not isinstance(value, Scalar) or RATIO.search(text):
         return "is a date, a ratio, a time or a residue"
     if variables := arithmetic.variables(value.source):
         return f"has a variable {min(variables)}"

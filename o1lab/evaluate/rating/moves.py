@@ -46,8 +46,8 @@ class MoveAgreement:
         found = [f"Moves whose kind annotators gave: {units:,}, in {self.chains:,} chains"]
         for name, kappa in self.schemes.items():
             called = f"classifier {self.classifier}" if name == "classifier" else name
-            equal = "" if kappa.observed is None else f", equal in {kappa.observed:.0%}"
-            found.append(f"  {called}: kappa {kappa.text('move')}{equal}")
+            equal = "" if kappa.observed is None else f"; equal in {kappa.observed:.0%}"
+            found.append(f"  {called}, kappa: {kappa.text('move')}{equal}")
         found.append(NOTE)
         count = self.labelled
         others = ", ".join(f"{count[by]:,} {words}" for by, words in _OTHERS.items() if count[by])

@@ -214,7 +214,7 @@ def _change(lab: Lab, folder: EvalFolder, changes: Mapping[str, Any], *, judge: 
         UsageError: a setting that is not ``CHANGEABLE`` would change, or the budget cannot be checked.
     """
     settings = preparing.changed_settings(
-        folder, changes, CHANGEABLE, verb="eval run", reuses=" (it reuses samples with the same settings)"
+        folder, changes, CHANGEABLE, verb="eval run", reuses="it reuses samples with the same settings"
     )
     if settings is not None:
         check_priced(settings, _models(lab, settings, judge))

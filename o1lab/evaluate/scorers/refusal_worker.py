@@ -9,18 +9,14 @@ torch.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
-
-from o1lab.process import QUIET_ENVIRONMENT
 
 _AT_ONCE = 16
 _LONGEST = 8192  # tokens, for tokenizers that state no limit
 
 
 def main() -> None:
-    os.environ |= QUIET_ENVIRONMENT
     out, sys.stdout = sys.stdout, sys.stderr  # libraries print too
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

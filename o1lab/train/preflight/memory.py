@@ -60,7 +60,7 @@ LOST = {"cpu": 0.1, "gpu": 0.125}
 HEADROOM = 0.95
 """The share of the free memory that a run may need, because the estimate is not exact."""
 _KEPT_LAYERS = 5
-"""On a CPU a step needs as much memory on top as this many layers save, even with checkpointing (measured)."""
+"""On a CPU, a step needs additional memory: what this many layers save, even with checkpointing (measured)."""
 _TRACED = 256
 """Tokens of the row whose saved tensors are counted; fused attention saves as much for each token of a longer one."""
 

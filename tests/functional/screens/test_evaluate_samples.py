@@ -328,4 +328,10 @@ async def test_samples_are_labelled_with_one_key_and_then_kappa_is_shown(context
         assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == len(found.order) - 1
         await pilot.press("p")
         await until(pilot, lambda: "your label:" in shown(pilot), "the label before")
+        left = calibrations.chosen(other.db, "student-1", "math@1")[1:]
+        calibrations.choose(other.db, "student-1", "math@1", left, seed=1)  # as `eval calibrate --new` does
+        await pilot.press("u")
+        await until(pilot, lambda: screen.at == len(left) - 2 and not screen.busy, "the sample, at its new place")
+        assert len(calibrations.labels(other.db, "student-1", "math@1", "ann")) == len(left) - 2
+        assert "your label:" not in shown(pilot)
     other.close()

@@ -124,6 +124,29 @@ async def test_a_key_pressed_before_its_row_came_is_said_of_that_row(
         await until(pilot, lambda: on_disk(context) == [(last, "rating", "4")])
 
 
+async def test_a_key_while_another_filter_loads_is_not_of_the_earlier_list(
+    context: LabContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    real = traces.page
+
+    def held(db: Any, query: TraceQuery, **options: Any) -> Any:
+        if query.source:
+            assert gate.wait(30)
+        return real(db, query, **options)
+
+    monkeypatch.setattr(traces, "page", held)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        screen.apply(TraceQuery.parse("verdict:wrong"))
+        await pilot.press("a")
+        assert "nothing was recorded" in words(screen, "#message")
+        gate.set()
+        await until(pilot, lambda: screen.target() is not None)
+        assert on_disk(context) == []
+
+
 async def test_keys_that_repeat_before_the_next_trace_came_are_one_decision(
     context: LabContext, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

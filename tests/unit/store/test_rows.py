@@ -86,3 +86,11 @@ def test_what_json_lacks_is_refused(db: Database) -> None:
 def test_rows_may_name_their_columns_in_any_order(db: Database) -> None:
     insert(db, "things", [{"id": "a", "text": "one"}, {"text": "two", "id": "b"}])
     assert db.column("SELECT text FROM things ORDER BY id") == ["one", "two"]
+
+
+def test_a_row_with_other_columns_than_the_first_is_refused(db: Database) -> None:
+    db.execute("CREATE TABLE notes(id, text, note)")
+    for other in ({"id": 2, "text": "b", "note": "lost"}, {"id": 2}):
+        with pytest.raises(ValueError, match="Columns of a row of notes"):
+            insert(db, "notes", [{"id": 1, "text": "a"}, other])
+    assert db.execute("SELECT count(*) FROM notes").fetchone()[0] == 0
