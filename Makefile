@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 # takes 39 s of processor time instead of 23.
 export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.ready
-# Many tests wait, for a scheduler or for a process that was killed: one more than there are processors.
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# One worker more than there are processors, because many tests only wait, for a scheduler or for a killed process.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 1)))
 
 .PHONY: help setup demo quick quick-newest test check pytest docs bench screenshots clean
 

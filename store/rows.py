@@ -48,7 +48,7 @@ def insert(db: Database, table: str, rows: Iterable[Any], *, on_conflict: OnConf
     given = [row if isinstance(row, Mapping) else values(row) for row in rows]
     if not given:
         return 0
-    if other := next((row for row in given if row.keys() != given[0].keys()), None):
+    if (other := next((row for row in given if row.keys() != given[0].keys()), None)) is not None:
         raise ValueError(f"Columns of a row of {table}: {sorted(other)}, of the first: {sorted(given[0])}.")
     statement = insertion(table, tuple(given[0]), on_conflict)
     return db.conn.executemany(statement, [parameters({one: row[one] for one in given[0]}) for row in given]).rowcount

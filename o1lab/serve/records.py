@@ -78,7 +78,7 @@ class ServerRecord:
 
 
 CARDS_TIMEOUT_S = 60
-"""A server that computes answers late."""
+"""Seconds to wait for the list: a server that is busy with answers replies late."""
 
 
 def cards_in(answer: httpx2.Response) -> list[dict[str, Any]]:
@@ -89,12 +89,19 @@ def cards_in(answer: httpx2.Response) -> list[dict[str, Any]]:
     """
     import httpx2
 
+    hint = "If another program has taken the port of the server, start the server again: o1lab serve"
     try:
         return [dict(card, id=str(card["id"])) for card in answer.raise_for_status().json()["data"]]
-    except (httpx2.HTTPStatusError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except httpx2.HTTPStatusError as error:
         raise LabError(
-            f"What answers at {answer.request.url} (status {answer.status_code}) is not a server of o1lab.",
-            "Stop that program, or start the server on another port: o1lab serve --port N",
+            f"What answers at {answer.request.url} does not list its models (status {answer.status_code}).",
+            hint,
+            code="server",
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabError(
+            f"What answers at {answer.request.url} is not a server of o1lab.",
+            hint,
             code="server",
         ) from error
 

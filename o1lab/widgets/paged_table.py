@@ -118,6 +118,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._broken = False
         self._generation = 0
         self._highlighted: tuple[int, Row] | None = None  # as last posted
+        self._misplaced = False  # stale rows are not those of their positions
         self._to_open = False  # enter was pressed on a row that is being fetched
         self._base = Style.null()
 
@@ -140,8 +141,11 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def settled_row(self) -> Row | None:
-        """The row under the cursor; None while it is of an earlier filter or order, or the cursor follows its row."""
-        return None if self._pages.is_stale(self._cursor) or self._sought is not None else self.cursor_row
+        """The row under the cursor; None while the row in memory is one of another source, or of another position.
+
+        While the same rows are fetched again, it is the row that is drawn.
+        """
+        return None if self._misplaced and self._pages.is_stale(self._cursor) else self.cursor_row
 
     @property
     def cursor_key(self) -> RowKey | None:
@@ -180,6 +184,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._pages.expire()
         self._broken = False
         self._highlighted = None
+        self._misplaced = self._misplaced or not keep
         if keep and self._sought is None:
             self._sought = self.cursor_key
         elif not keep:
@@ -237,9 +242,10 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         except Exception as error:
             self._fail(error, generation)
         else:
-            if generation == self._generation:
+            if generation == self._generation and self._sought == key:  # the cursor was not moved meanwhile
                 self._sought = None
                 if index is not None:
+                    self._misplaced = self._misplaced or index != self._cursor
                     shown_at = self._cursor - self.scroll_offset.y
                     if index >= self._total:
                         self._set_total(index + 1)
@@ -269,6 +275,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Store a fetched page."""
         self._pages.put(number, page.rows, here=self.scroll_offset.y + self._height // 2)
         self._known = True
+        self._misplaced = self._misplaced and bool(self._pages.stale)
         self._set_total(page.total)
         if self._sought is not None:
             self._seek(number)
@@ -308,8 +315,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _post_highlighted(self) -> None:
         """Post the row under the cursor, once."""
-        row = self.settled_row
-        if row is None:
+        row = self.cursor_row
+        if row is None or self._pages.is_stale(self._cursor) or self._sought is not None:
             return
         last = self._highlighted
         if last is None or last[0] != self._cursor or last[1] is not row:
@@ -336,7 +343,7 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.move_to(self._total - 1)
 
     def action_select(self) -> None:
-        if (row := self.cursor_row) is not None:
+        if (row := self.settled_row) is not None:
             self.post_message(self.RowSelected(self._cursor, row))
         elif self._busy:
             self._to_open = True

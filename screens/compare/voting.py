@@ -95,7 +95,7 @@ class VotingScreen(BlindScreen[VotingSheet, BlindPrompt]):
         return read_prompt(db, self.round, self.context.annotator, at)
 
     def undo_last(self, db: Database) -> tuple[bool, int | None]:
-        sheet, *_ = self.read_at(db, None)
+        sheet = read_sheet(db, self.round, self.context.annotator)
         if not sheet.votes:
             return False, None
         last = list(sheet.votes.values())[-1]

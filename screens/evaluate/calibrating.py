@@ -50,7 +50,7 @@ class CalibrationScreen(BlindScreen[Calibration, SampleToLabel]):
         if last is None:
             return False, None
         calibrations.label(db, last, None, annotator=me)
-        sheet, *_ = self.read_at(db, None)  # others may have been chosen
+        sheet = calibration.calibration(db, self.evaluation_id, me, scorer=self.scorer)  # others may have been chosen
         return True, next((at for at, one in enumerate(sheet.order) if one.seq == last), None)
 
     async def draw_sample(self, sheet: Calibration, shown: SampleToLabel) -> None:

@@ -60,7 +60,7 @@ class RatingScreen(BlindScreen[Sheet, BlindSample]):
         if seq is None:
             return False, None
         ratings.rate(db, seq, None, annotator=self.context.annotator)
-        sheet, *_ = self.read_at(db, None)  # samples may have been added
+        sheet = sheets.sheet(db, self.ids, self.context.annotator)  # samples may have been added
         return True, next((at for at, (_, one) in enumerate(sheet.order) if one == seq), None)
 
     # Drawing.

@@ -222,12 +222,16 @@ class TracePanes(Split, ScreenPart):
         """Show how likely models find each token of the chain under the cursor."""
         from screens.traces.lens import LensScreen
 
-        if (trace_id := self.list.target) is not None:
+        if (trace_id := self.list.target) is None:
+            self.notify(self.list.no_target)
+        else:
             self.app.push_screen(LensScreen(self.lab_screen.context, trace_id))
 
     def edit_answer(self) -> None:
         """Open the chain under the cursor in Compare, at the end of the current move: a model continues from there."""
-        if (trace_id := self.list.target) is not None:
+        if (trace_id := self.list.target) is None:
+            self.notify(self.list.no_target)
+        else:
             reader, chain, at = self.chain.reader, self.chain.shown, None
             move = reader.current_move if reader.has_focus_within else None
             if move is not None and chain is not None and chain.row.id == trace_id:

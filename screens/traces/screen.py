@@ -234,7 +234,7 @@ class TracesScreen(LabScreen):
         from screens.traces.side_by_side import SideBySideScreen
 
         if self.shown is None or self.shown.row.id != self.target():
-            self.say("The chain is loading: press c again.")
+            self.say(self.table.no_target or "The chain is loading: press the key again.")
             return
         screen = SideBySideScreen(self.context, self.annotator.writer, self.shown.row)
         self.app.push_screen(screen, self._came_back)
@@ -278,7 +278,10 @@ class TracesScreen(LabScreen):
 
     @on(ChainReader.SpanSelected)
     def _span_selected(self, event: ChainReader.SpanSelected) -> None:
-        if (trace_id := self.target()) is not None:
+        trace_id, _ = self.panes.in_reader()
+        if trace_id is None:
+            self.say("The next chain is loading, so nothing was recorded.")
+        else:
             self.annotator.label(event, trace_id)
 
     @on(ChainReader.Marked)

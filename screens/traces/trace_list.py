@@ -19,6 +19,8 @@ from store.connection import Store
 from store.errors import StoreError
 from store.filters import TraceQuery
 
+_NO_ROW = -2  # of a key whose row is gone
+
 
 @dataclass
 class _Number:
@@ -66,6 +68,13 @@ class TraceList(PagedTable):
         return None if row is None else str(row.key)
 
     @property
+    def no_target(self) -> str:
+        """Why there is no target, for a person; empty if there is one."""
+        if self.target is not None:
+            return ""
+        return "The list is loading: press the key again." if self.total else "No trace is shown."
+
+    @property
     def exact(self) -> bool:
         """Whether ``total`` is the number of all traces of the filter, and not a lower bound."""
         return self._number.whole is not None or self.total < traces.AT_ONCE
@@ -74,6 +83,7 @@ class TraceList(PagedTable):
         """Show the traces of a filter from the top."""
         self.query_now = query
         self.wanted, self.index, self._goal, self._to_end = None, -1, None, False
+        self._kept = [(_NO_ROW, kind, value) for _, kind, value in self._kept]  # reported as lost
         store, found = self.store, _Number()
         self._number = found
 
@@ -135,7 +145,7 @@ class TraceList(PagedTable):
     def keep(self, kind: str, value: str) -> bool:
         """Keep a key until the row under the cursor has loaded; return False if none is loading."""
         loading = self.busy or self.cursor_row is not None
-        if self.wanted is None or self._goal is not None or not loading:
+        if self.wanted is None or self._goal is not None or self._broken or not loading:
             return False
         self._kept.append((self.cursor, kind, value))
         return True

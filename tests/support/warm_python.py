@@ -164,6 +164,7 @@ def install(folder: Path, owner: int) -> Path:
         "utf-8",
     )
     executable.chmod(0o755)
+    # Fork servers have the environment of the session, and not that of the test that asks first.
     environment = {name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_TOKEN"))}
     (folder / "environment.json").write_text(json.dumps(environment), "utf-8")
     return executable
@@ -176,7 +177,7 @@ def start(folder: Path, kind: str, owner: int) -> None:
         address = folder / kind
         if address.exists():
             return
-        environment = json.loads((folder / "environment.json").read_text("utf-8"))  # that of the session
+        environment = json.loads((folder / "environment.json").read_text("utf-8"))
         log = os.open(folder / f"{kind}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         done, ready = os.pipe()
         if os.fork() == 0:

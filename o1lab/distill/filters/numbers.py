@@ -30,7 +30,7 @@ class Reading(NamedTuple):
 
 _NUMBER = Reading("number", "is a number")
 _DIGITS = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
-_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d/])")  # 1 000 000
+_GROUPED = re.compile(r"(?<![\w.,^])\d{1,3}(?: \d{3})+(?![\d/])")  # 1 000 000
 _BOXED = re.compile(r"(?:[$\s]|\\[(\[])*\\(?:boxed|fbox)\s*\{[^$]*\}(?:[$\s.]|\\[)\]])*")
 _FLOOR = re.compile(r"\\(?:(l)|r)(?:floor|ceil)(?![a-zA-Z])")
 _COMMON_LOGARITHM = re.compile(r"\\?\blo?g(?![a-zA-Z])(?!\s*_)")

@@ -147,6 +147,28 @@ async def test_a_key_while_another_filter_loads_is_not_of_the_earlier_list(
         assert on_disk(context) == []
 
 
+async def test_a_key_while_the_list_is_read_again_is_of_the_row_that_is_drawn(
+    context: LabContext, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, held_back = threading.Event(), threading.Event()
+    real = traces.page
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        if held_back.is_set():
+            assert gate.wait(30)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(traces, "page", held)
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await ready(pilot, app)
+        held_back.set()
+        screen.table.reload()
+        burst(app, "j", "4")
+        await until(pilot, lambda: on_disk(context) == [(ids[1], "rating", "4")])
+        gate.set()
+
+
 async def test_keys_that_repeat_before_the_next_trace_came_are_one_decision(
     context: LabContext, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
