@@ -22,7 +22,7 @@ _HEADING = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]*]*\s+|(?<=[.!?])(?=[A-Z][a-z])|(?<=[。！？])\s*|\n+")
 _LONGEST_SENTENCE = 1000
 _LONGEST_REST = 600
-"""Maximum number of characters after the sentence with the answer; with more, the sentence is no conclusion."""
+"""A sentence with the answer is the conclusion only if at most this many characters follow it."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -100,20 +101,26 @@ async def test_fast_keys_are_said_of_the_trace_they_were_pressed_on(context: Lab
         assert screen.is_current
 
 
+def hold_pages(monkeypatch: pytest.MonkeyPatch, which: Callable[[TraceQuery, int], object]) -> threading.Event:
+    """Let the pages of the list wait, if ``which`` holds of their filter and first row, until the event is set."""
+    gate = threading.Event()
+    real = traces.page
+
+    def held(db: Any, query: TraceQuery, *, limit: int, offset: int = 0) -> Any:
+        if which(query, offset):
+            assert gate.wait(30)
+        return real(db, query, limit=limit, offset=offset)
+
+    monkeypatch.setattr(traces, "page", held)
+    return gate
+
+
 async def test_a_key_pressed_before_its_row_came_is_said_of_that_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = seeded_context(tmp_path / "many", 240)
     last = list(all_ids(context.store))[-1]
-    gate = threading.Event()
-    real = traces.page
-
-    def held(*arguments: Any, **options: Any) -> Any:
-        if options.get("offset"):
-            assert gate.wait(30)
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(traces, "page", held)
+    gate = hold_pages(monkeypatch, lambda _query, offset: offset)
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
@@ -127,15 +134,7 @@ async def test_a_key_pressed_before_its_row_came_is_said_of_that_row(
 async def test_a_key_while_another_filter_loads_is_not_of_the_earlier_list(
     context: LabContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = threading.Event()
-    real = traces.page
-
-    def held(db: Any, query: TraceQuery, **options: Any) -> Any:
-        if query.source:
-            assert gate.wait(30)
-        return real(db, query, **options)
-
-    monkeypatch.setattr(traces, "page", held)
+    gate = hold_pages(monkeypatch, lambda query, _offset: query.source)
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
@@ -150,19 +149,10 @@ async def test_a_key_while_another_filter_loads_is_not_of_the_earlier_list(
 async def test_a_key_while_the_list_is_read_again_is_of_the_row_that_is_drawn(
     context: LabContext, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, held_back = threading.Event(), threading.Event()
-    real = traces.page
-
-    def held(*arguments: Any, **options: Any) -> Any:
-        if held_back.is_set():
-            assert gate.wait(30)
-        return real(*arguments, **options)
-
-    monkeypatch.setattr(traces, "page", held)
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
-        held_back.set()
+        gate = hold_pages(monkeypatch, lambda _query, _offset: True)
         screen.table.reload()
         burst(app, "j", "4")
         await until(pilot, lambda: on_disk(context) == [(ids[1], "rating", "4")])

@@ -10,9 +10,11 @@ import pytest
 import typer
 
 from o1lab.cli.command import Verbs
+from o1lab.cli.jobs import REQUESTS
 from o1lab.cli.main import run
 from o1lab.cli.output import emit, invocation, invoked
 from o1lab.config import init_lab
+from o1lab.jobs.preparing import CHANGEABLE
 
 
 def invocation_of(verbs: Verbs, *arguments: str) -> Any:
@@ -68,3 +70,7 @@ def test_an_invocation_ends_with_its_command(tmp_path: Path) -> None:
     assert run(["runs", "ls", "--lab", str(tmp_path), "--json"]) == 3
     assert not invocation().as_json
     assert invocation().lab_dir is None
+
+
+def test_a_resume_offers_the_settings_that_may_change() -> None:
+    assert REQUESTS == CHANGEABLE
