@@ -144,7 +144,7 @@ def ours(options: argparse.Namespace) -> None:
     """A teacher run: from a lab on the disk to the last row in it."""
     from o1lab.config import init_lab
     from o1lab.distill import runs
-    from o1lab.distill.runner import drive
+    from o1lab.distill.runner import TeacherRunner
     from store import problems
     from store.connection import open_store
     from store.records import NewProblem
@@ -162,7 +162,7 @@ def ours(options: argparse.Namespace) -> None:
         values: dict[str, Any] = {"endpoint": "t", "concurrency": options.at_once, "max_tokens": 400}
         run = runs.start(lab, runs.read_settings(values))
         began = time.perf_counter()
-        status = asyncio.run(drive(lab, run))
+        status = asyncio.run(TeacherRunner(lab, run).work())
         seconds = time.perf_counter() - began
         assert (status.state, status.done, status.correct) == ("finished", options.calls, options.calls), status
     report(options.calls, seconds)

@@ -78,7 +78,7 @@ def main() -> None:
 def ours(options: argparse.Namespace) -> None:
     """An evaluation: from a lab on the disk to the last row in it."""
     from o1lab.evaluate.run import control
-    from o1lab.evaluate.run.runner import drive
+    from o1lab.evaluate.run.runner import EvaluationRunner
 
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         lab = make_lab(Path(folder) / "lab", options.calls)
@@ -87,7 +87,7 @@ def ours(options: argparse.Namespace) -> None:
         values: dict[str, Any] = {"suite": "sums", "model": "t", "concurrency": options.at_once}
         run = control.start(lab, control.read_settings(lab, values))
         began = time.perf_counter()
-        status = asyncio.run(drive(lab, run))
+        status = asyncio.run(EvaluationRunner(lab, run).work())
         seconds = time.perf_counter() - began
         assert (status.state, status.done, status.correct) == ("finished", options.calls, options.calls), status
     report(options.calls, seconds)
@@ -111,7 +111,7 @@ def _asked(lab: Lab, at_once: int, tokens: int) -> tuple[float, int]:
     """(seconds from the first question to the last score, output tokens) of an evaluation."""
     from o1lab.evaluate.run import control
     from o1lab.evaluate.run.directory import EvalStatus
-    from o1lab.evaluate.run.runner import drive
+    from o1lab.evaluate.run.runner import EvaluationRunner
 
     watched: dict[str, float] = {}
 
@@ -122,7 +122,7 @@ def _asked(lab: Lab, at_once: int, tokens: int) -> tuple[float, int]:
         "suite": "sums", "model": "smollm2-135m", "concurrency": at_once, "max_tokens": tokens, "reuse": False,
     }  # fmt: skip
     run = control.start(lab, control.read_settings(lab, values))
-    ended = asyncio.run(drive(lab, run, watch=watch))
+    ended = asyncio.run(EvaluationRunner(lab, run, watch=watch).work())
     assert ended.state == "finished" and not ended.failed, ended
     return watched["finished"] - watched["running"], ended.output_tokens
 

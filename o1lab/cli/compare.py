@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,9 +108,9 @@ def pane_of(text: str, everyone: Any) -> Any:
 
 def _run(lab: Lab, folder: RoundFolder) -> int:
     """Run a round to its end in this process; return the exit status."""
-    from o1lab.chat.rounds.worker import run_here
+    from o1lab.chat.rounds.runner import RoundRunner
 
-    return run_job(folder, partial(run_here, lab, folder), lambda: _summary(lab, folder.info()), _lines, _faults)
+    return run_job(folder, RoundRunner, lambda: _summary(lab, folder.info()), _lines, _faults)
 
 
 def _faults(folder: RoundFolder) -> list[FaultCount]:

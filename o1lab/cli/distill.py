@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -160,11 +159,10 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
 
 def _run(lab: Lab, folder: RunFolder) -> int:
     """Run a teacher run to its end in this process; return the exit status."""
+    from o1lab.distill.runner import TeacherRunner
     from o1lab.distill.runs import faults
-    from o1lab.distill.worker import run_here
 
-    work = partial(run_here, lab, folder)
-    return run_job(folder, work, lambda: summary(lab, folder.info()), lambda item: [_line(item)], faults)
+    return run_job(folder, TeacherRunner, lambda: summary(lab, folder.info()), lambda item: [_line(item)], faults)
 
 
 JOBS = JobCommands(

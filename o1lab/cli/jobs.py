@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -193,7 +193,7 @@ def start_job(
     folder: JobFolder[Any, Any],
     *,
     detach: bool,
-    launch: Callable[[Any], int | None] | None = None,
+    flags: Sequence[str] = (),
     run: Callable[[Lab, Any], int] | None = None,
 ) -> None:
     """Run a new job in this process, or in the background if ``detach`` is true, and print the result.
@@ -203,14 +203,14 @@ def start_job(
         jobs: the kind of job.
         folder: the job.
         detach: whether it runs in the background.
-        launch: starts the detached worker; None for that of the kind.
+        flags: further arguments of the detached worker.
         run: runs the job in this process; None for that of the kind.
 
     Raises:
         typer.Exit: with the job's exit status, if it ran in this process.
     """
     if detach:
-        pid = (launch or jobs.kind().launch)(folder)
+        pid = jobs.kind().launch(folder, *flags)
         text = f"{jobs.title} {folder.id} is running in the background. Status: {folder.verb} show {folder.id}"
         emit(jobs.summary(lab, folder.info()) | {"pid": pid}, text=text)
     elif run := run or jobs.run:

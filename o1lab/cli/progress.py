@@ -20,6 +20,7 @@ from o1lab.text import one_line, visible
 if TYPE_CHECKING:
     from o1lab.inference.journal import FaultCount
     from o1lab.jobs.directory import CountedStatus, JobFolder, JobInfo
+    from o1lab.jobs.runner import JobRunner
 
 
 class ProgressLine:
@@ -87,7 +88,7 @@ def text_of(status: CountedStatus) -> str:
 
 def run_job(
     folder: JobFolder[Any, Any],
-    work: Callable[..., object],
+    runner: Callable[..., JobRunner[Any, Any]],
     summary: Callable[[], dict[str, Any]],
     lines: Callable[[dict[str, Any]], list[str]],
     faults: Callable[[Any], Sequence[FaultCount]],
@@ -96,19 +97,19 @@ def run_job(
 
     Args:
         folder: the job.
-        work: runs the job; called with ``watch``, which shows its status, and ``signals``.
+        runner: makes the session of the job; called with its lab and directory, and ``watch``, which shows its status.
         summary: returns the JSON of the job.
         lines: returns the lines for people, from the JSON.
         faults: returns the errors of the job.
     """
-    from o1lab.jobs.worker import Signals
+    from o1lab.jobs.worker import Signals, run_here
 
     title = f"{folder.noun.capitalize()} {folder.id}"
     say(f"{title} (after an interruption, resume with: {folder.verb} resume {folder.id})")
     signals, given_up = Signals(), False
     with ProgressLine() as line:
         try:
-            work(watch=line.show, signals=signals)
+            run_here(runner(folder.lab, folder, watch=line.show), signals)
         except Interrupted:  # the second Ctrl-C: still print the final status
             given_up = True
     item = summary()

@@ -107,12 +107,13 @@ def _ask(lab: Lab, folder: RunFolder, base: str) -> None:
         LabError: it did not end, or some of its calls failed.
     """
     from o1lab.cli.progress import ProgressLine
-    from o1lab.distill.worker import run_here
+    from o1lab.distill.runner import TeacherRunner
+    from o1lab.jobs.worker import run_here
 
     again = f"o1lab distill resume {folder.id}, then o1lab dataset replay --base {base} --run {folder.id}"
     say(f"Teacher run {folder.id} asks {base}. To continue after an interruption: {again}")
     with ProgressLine() as line:
-        status = run_here(lab, folder, watch=line.show)
+        status = run_here(TeacherRunner(lab, folder, watch=line.show))
     if status.state != "finished" or status.failed:
         what = status.message.rstrip(".") or f"{status.failed} of {status.requested} calls failed"
         raise LabError(f"The teacher run {folder.id} is {status.state}: {what}.", f"Continue: {again}", code="replay")

@@ -103,7 +103,8 @@ def _ask(
     from o1lab.cli.progress import ProgressLine
     from o1lab.evaluate import pass_rates
     from o1lab.evaluate.run import control
-    from o1lab.evaluate.run.worker import run_here
+    from o1lab.evaluate.run.runner import EvaluationRunner
+    from o1lab.jobs.worker import run_here
 
     known = pass_rates.count(lab, store, ref)
     wanted = [one for one in pass_rates.problems_of(store.db, ids) if known.get(one, (0, 0))[1] < samples]
@@ -114,7 +115,7 @@ def _ask(
     folder = control.start(lab, control.read_settings(lab, values))
     say(f"Evaluation {folder.id} asks {len(wanted) - unanswered:,} problems; resume it: o1lab eval resume {folder.id}")
     with ProgressLine() as line:
-        run_here(lab, folder, watch=line.show)
+        run_here(EvaluationRunner(lab, folder, watch=line.show))
     return folder.id, unanswered
 
 

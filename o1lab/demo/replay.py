@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from o1lab.distill.replay import ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
 from o1lab.distill.run_directory import TeacherRunStatus
-from o1lab.distill.runner import drive
+from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import LabError
 from o1lab.evaluate.suites.loading import tested_questions
 from o1lab.labs import opened_lab
@@ -55,7 +55,7 @@ async def answer_prompts(
     def watch(status: TeacherRunStatus) -> None:
         on_answer(status.done, status.requested)
 
-    status = await drive(lab, folder, manager=manager, watch=watch)
+    status = await TeacherRunner(lab, folder, manager=manager, watch=watch).work()
     if status.state != "finished" or status.failed:
         raise LabError(
             f"{base} did not answer the general prompts: {status.message or f'{status.failed} of its calls failed'}",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -20,7 +19,7 @@ from o1lab.inference.calls import RequestError, Response, Role
 from o1lab.inference.models import ModelClient
 from o1lab.ingest.measuring import as_record, measure_new
 from o1lab.ingest.verifying import verify_pairs
-from o1lab.jobs.pipeline import BatchWriter, store_each
+from o1lab.jobs.pipeline import StoreWriter
 from o1lab.jobs.progress import Usage
 from store import annotations as annotation_log
 from store import problems, teacher_runs, traces, trees
@@ -86,50 +85,32 @@ class TraceOrigin:
         return self.teacher.ref.endpoint.licence if self.teacher.ref.endpoint else None
 
 
-OnWritten = Callable[[Outcome, str | None], None]
+Written = tuple[Outcome, str | None]
+"""The outcome of a conversation, and the verdict on its trace."""
 
 
-class ResultWriter:
-    """Measures, verifies and stores conversations. Use as ``async with``; leaving it waits until all are stored.
+class ResultWriter(StoreWriter[Conversation, Written]):
+    """Measures, verifies and stores conversations. Use as ``async with``; leaving it waits until all are stored."""
 
-    Args:
-        on_written: called in the event loop with each outcome and the verdict on its trace, once they are committed.
-    """
-
-    def __init__(self, store: Store, origin: TraceOrigin, on_written: OnWritten) -> None:
+    def __init__(self, store: Store, origin: TraceOrigin, on_stored: Callable[[Written], None]) -> None:
+        super().__init__(on_stored)
         self._store = store
         self._origin = origin
-        self._on_written = on_written
-        self._batches = BatchWriter(self._write)
 
     async def __aenter__(self) -> Self:
         self.verifier = VerifierPool(workers=2)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="results")
-        await self._batches.__aenter__()
-        return self
+        return await super().__aenter__()
 
     async def __aexit__(self, *error: Any) -> None:
         try:
-            await self._batches.__aexit__(*error)
+            await super().__aexit__(*error)
         finally:
-            self._thread.shutdown()
             await asyncio.to_thread(self.verifier.close)
 
-    async def put(self, conversation: Conversation) -> None:
-        """Queue a conversation; waits while the queue is full.
+    async def write(self, batch: list[Conversation]) -> None:
+        await self.store(batch, self._save, self._save_failed)
 
-        Raises:
-            StoreError: the database cannot be written; no more conversations are accepted.
-        """
-        await self._batches.put(conversation)
-
-    async def _write(self, batch: Sequence[Conversation]) -> None:
-        loop = asyncio.get_running_loop()
-        stored = await loop.run_in_executor(self._thread, store_each, batch, self._save, self._save_failed)
-        for outcome, verdict in stored:
-            self._on_written(outcome, verdict)
-
-    def _save_failed(self, one: Conversation, error: Exception) -> tuple[Outcome, None]:
+    def _save_failed(self, one: Conversation, error: Exception) -> Written:
         # Without its counts: they may be what could not be stored.
         reason = internal_reason(error)
         failed = Outcome(one.item.id, one.sample, "failed", reason)
@@ -137,7 +118,7 @@ class ResultWriter:
             teacher_runs.add_outcomes(self._store.db, self._origin.run_id, [failed])
         return failed, None
 
-    def _save(self, batch: Sequence[Conversation]) -> list[tuple[Outcome, str | None]]:
+    def _save(self, batch: Sequence[Conversation]) -> list[Written]:
         """Store a batch in one transaction; runs in the writer's thread."""
         drafted = [(one, self._trace(one)) for one in batch]
         kept = [(one, trace) for one, trace in drafted if trace is not None]

@@ -8,7 +8,7 @@ repeated, and calls in the journal are not made again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,55 +21,19 @@ from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runs import register
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import O1LabError, internal_reason
-from o1lab.inference.backend import CallContext, CompletionBackend, ReplayClient
+from o1lab.inference.backend import CompletionBackend, ReplayClient
 from o1lab.inference.calls import CallKey, Message, Response, Role, digest
 from o1lab.inference.journal import Journal, JournalError
-from o1lab.inference.limits import Budget
 from o1lab.inference.models import check_priced, open_models
 from o1lab.inference.prompts import restore_prompts
-from o1lab.jobs.control import Clock, Control, RunStopped
+from o1lab.inference.runner import AskingRunner
+from o1lab.jobs.control import Clock, RunStopped
 from o1lab.jobs.pipeline import StoreThread, run_concurrently
 from o1lab.jobs.progress import Counts
-from o1lab.jobs.runner import JobRunner, log_error
-from o1lab.paths import Lab
-from o1lab.serve.manager import ServerManager
+from o1lab.jobs.runner import log_error
 from store import teacher_runs
 from store.connection import Store
 from store.teacher_runs import Outcome, Tally
-
-OnStatus = Callable[[TeacherRunStatus], None]
-
-
-async def drive(
-    lab: Lab,
-    folder: RunFolder,
-    *,
-    manager: ServerManager | None = None,
-    control: Control | None = None,
-    watch: OnStatus | None = None,
-    clock: Clock | None = None,
-) -> TeacherRunStatus:
-    """Run a teacher run to its end in this process.
-
-    Args:
-        lab: the lab of the run.
-        folder: the directory of the run.
-        manager: the servers to use, which keep running; without it servers stop with the run.
-        control: stops or pauses the run without a control file.
-        watch: called with each new status, from the event loop.
-        clock: the time source.
-
-    Returns:
-        The last status.
-
-    Raises:
-        UsageError: another process is running it, or its engine is not available.
-        LabError: a model cannot be opened, the disk is full or the database cannot be written. The status contains
-            the error too.
-    """
-    run = _Run(lab, folder, Progress(), control=control, watch=watch, clock=clock)
-    run.manager = manager
-    return await run.work()
 
 
 @dataclass
@@ -108,10 +72,12 @@ class Progress(Counts):
                 self.unverifiable += 1
 
 
-class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
+class TeacherRunner(AskingRunner[TeacherRunStatus, TeacherRunSettings]):
+    """One session of a teacher run."""
+
     folder: RunFolder
+    counts_type = Progress
     counts: Progress
-    manager: ServerManager | None = None
 
     async def execute(self, stack: contextlib.AsyncExitStack, store: Store, before: TeacherRunStatus | None) -> None:
         engine = ENGINES.get(self.settings.engine)
@@ -125,13 +91,11 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         folder, settings, read = self.folder, self.settings, StoreThread()
         stack.callback(read.close)
         prompts = restore_prompts(folder.prompts)
-        if (manager := self.manager) is None:
-            manager = await stack.enter_async_context(ServerManager(self.lab))
         models = await open_models(
             self.lab,
             model_names(settings),
             settings,
-            manager,
+            await self.servers(stack),
             control=self.control,
             clock=self.clock,
             engine=settings.engine,
@@ -147,9 +111,7 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
         self.counts.requested = items * settings.n
         self.counts.start_from(ended, failed, before)
         self.counts.usage.add(index.total)
-        budget = Budget(self.control, self.counts.usage, settings.budget_usd, settings.budget_tokens)
-        journal = await stack.enter_async_context(Journal(folder.journal))
-        context = CallContext(journal, self.control, budget, self.counts, self.clock)
+        context = self.context(await stack.enter_async_context(Journal(folder.journal)))
         method = make_method(settings, prompts)
         return Job(self.lab, folder, settings, store, prompts, method, models, context, index, read)
 
@@ -167,12 +129,12 @@ class _Run(JobRunner[TeacherRunStatus, TeacherRunSettings]):
             return await _converse(job, client, Conversation(*pair, usage=job.index.usage(pair[0].id, pair[1])))
 
         async with ResultWriter(
-            job.store, origin, lambda outcome, verdict: self.counts.count_sample(outcome, verdict, self.clock)
+            job.store, origin, lambda stored: self.counts.count_sample(*stored, self.clock)
         ) as writer:
             job.method.verifier = writer.verifier
             await run_concurrently(
                 job.to_do(), converse, writer.put, self.control,
-                workers=min(self.settings.concurrency, max(1, self.counts.requested)),
+                workers=self.workers,
                 # Responses that an engine received before the stop are stored: this makes no calls.
                 until_stopped=not isinstance(client, ReplayClient),
             )  # fmt: skip

@@ -163,18 +163,6 @@ def _prepare(lab: Lab, folder: RunFolder, changes: Mapping[str, Any]) -> None:
     folder.clear_control_files()
 
 
-def launch_detached(folder: RunFolder) -> int:
-    """Run a teacher run in a separate process that outlives this one.
-
-    Returns:
-        The process id of the worker.
-
-    Raises:
-        LabError: the process or its log cannot be created.
-    """
-    return spawn.launch(folder, "o1lab.distill.worker")
-
-
 def faults(folder: RunFolder) -> list[FaultCount]:
     """Count the errors of a run by code, the most frequent first; every attempt in the journal counts."""
     return journal.faults(folder.journal)
@@ -202,5 +190,5 @@ def _forget(lab: Lab, folder: RunFolder) -> tuple[str, ...]:
     return ()
 
 
-TEACHER_RUNS = JobKind(RunFolder, lambda lab: lab.distill, _prepare, launch_detached, _forget)
+TEACHER_RUNS = JobKind(RunFolder, lambda lab: lab.distill, _prepare, spawn.launcher("o1lab.distill.worker"), _forget)
 """Teacher runs, for :mod:`o1lab.jobs.manage`."""

@@ -53,8 +53,8 @@ class JobKind(Generic[FolderT]):
         parent: returns the folder of a lab that contains the directories.
         prepare: prepares a job that is not active to continue, with new values of some settings. Raises
             ``UsageError`` or ``RefusedError`` if it cannot continue.
-        launch: starts a detached worker for a prepared job and returns its process id; None if it is not a process of
-            this machine.
+        launch: starts a detached worker for a prepared job, with further arguments of its command line, and returns its
+            process id; None if it is not a process of this machine.
         forget: called before a directory is removed. Deletes the job's rows in the database, and returns the names of
             files that must stay in the directory because other data refer to them. Raises if the job is needed.
         can_pause: whether jobs of this kind can be paused.
@@ -64,7 +64,7 @@ class JobKind(Generic[FolderT]):
     directory: type[FolderT]
     parent: Callable[[Lab], Path]
     prepare: Callable[[Lab, FolderT, Mapping[str, Any]], None]
-    launch: Callable[[FolderT], int | None]
+    launch: Callable[..., int | None]
     forget: Callable[[Lab, FolderT], tuple[str, ...]] = field(default=lambda _lab, _folder: ())
     can_pause: bool = True
     require_unneeded: Callable[[Lab, FolderT], None] = field(default=lambda _lab, _folder: None)

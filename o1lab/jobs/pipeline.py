@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, ParamSpec, Self, TypeVar
@@ -13,6 +14,7 @@ from store.errors import StoreError
 P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class StoreThread:
@@ -181,6 +183,40 @@ class BatchWriter(Generic[T]):
             over = result is None
             if batch:
                 yield batch
+
+
+class StoreWriter(BatchWriter[T], Generic[T, R]):
+    """A :class:`BatchWriter` that stores results in a thread of its own, a batch in one transaction.
+
+    Args:
+        on_stored: called in the event loop with each stored result, once it is committed.
+        more: arguments of :class:`BatchWriter`.
+    """
+
+    def __init__(self, on_stored: Callable[[R], None], **more: Any) -> None:
+        super().__init__(self.write, **more)
+        self._on_stored = on_stored
+
+    async def __aenter__(self) -> Self:
+        self.in_thread = StoreThread()
+        return await super().__aenter__()
+
+    async def __aexit__(self, *error: Any) -> None:
+        try:
+            await super().__aexit__(*error)
+        finally:
+            self.in_thread.close()
+
+    @abstractmethod
+    async def write(self, batch: list[T]) -> None:
+        """Process a batch and :meth:`store` it."""
+
+    async def store(
+        self, batch: Sequence[S], save: Callable[[Sequence[S]], list[R]], save_failed: Callable[[S, Exception], R]
+    ) -> None:
+        """Store a batch as :func:`store_each` does, and report what was stored."""
+        for stored in await self.in_thread(store_each, batch, save, save_failed):
+            self._on_stored(stored)
 
 
 def store_each(

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Generic, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple
 
 from o1lab.chains.marks import use_marks_of
 from o1lab.errors import Interrupted, LabError, O1LabError, from_store
@@ -48,17 +48,17 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
     Args:
         lab: the lab of the job.
         folder: the job.
-        progress: its counts.
         control: stops and pauses the job from within this process.
         watch: called with each new status, in the event loop.
         clock: measures time; tests replace it.
     """
 
+    counts_type: ClassVar[type[Counts]] = Counts
+
     def __init__(
         self,
         lab: Lab,
         folder: JobFolder[StatusT, SettingsT],
-        progress: Counts,
         *,
         control: Control | None = None,
         watch: Callable[[StatusT], None] | None = None,
@@ -67,7 +67,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         use_marks_of(lab)
         self.lab = lab
         self.folder = folder
-        self.counts = progress
+        self.counts = self.counts_type()
         self.control = control or Control()
         self.clock: Clock = clock or MonotonicClock()
         self.settings = folder.settings()

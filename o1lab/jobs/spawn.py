@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +20,33 @@ POLL_S = 0.5
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def launch(folder: JobFolder[Any, Any], module: str, *arguments: str, env: Mapping[str, str] | None = None) -> int:
-    """Start the worker of a job in a new session, so that it outlives this process.
+def launcher(module: str) -> Callable[..., int]:
+    """Return a function that starts the worker of a job, given the job and further arguments of the command line.
 
     Args:
-        folder: the job; its log.txt receives the worker's output.
         module: the worker's module, run with ``python -P -m``.
-        arguments: arguments after the directory on the worker's command line.
-        env: the environment of the worker; None for that of this process.
+    """
+
+    def launch(folder: JobFolder[Any, Any], *arguments: str) -> int:
+        return start(folder, worker_command(folder, module, *arguments))
+
+    return launch
+
+
+def start(folder: JobFolder[Any, Any], command: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+    """Start a command that works on a job in a new session, so that it outlives this process.
+
+    Args:
+        folder: the job; its log.txt receives the command's output.
+        command: the command line.
+        env: the environment of the command; None for that of this process.
 
     Returns:
-        The process id of the worker.
+        The process id.
 
     Raises:
         LabError: the process or its log cannot be created.
     """
-    return start(folder, worker_command(folder, module, *arguments), env=env)
-
-
-def start(folder: JobFolder[Any, Any], command: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
-    """Start a command that works on a job, as :func:`launch` does with a module."""
     try:
         with folder.log.open("ab") as log:
             begin_session(log)

@@ -7,15 +7,14 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from o1lab.errors import Interrupted, O1LabError
-from o1lab.jobs.control import Control
-from o1lab.jobs.directory import CountedStatus, FolderT, JobFolder
+from o1lab.jobs.directory import FolderT, StatusT
+from o1lab.jobs.runner import JobRunner
 
-Result = TypeVar("Result")
 _TOGETHER_S = 2.0
 """Signals other than Ctrl-C within this time count as one, because a closing terminal sends two."""
 
@@ -47,43 +46,38 @@ class Signals:
         return self._count > 1
 
 
-def run_with_signals(
-    folder: JobFolder[Any, Any],
-    begin: Callable[[Control], Coroutine[Any, Any, Result]],
-    signals: Signals | None = None,
-) -> Result:
+def run_here(runner: JobRunner[StatusT, Any], signals: Signals | None = None) -> StatusT:
     """Run a job in this process.
 
     The first SIGINT, SIGTERM or SIGHUP (a lost connection) stops it after the calls in flight; the second one cancels
     these.
 
     Args:
-        folder: the job.
-        begin: runs the job with the control that the signals act on.
+        runner: the session of the job.
         signals: counts the signals, for the caller to read afterwards.
 
     Returns:
-        The result of ``begin``.
+        The final status.
 
     Raises:
+        O1LabError: the job cannot continue; as :meth:`~o1lab.jobs.runner.JobRunner.work`.
         Interrupted: the second signal was received.
     """
     seen = signals or Signals()
 
-    async def run() -> Result:
-        control = Control()
+    async def run() -> StatusT:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - this coroutine runs in one
 
         def interrupted(number: int) -> None:
             if seen.is_second(number, time.monotonic()):
                 task.cancel()
-            control.stop("interrupt", "The run was interrupted.", folder.resume_hint)
+            runner.control.stop("interrupt", "The run was interrupted.", runner.folder.resume_hint)
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, interrupted, number)
-        return await begin(control)
+        return await runner.work()
 
     try:
         return asyncio.run(run())
@@ -91,13 +85,15 @@ def run_with_signals(
         raise Interrupted(seen.first) from None
 
 
-def worker_main(about: str | None, kind: type[FolderT], run_here: Callable[..., CountedStatus], **flags: str) -> int:
+def worker_main(
+    about: str | None, kind: type[FolderT], runner: Callable[..., JobRunner[Any, Any]], **flags: str
+) -> int:
     """Run the job that the command line names to its end, log its final state, and return the exit status.
 
     Args:
         about: the description of the command.
         kind: the class of the job's directory.
-        run_here: called with the lab, the directory and the flags.
+        runner: makes a session of the job of the lab, the directory and the flags.
         flags: the help texts of flags by name.
     """
     parser = argparse.ArgumentParser(description=about)
@@ -107,7 +103,7 @@ def worker_main(about: str | None, kind: type[FolderT], run_here: Callable[..., 
     given = vars(parser.parse_args())
     folder = kind(given.pop("folder").absolute())
     try:
-        status = run_here(folder.lab, folder, **given)
+        status = run_here(runner(folder.lab, folder, **given))
     except O1LabError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_status

@@ -219,5 +219,5 @@ class RoundsScreen(LabScreen):
 
     def _launch(self, name: str, prompts: Sequence[str], panes: Sequence[RoundPane]) -> RoundFolder:
         folder = control.start(self.context.lab, name, prompts, panes)
-        control.launch_detached(folder)
+        control.ROUNDS.launch(folder)
         return folder

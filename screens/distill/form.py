@@ -71,5 +71,5 @@ def count(store: Store, settings: TeacherRunSettings) -> int:
 def launch(lab: Lab, settings: TeacherRunSettings) -> str:
     """Create a run, start its process and return its id. Call it in a thread."""
     folder = runs.start(lab, settings)
-    runs.launch_detached(folder)
+    runs.TEACHER_RUNS.launch(folder)
     return folder.id

@@ -172,5 +172,5 @@ def _dollars(most: float | None) -> str:
 def launch(lab: Lab, settings: EvaluationSettings) -> str:
     """Create an evaluation, start its process and return its id. Call it in a thread."""
     folder = control.start(lab, settings)
-    control.launch_detached(folder)
+    control.EVALUATIONS.launch(folder)
     return folder.id

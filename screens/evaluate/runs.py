@@ -130,7 +130,7 @@ class EvaluationsPane(Vertical):
             await self.jobs.run_command(self._rescore, "Scoring again; the model is not asked.", line.id, changes)
 
     def _rescore(self, folder: EvalFolder, changes: Mapping[str, Any]) -> None:
-        control.launch_detached(control.rescore(self.context.lab, folder.id, changes), scores_only=True)
+        control.EVALUATIONS.launch(control.rescore(self.context.lab, folder.id, changes), "--scores-only")
 
     def action_export(self) -> None:
         """Write a table of the marked evaluations, or of all, to a file."""

@@ -262,7 +262,7 @@ async def _evaluation(folder: Path, patch: Patch) -> None:
     started = SimpleNamespace(id="e1", settings=lambda: SimpleNamespace(model="m", suite="sums"))
     control = SimpleNamespace(read_settings=lambda *_: None, start=lambda *_: started)
     patch.setattr(measuring, "control", control)
-    patch.setattr(measuring, "drive", failed)
+    patch.setattr(measuring, "EvaluationRunner", lambda *_, **__: SimpleNamespace(work=failed))
     manager: Any = None
     await measuring.measure(Lab(folder), "sums", "m", manager)
 

@@ -11,7 +11,7 @@ import tomlkit
 from o1lab.config import init_lab
 from o1lab.distill import runs
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
-from o1lab.distill.runner import drive
+from o1lab.distill.runner import TeacherRunner
 from o1lab.paths import Lab
 from store import problems
 from store.connection import open_store
@@ -51,7 +51,7 @@ def start(lab: Lab, **settings: Any) -> RunFolder:
 async def run(lab: Lab, clock: FakeClock | None = None, **settings: Any) -> tuple[RunFolder, TeacherRunStatus]:
     """Start a run and drive it to its end."""
     folder = start(lab, **settings)
-    return folder, await drive(lab, folder, clock=clock or FakeClock())
+    return folder, await TeacherRunner(lab, folder, clock=clock or FakeClock()).work()
 
 
 class FakeClock:

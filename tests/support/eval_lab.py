@@ -12,7 +12,7 @@ import tomlkit
 from o1lab.config import init_lab
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
-from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.paths import Lab
 from store import evaluations, sample_list
 from store.connection import open_store
@@ -104,7 +104,7 @@ def begin(lab: Lab, **settings: Any) -> EvalFolder:
 async def run(lab: Lab, clock: FakeClock | None = None, **settings: Any) -> tuple[EvalFolder, EvalStatus]:
     """Start an evaluation and drive it to its end."""
     folder = begin(lab, **settings)
-    return folder, await drive(lab, folder, clock=clock or FakeClock())
+    return folder, await EvaluationRunner(lab, folder, clock=clock or FakeClock()).work()
 
 
 def stored(lab: Lab, folder: EvalFolder) -> dict[tuple[str, int], NewSample]:

@@ -92,15 +92,6 @@ def start(lab: Lab, name: str, prompts: Sequence[str], panes: Sequence[RoundPane
     return folder
 
 
-def launch_detached(folder: RoundFolder) -> int:
-    """Run a round in a separate process that outlives this one, and return its process id.
-
-    Raises:
-        LabError: the process or its log cannot be created.
-    """
-    return spawn.launch(folder, "o1lab.chat.rounds.worker")
-
-
 def _prepare(lab: Lab, folder: RoundFolder, changes: Mapping[str, Any]) -> None:
     manage.ensure_not_running(folder)
     settings = changed_settings(folder, changes, CHANGEABLE, verb="compare ask")
@@ -118,5 +109,5 @@ def _forget(lab: Lab, folder: RoundFolder) -> tuple[str, ...]:
     return ()
 
 
-ROUNDS = JobKind(RoundFolder, lambda lab: lab.rounds, _prepare, launch_detached, _forget)
+ROUNDS = JobKind(RoundFolder, lambda lab: lab.rounds, _prepare, spawn.launcher("o1lab.chat.rounds.worker"), _forget)
 """Rounds, for :mod:`o1lab.jobs.manage`."""

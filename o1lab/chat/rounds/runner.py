@@ -6,7 +6,7 @@ transaction. A resumed round skips answers that are saved, and makes no call aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -18,15 +18,12 @@ from o1lab.inference.backend import CallContext
 from o1lab.inference.calls import CallKey, Message, Response, digest
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.journal import Journal, index_journal
-from o1lab.inference.limits import Budget
 from o1lab.inference.models import ModelClient, check_priced, open_model_client
+from o1lab.inference.runner import AskingRunner
 from o1lab.inference.thoughts import split
-from o1lab.jobs.control import Clock, Control, RunStopped
+from o1lab.jobs.control import RunStopped
 from o1lab.jobs.directory import CountedStatus
 from o1lab.jobs.pipeline import BatchWriter, Feed, StoreThread, run_concurrently
-from o1lab.jobs.progress import Counts
-from o1lab.jobs.runner import JobRunner
-from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.text import one_line
@@ -34,33 +31,6 @@ from store import conversations, problems, rounds
 from store.connection import Store
 
 _BATCH = 50
-
-
-async def drive(
-    lab: Lab,
-    folder: RoundFolder,
-    *,
-    control: Control | None = None,
-    watch: Callable[[CountedStatus], None] | None = None,
-    clock: Clock | None = None,
-) -> CountedStatus:
-    """Run a round to its end in this process.
-
-    Args:
-        lab: the lab of the round.
-        folder: the directory of the round.
-        control: stops or pauses the round without a control file.
-        watch: called with each new status, from the event loop.
-        clock: the time source.
-
-    Returns:
-        The last status.
-
-    Raises:
-        UsageError: another process is running it.
-        LabError: a model cannot be opened, the disk is full, or the database cannot be written.
-    """
-    return await _Round(lab, folder, Counts(), control=control, watch=watch, clock=clock).work()
 
 
 @dataclass(frozen=True)
@@ -93,7 +63,9 @@ class _Contestant:
         return self.ref.prompt.system_prompt if self.pane.system is None else self.pane.system
 
 
-class _Round(JobRunner[CountedStatus, RoundSettings]):
+class RoundRunner(AskingRunner[CountedStatus, RoundSettings]):
+    """One session of a round."""
+
     folder: RoundFolder
 
     async def execute(self, stack: AsyncExitStack, store: Store, before: CountedStatus | None) -> None:
@@ -108,11 +80,8 @@ class _Round(JobRunner[CountedStatus, RoundSettings]):
         counts.continue_from({(str(n), pane) for (n, pane), state in saved.items() if state == "failed"}, before)
         counts.done = sum(state != "failed" for state in saved.values())
         counts.usage.add(index.total)
-        budget = Budget(self.control, counts.usage, self.settings.budget_usd, self.settings.budget_tokens)
-        manager = await stack.enter_async_context(ServerManager(self.lab))
-        journal = await stack.enter_async_context(Journal(self.folder.journal))
-        context = CallContext(journal, self.control, budget, counts, self.clock)
-        contestants = await self._open(stack, manager, context)
+        context = self.context(await stack.enter_async_context(Journal(self.folder.journal)))
+        contestants = await self._open(stack, await self.servers(stack), context)
         verifier = AnswerVerifier(store)
         stack.callback(verifier.close)
         self.begin()
@@ -149,9 +118,8 @@ class _Round(JobRunner[CountedStatus, RoundSettings]):
                     if saved.get((number, pane), "failed") == "failed"
                 ]
 
-        workers = min(self.settings.concurrency, max(1, counts.requested))
         async with BatchWriter(keep) as writer:
-            await run_concurrently(Feed(batches(), read), ask, writer.put, self.control, workers=workers)
+            await run_concurrently(Feed(batches(), read), ask, writer.put, self.control, workers=self.workers)
 
     def left_over(self) -> str:
         return f"Vote on it in Compare: b lists the rounds. Or: {self.folder.verb} show {self.folder.id}"

@@ -84,8 +84,8 @@ def eval_run(
         settings = control.read_settings(lab, values)
         folder = control.start(lab, settings)
     scores_only = rescore is not None
-    launch = partial(control.launch_detached, scores_only=scores_only)
-    start_job(lab, JOBS, folder, detach=detach, launch=launch, run=partial(_run, scores_only=scores_only))
+    flags = ["--scores-only"] if scores_only else []
+    start_job(lab, JOBS, folder, detach=detach, flags=flags, run=partial(_run, scores_only=scores_only))
 
 
 def _rows(lab: Lab) -> list[dict[str, Any]]:
@@ -160,11 +160,11 @@ def _models(lab: Lab) -> str:
 def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False) -> int:
     """Run an evaluation to its end in this process; return the exit status."""
     from o1lab.evaluate.run.control import faults
-    from o1lab.evaluate.run.worker import run_here
+    from o1lab.evaluate.run.runner import EvaluationRunner
 
-    work = partial(run_here, lab, folder, scores_only=scores_only)
+    runner = partial(EvaluationRunner, scores_only=scores_only)
     result = partial(summary, lab, brief=False)
-    return run_job(folder, work, lambda: result(folder.info()), lambda item: [*_lines(item), *_why(item)], faults)
+    return run_job(folder, runner, lambda: result(folder.info()), lambda item: [*_lines(item), *_why(item)], faults)
 
 
 JOBS = JobCommands(

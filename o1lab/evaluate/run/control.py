@@ -255,18 +255,6 @@ def _models(lab: Lab, settings: EvaluationSettings, judge: str | None) -> list[M
     return [find_model(lab, name, config) for name in (settings.model, judge) if name is not None]
 
 
-def launch_detached(folder: EvalFolder, *, scores_only: bool = False) -> int:
-    """Run an evaluation in a separate process that outlives this one.
-
-    Returns:
-        The process id of the worker.
-
-    Raises:
-        LabError: the process or its log cannot be created.
-    """
-    return spawn.launch(folder, "o1lab.evaluate.run.worker", *(["--scores-only"] if scores_only else []))
-
-
 def faults(folder: EvalFolder) -> list[FaultCount]:
     """Count the errors of an evaluation by code, the most frequent first; calls to judges count too."""
     found: dict[str, FaultCount] = {}
@@ -285,5 +273,5 @@ def _forget(lab: Lab, folder: EvalFolder) -> tuple[str, ...]:
     return ()
 
 
-EVALUATIONS = JobKind(EvalFolder, lambda lab: lab.evals, _prepare, launch_detached, _forget)
+EVALUATIONS = JobKind(EvalFolder, lambda lab: lab.evals, _prepare, spawn.launcher("o1lab.evaluate.run.worker"), _forget)
 """Evaluations, for :mod:`o1lab.jobs.manage`."""

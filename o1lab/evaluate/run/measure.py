@@ -9,7 +9,7 @@ from o1lab.evaluate.items import items_hash
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.control import EVALUATIONS
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
-from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.evaluate.stats.figures import Summary, summarise
 from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import find_suite
@@ -91,7 +91,7 @@ async def _run(lab: Lab, folder: EvalFolder, manager: ServerManager, on_answer: 
         if on_answer is not None:
             on_answer(status.done, status.requested)
 
-    status = await drive(lab, folder, watch=watch, manager=manager)
+    status = await EvaluationRunner(lab, folder, watch=watch, manager=manager).work()
     if status.state != "finished" or status.failed:
         settings = folder.settings()
         raise LabError(

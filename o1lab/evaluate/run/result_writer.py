@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
 
 from o1lab.errors import internal_reason
 from o1lab.evaluate.items import Item
@@ -13,7 +12,7 @@ from o1lab.evaluate.run.asking import SampleState
 from o1lab.evaluate.scorers.base import Attempt, Score, Scorer, broken
 from o1lab.inference.journal import JournalError
 from o1lab.jobs.control import RunStopped
-from o1lab.jobs.pipeline import BatchWriter, StoreThread, store_each
+from o1lab.jobs.pipeline import StoreWriter
 from o1lab.jobs.runner import log_error
 from store import evaluations
 from store.connection import Store
@@ -59,7 +58,7 @@ class _Scored:
     score: Score | None = None
 
 
-class ResultWriter:
+class ResultWriter(StoreWriter[FinishedSample, WrittenSample]):
     """Scores and stores samples. Use as ``async with``; leaving it waits until all are stored.
 
     A sample is stored without a score if the scorer may make no more calls or raised an error (``broken`` counts
@@ -67,7 +66,7 @@ class ResultWriter:
 
     Args:
         make: makes the row of a conversation; called in the writer's thread.
-        on_written: called in the event loop with each sample, once it is committed.
+        on_stored: called in the event loop with each sample, once it is committed.
         log: the file for tracebacks.
     """
 
@@ -78,40 +77,20 @@ class ResultWriter:
         scorer: Scorer,
         *,
         make: Callable[[SampleState], NewSample],
-        on_written: Callable[[WrittenSample], None],
+        on_stored: Callable[[WrittenSample], None],
         log: Path,
     ) -> None:
+        # A judge may be slow, so leaving does not wait for cancelled batches. Responses are in the journal.
+        super().__init__(on_stored, waiting=256, at_once=_SCORED_AT_ONCE, flush_on_cancel=False)
         self._store = store
         self._id = evaluation_id
         self._scorer = scorer
         self._make = make
-        self._on_written = on_written
         self._log = log
         self.broken = 0
-        # A judge may be slow, so leaving does not wait for cancelled batches. Responses are in the journal.
-        self._batches = BatchWriter(self._write, waiting=256, at_once=_SCORED_AT_ONCE, flush_on_cancel=False)
 
-    async def __aenter__(self) -> Self:
-        self._in_thread = StoreThread()
-        await self._batches.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        try:
-            await self._batches.__aexit__(*error)
-        finally:
-            self._in_thread.close()
-
-    async def put(self, finished: FinishedSample) -> None:
-        """Queue a sample; waits while the queue is full.
-
-        Raises:
-            StoreError, OSError: no more samples are accepted.
-        """
-        await self._batches.put(finished)
-
-    async def _write(self, batch: Sequence[FinishedSample]) -> None:
-        made = await self._in_thread(lambda: [_Scored(one, self._sample(one)) for one in batch])
+    async def write(self, batch: list[FinishedSample]) -> None:
+        made = await self.in_thread(lambda: [_Scored(one, self._sample(one)) for one in batch])
         complete = [at for at, one in enumerate(made) if one.sample.state == "complete"]
         if complete:
             attempts = [
@@ -126,8 +105,7 @@ class ResultWriter:
                         log_error(self._log, score.error)
             except RunStopped:
                 pass  # they are scored in the next session
-        for written in await self._in_thread(store_each, made, self._save, self._save_failed):
-            self._on_written(written)
+        await self.store(made, self._save, self._save_failed)
 
     def _sample(self, one: FinishedSample) -> NewSample:
         if one.sample is not None:

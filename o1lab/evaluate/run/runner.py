@@ -22,17 +22,17 @@ from o1lab.evaluate.run.result_writer import FinishedSample, ResultWriter, Writt
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.run.token_counts import sizes, tokenizer_count
 from o1lab.evaluate.run.work_queue import Ask, CacheKeys, Progress, Task, read_progress, to_do
-from o1lab.inference.backend import CallContext
 from o1lab.inference.calls import CallKey, Message, Response, digest
 from o1lab.inference.client import CompletionClient
 from o1lab.inference.continuing import require_continuing
 from o1lab.inference.journal import Journal, JournalError
-from o1lab.inference.limits import Budget, rough_tokens
+from o1lab.inference.limits import rough_tokens
 from o1lab.inference.models import ModelClient, check_priced, open_model_client
-from o1lab.jobs.control import Clock, Control, RunStopped
+from o1lab.inference.runner import AskingRunner
+from o1lab.jobs.control import Clock, RunStopped
 from o1lab.jobs.pipeline import Feed, StoreThread, run_concurrently
 from o1lab.jobs.progress import Counts
-from o1lab.jobs.runner import End, JobRunner, log_error
+from o1lab.jobs.runner import End, log_error
 from o1lab.paths import Lab
 from o1lab.serve.identity import Identity, identify
 from o1lab.serve.manager import ServerManager
@@ -43,40 +43,6 @@ from store.evaluations import OUTCOMES, NewSample, Tally
 
 Converse = Callable[[SampleState], Awaitable[None]]
 _COUNTED = tuple(outcome for outcome in OUTCOMES if outcome != "failed")
-
-
-async def drive(
-    lab: Lab,
-    folder: EvalFolder,
-    *,
-    scores_only: bool = False,
-    control: Control | None = None,
-    watch: Callable[[EvalStatus], None] | None = None,
-    clock: Clock | None = None,
-    manager: ServerManager | None = None,
-) -> EvalStatus:
-    """Run an evaluation to its end in this process.
-
-    Args:
-        lab: the lab of the evaluation.
-        folder: the directory of the evaluation.
-        scores_only: score stored samples that have no score; make no calls to the model.
-        control: stops or pauses the evaluation without a control file.
-        watch: called with each new status, from the event loop.
-        clock: the time source.
-        manager: the servers to use, which keep running; without it servers stop with the evaluation.
-
-    Returns:
-        The last status.
-
-    Raises:
-        UsageError: another process is running it.
-        LabError: a model cannot be opened or has changed, the disk is full or the database cannot be written.
-    """
-    runner = _Evaluation(
-        lab, folder, scores_only=scores_only, manager=manager, control=control, watch=watch, clock=clock
-    )
-    return await runner.work()
 
 
 @dataclass
@@ -124,16 +90,23 @@ class _OpenModel:
     converse: Converse
 
 
-class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
+class EvaluationRunner(AskingRunner[EvalStatus, EvaluationSettings]):
+    """One session of an evaluation.
+
+    Args:
+        lab: the lab of the evaluation.
+        folder: the directory of the evaluation.
+        scores_only: score stored samples that have no score; make no calls to the model.
+        more: arguments of :class:`~o1lab.inference.runner.AskingRunner`.
+    """
+
     folder: EvalFolder
+    counts_type = EvalCounts
     counts: EvalCounts
 
-    def __init__(
-        self, lab: Lab, folder: EvalFolder, *, scores_only: bool, manager: ServerManager | None, **more: Any
-    ) -> None:
-        super().__init__(lab, folder, EvalCounts(), **more)
+    def __init__(self, lab: Lab, folder: EvalFolder, *, scores_only: bool = False, **more: Any) -> None:
+        super().__init__(lab, folder, **more)
         self._scores_only = scores_only
-        self._manager = manager
         self._read = StoreThread()
         self._before: EvalStatus | None = None
         self._to_score = 0
@@ -154,22 +127,16 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         self.counts.requested = known.items * known.samples
         self.counts.start_from(so_far.tally, so_far.failed, before)
         self.counts.usage.add(so_far.usage)
-        budget = Budget(self.control, self.counts.usage, self.settings.budget_usd, self.settings.budget_tokens)
-        manager = self._manager
-        if manager is None:
-            manager = await stack.enter_async_context(ServerManager(self.lab))
+        manager = await self.servers(stack)
         self.priced = not self._scores_only or before is None or before.priced
         if doubt := self.settings.doubt():
             self.counts.note(doubt)
         if self.settings.system is None and identity.system_prompt and self.folder.suite().system:
             self.counts.note("The suite's own system message is used, not that of the student's run.")
 
-        def context(journal: Journal) -> CallContext:
-            return CallContext(journal, self.control, budget, self.counts, self.clock)
-
-        model = None if self._scores_only else await self._open_model(stack, manager, context, identity, so_far)
+        model = None if self._scores_only else await self._open_model(stack, manager, identity, so_far)
         scorer, priced = await open_scorer(
-            stack, self.lab, self.folder, manager, settings=self.settings, context=context, store=store
+            stack, self.lab, self.folder, manager, settings=self.settings, context=self.context, store=store
         )
         self.priced = self.priced and priced
         count = await self._read(tokenizer_count, identity.folder)
@@ -190,12 +157,9 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         async with ResultWriter(
             store, self.folder.id, scorer,
             make=lambda one: as_sample(one, count, model.client if model else None),
-            on_written=self._count, log=self.folder.log,
+            on_stored=self._count, log=self.folder.log,
         ) as writer:  # fmt: skip
-            await run_concurrently(
-                Feed(batches, self._read), finish, writer.put, self.control,
-                workers=min(self.settings.concurrency, max(1, self.counts.requested)),
-            )  # fmt: skip
+            await run_concurrently(Feed(batches, self._read), finish, writer.put, self.control, workers=self.workers)
         self._broken = writer.broken
 
     def _end(self) -> End:
@@ -232,12 +196,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
             self.counts.count_sample(sample.item, sample.sample, one.outcome, self.clock, cached=sample.cached)
 
     async def _open_model(
-        self,
-        stack: AsyncExitStack,
-        manager: ServerManager,
-        context: Callable[[Journal], CallContext],
-        identity: Identity,
-        so_far: Progress,
+        self, stack: AsyncExitStack, manager: ServerManager, identity: Identity, so_far: Progress
     ) -> _OpenModel:
         """Open the evaluated model.
 
@@ -255,7 +214,7 @@ class _Evaluation(JobRunner[EvalStatus, EvaluationSettings]):
         check_priced(settings, [ref])  # the lab's prices may have changed
         model = await open_model_client(ref, settings, manager, self.control, self.clock)
         self.priced = model.price.known
-        shared = context(await stack.enter_async_context(Journal(self.folder.journal)))
+        shared = self.context(await stack.enter_async_context(Journal(self.folder.journal)))
 
         if settings.forcing is not None:
             require_continuing(model.target, ref.id)

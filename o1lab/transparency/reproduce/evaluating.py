@@ -12,7 +12,7 @@ from o1lab.errors import NotFoundError, O1LabError
 from o1lab.evaluate.report.cells import Interval, figure_text
 from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.run import control
-from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.files import write_text
 from o1lab.paths import Lab
@@ -79,7 +79,7 @@ class Evaluator:
             _write_suite(self.lab, record, self.report)
             folder = control.start(self.lab, self._settings(record, model, paid=paid))
             self.on_progress(f"Evaluating {model} on {record.suite}...")
-            status = await drive(self.lab, folder, manager=self.manager)
+            status = await EvaluationRunner(self.lab, folder, manager=self.manager).work()
             self.spent += status.cost_usd if paid else 0.0
             if status.state != "finished":
                 return impossible(what, expected, f"the evaluation {status.state}: {status.message}")

@@ -218,7 +218,7 @@ def test_the_old_option_still_resumes(kind: str, given: str, lab: Lab, ask: Ask)
 def test_a_detached_worker_is_told(kind: str, lab: Lab, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     job = begin(kind, lab)
     launched: list[str] = []
-    monkeypatch.setattr("o1lab.jobs.spawn.launch", lambda folder, module, *_: launched.append(folder.id) or 4711)
+    monkeypatch.setattr("o1lab.jobs.spawn.start", lambda folder, _command: launched.append(folder.id) or 4711)
     assert ask(kind, "resume", job.id, "--detach")["pid"] == 4711
     assert launched == [job.id]
 

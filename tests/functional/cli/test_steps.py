@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from o1lab.cli.main import run as o1lab
-from o1lab.distill.runner import drive
+from o1lab.distill.runner import TeacherRunner
 from o1lab.distill.runs import TEACHER_RUNS
 from o1lab.evaluate.rating.steps import step_agreement
 from o1lab.inference import journal
@@ -89,13 +89,13 @@ async def test_a_stopped_judge_goes_on_without_asking_again(tmp_path: Path) -> N
         ids = with_traces(lab, 3)
         folder = start(lab, method="judge-steps", temperature=0.0, concurrency=1, max_tokens=256)
         control = Control()
-        first = await drive(
+        first = await TeacherRunner(
             lab, folder, control=control, clock=FakeClock(),
             watch=lambda status: control.stop("stop", "enough") if server.requests else None,
-        )  # fmt: skip
+        ).work()  # fmt: skip
         paid = len(list(journal.read(folder.journal)))
         folder = prepared(TEACHER_RUNS, lab, folder.id)
-        second = await drive(lab, folder, clock=FakeClock())
+        second = await TeacherRunner(lab, folder, clock=FakeClock()).work()
     assert second.state == "finished" and second.done == 3
     keys = [str(response.key) for _, response in journal.read(folder.journal)]
     assert len(keys) == len(set(keys)) == 4  # one trace needs a second question

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from o1lab.chat.rounds.control import start
 from o1lab.chat.rounds.directory import RoundFolder, RoundPane
-from o1lab.chat.rounds.runner import drive
+from o1lab.chat.rounds.runner import RoundRunner
 from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.widgets.dialogs import ConfirmDialog, PickDialog
@@ -48,7 +48,7 @@ async def asked(lab: Lab) -> RoundFolder:
     """A round that has been asked to its end."""
     panes = [RoundPane(model=name, label=name, temperature=0.0) for name in ("left", "right")]
     folder = start(lab, "three", PROMPTS, panes)
-    status = await drive(lab, folder)
+    status = await RoundRunner(lab, folder).work()
     assert status.state == "finished"
     return folder
 

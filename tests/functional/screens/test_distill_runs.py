@@ -209,7 +209,7 @@ async def test_a_run_is_paused_goes_on_is_stopped_and_resumed(tmp_path: Path) ->
     with DistillServer(latency_s=0.1) as server:  # more than it can answer before we are through
         lab = make_lab(tmp_path / "lab", server.url, 3000)
         folder = start(lab, concurrency=1)
-        runs.launch_detached(folder)
+        runs.TEACHER_RUNS.launch(folder)
         try:
             app = app_on(lab)
             async with app.run_test(size=WIDE, notifications=True) as pilot:

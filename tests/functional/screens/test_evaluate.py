@@ -18,7 +18,7 @@ from o1lab.config import init_lab
 from o1lab.evaluate import sample_moves
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
-from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.paths import Lab
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
@@ -351,7 +351,7 @@ async def test_a_spent_budget_is_raised_before_an_evaluation_goes_on(tmp_path: P
     lab = lab_with_suite(tmp_path / "lab", server.url)
     values = {"suite": "sums", "model": "teacher", "concurrency": 1, "budget_tokens": 110}
     folder = control.start(lab, control.read_settings(lab, values))
-    assert (await drive(lab, folder, clock=FakeClock())).stopped_by == "budget_tokens"
+    assert (await EvaluationRunner(lab, folder, clock=FakeClock()).work()).stopped_by == "budget_tokens"
     app = app_on(lab)
     try:
         async with app.run_test(size=WIDE) as pilot:
@@ -370,7 +370,7 @@ async def test_an_evaluation_is_paused_goes_on_is_stopped_and_resumed(tmp_path: 
     with DistillServer(latency_s=0.1) as server:  # more than it can answer before we are through
         lab = lab_with_suite(tmp_path / "lab", server.url, 3000)
         folder = control.start(lab, control.read_settings(lab, {"suite": "sums", "model": "teacher", "concurrency": 1}))
-        control.launch_detached(folder)
+        control.EVALUATIONS.launch(folder)
         try:
             app = app_on(lab)
             async with app.run_test(size=WIDE, notifications=True) as pilot:

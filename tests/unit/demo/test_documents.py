@@ -14,7 +14,7 @@ from o1lab.demo.documents import as_text, write_documents
 from o1lab.demo.headless import demo_recipe
 from o1lab.demo.seed import Seeded, seed_demo
 from o1lab.evaluate.run import control
-from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.train.launch import make_run
 from o1lab.train.run_directory import RunDir
 from store import Store, open_store, runs
@@ -42,7 +42,7 @@ def run(seeded: Seeded, store: Store) -> RunDir:
 
 async def test_the_report_is_whole_and_comes_out_the_same(seeded: Seeded, run: RunDir, tmp_path: Path) -> None:
     settings = control.read_settings(seeded.lab, {"suite": "demo-sums", "model": "solver", "limit": 2})
-    await drive(seeded.lab, control.start(seeded.lab, settings))
+    await EvaluationRunner(seeded.lab, control.start(seeded.lab, settings)).work()
     made = write_documents(seeded.lab.root, run.id, tmp_path / "report")
     assert made.report.notes == ()
     states = {one.what: one.state for one in made.reproduction.outcomes}

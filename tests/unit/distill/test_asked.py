@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from o1lab.distill import runs
-from o1lab.distill.runner import drive
+from o1lab.distill.runner import TeacherRunner
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response, digest
 from o1lab.inference.journal import Journal
@@ -27,7 +27,7 @@ async def test_an_answer_to_another_question_is_asked_again(tmp_path: Path) -> N
             await kept.append(Response(CallKey(first, 0), **answer, asked="another"))  # type: ignore[arg-type]  # texts
             await kept.append(Response(CallKey(second, 0), **answer))  # type: ignore[arg-type]  # texts
         server.mode, before = "ok", len(server.requests)
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
         assert (status.state, status.done) == ("finished", 2)
         assert len(server.requests) == before + 1
         whole = [response for _, response in journal.read(folder.journal) if response.key.item == first]
@@ -41,7 +41,7 @@ async def test_what_was_really_sent_is_recorded_also_after_a_resume(tmp_path: Pa
         again = make_lab(tmp_path / "again", server.url, 1)
         killed = start(again)  # as if killed between journal and lab
         killed.journal.write_bytes(folder.journal.read_bytes())
-        status = await drive(again, killed)
+        status = await TeacherRunner(again, killed).work()
         assert (status.done, len(server.requests)) == (1, 2)
     store = open_store(again.database)
     [trace] = traces.page(store.db, TraceQuery())

@@ -18,7 +18,7 @@ from starlette import responses
 from o1lab.cli.progress import exit_status
 from o1lab.distill import result_writer, runs
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
-from o1lab.distill.runner import drive
+from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response
@@ -54,7 +54,7 @@ async def test_what_retries_took_is_not_forgotten_by_a_resume(tmp_path: Path) ->
         lab = make_lab(tmp_path / "lab", server.url, 3, **PRICES)
         folder, first = await run(lab, stream="always")
         assert first.retries == 3
-        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert told(first) == told(again) == paid(folder)
     store = open_store(lab.database)
     tally = teacher_runs.tally(store.db, folder.id)
@@ -67,10 +67,10 @@ async def test_what_failed_samples_took_is_counted_once(tmp_path: Path) -> None:
         lab = make_lab(tmp_path / "lab", server.url, 3, **PRICES)
         folder, first = await run(lab, stream="always", attempts=2)
         assert (first.failed, told(first)) == (3, paid(folder))
-        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
         assert (again.failed, told(again)) == (3, paid(folder))
         server.mode = "ok"
-        last = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        last = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (last.done, last.failed, told(last)) == (3, 0, paid(folder))
 
 
@@ -81,7 +81,7 @@ async def test_what_failed_stays_failed_until_it_was_held_again(tmp_path: Path) 
         assert first.failed == 3
         control = Control()
         control.stop("stop")
-        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), control=control)
+        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), control=control).work()
     assert (again.state, again.done, again.failed) == ("stopped", 0, 3)
 
 
@@ -113,7 +113,7 @@ async def test_one_conversation_that_cannot_be_stored_fails_alone(tmp_path: Path
         lines = folder.journal.read_text().splitlines()
         lines[0] = lines[0].replace('"input_tokens": 3', f'"input_tokens": {10**25}')
         folder.journal.write_text("\n".join(lines) + "\n")
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
         assert (status.state, status.done, status.failed) == ("finished", 5, 1)
         assert server.asked.total() == 6
     store = open_store(lab.database)
@@ -137,11 +137,11 @@ async def test_calls_in_flight_end_when_the_writer_breaks(tmp_path: Path, monkey
         releasing = asyncio.create_task(release())
         monkeypatch.setattr(result_writer.ResultWriter, "_write", broken)
         with pytest.raises(RuntimeError, match="no verifier"):
-            await drive(lab, folder, control=control)
+            await TeacherRunner(lab, folder, control=control).work()
         releasing.cancel()
         assert len(list(journal.read(folder.journal))) == server.asked.total()  # no call was given up
         monkeypatch.undo()
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id)).work()
     assert (status.done, set(server.asked.values())) == (12, {1})
 
 
@@ -150,9 +150,9 @@ async def test_who_asks_to_stop_before_the_worker_is_up_is_heard(tmp_path: Path)
         lab = make_lab(tmp_path / "lab", server.url, 6)
         folder = start(lab)
         manage.stop(folder)
-        status = await drive(lab, folder)
+        status = await TeacherRunner(lab, folder).work()
         assert (status.state, status.stopped_by, server.asked.total()) == ("stopped", "stop", 0)
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id)).work()
     assert (status.state, status.done) == ("finished", 6)
 
 
@@ -201,7 +201,7 @@ async def test_a_budget_in_money_needs_a_price_at_a_resume_too(tmp_path: Path) -
             folder.status_file.unlink()
         without_price(lab)
         with pytest.raises(UsageError, match="price"):
-            await drive(lab, prepared(runs.TEACHER_RUNS, lab, asked_with[0].id))
+            await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, asked_with[0].id)).work()
         with pytest.raises(UsageError, match="price"):
             prepared(runs.TEACHER_RUNS, lab, asked_with[1].id, {"budget_usd": 1.0})
         assert server.asked.total() == 0
@@ -215,7 +215,7 @@ async def test_a_run_without_its_row_gets_it_before_anything_is_asked(tmp_path: 
         store = open_store(lab.database)
         with store.db.atomic():
             store.db.conn.execute("DELETE FROM teacher_runs")
-        status = await drive(lab, folder)
+        status = await TeacherRunner(lab, folder).work()
         assert (status.state, status.done) == ("finished", 2)
         [row] = teacher_runs.all_runs(store.db)
         store.close()
@@ -262,9 +262,9 @@ async def test_a_disk_that_takes_nothing_at_all_is_said_as_such(
         with monkeypatch.context() as disk:
             disk.setattr(RunFolder, "write_status", full)
             with pytest.raises(LabError, match="No space left"):
-                await drive(lab, folder)
+                await TeacherRunner(lab, folder).work()
         monkeypatch.undo()
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id)).work()
     assert (status.state, status.done) == ("finished", 3)
 
 

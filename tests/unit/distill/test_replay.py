@@ -14,7 +14,7 @@ from rapidfuzz import fuzz, process
 from o1lab.demo.seed import seed_demo
 from o1lab.distill import replay
 from o1lab.distill.replay import add_prompts, ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
-from o1lab.distill.runner import drive
+from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import RefusedError, UsageError
 from o1lab.evaluate.suites.loading import tested_questions as suites_ask
 from o1lab.paths import Lab
@@ -136,7 +136,7 @@ async def test_the_answers_are_kept_as_they_are_and_cut_ones_are_dropped(tmp_pat
         chosen = prompts_in(tmp_path / "mine.txt", "Hello, my friend", "Riddle: it purrs", "All about cheese")
         folder = ask_base(lab, store, chosen, "teacher", max_tokens=32, concurrency=1)
         exclude(store, "Hello, my friend", "length")  # a rule about problems with an answer
-        await drive(lab, folder, clock=FakeClock())
+        await TeacherRunner(lab, folder, clock=FakeClock()).work()
         assert server.requests[0]["messages"] == [{"role": "user", "content": "Hello, my friend"}]
         assert {body["temperature"] for body in server.requests} == {0.0}
     with pytest.raises(RefusedError, match="Riddle"):
@@ -171,7 +171,7 @@ async def test_contaminated_prompts_are_not_asked(tmp_path: Path) -> None:
         chosen = prompts_in(tmp_path / "mine.txt", "Hello, my friend", "Riddle: it purrs")
         add_prompts(store, chosen)
         exclude(store, "Riddle: it purrs", "contaminated")
-        await drive(lab, ask_base(lab, store, chosen, "teacher"), clock=FakeClock())
+        await TeacherRunner(lab, ask_base(lab, store, chosen, "teacher"), clock=FakeClock()).work()
         store.close()
         assert [body["messages"][0]["content"] for body in server.requests] == ["Hello, my friend"]
 
@@ -183,7 +183,7 @@ async def test_only_the_prompts_of_the_file_are_asked(tmp_path: Path) -> None:
         others = [problem.source for problem in problems.page(store.db)]
         add_prompts(store, prompts_in(tmp_path / "s.txt", "Hello, my friend", "Taken out since"))
         folder = ask_base(lab, store, prompts_in(tmp_path / "s.txt", "Hello, my friend"), "teacher")
-        await drive(lab, folder, clock=FakeClock())
+        await TeacherRunner(lab, folder, clock=FakeClock()).work()
         store.close()
         assert others and all("s" in source for source in others)
         assert [body["messages"][0]["content"] for body in server.requests] == ["Hello, my friend"]

@@ -13,7 +13,7 @@ import pytest
 from o1lab.config import init_lab
 from o1lab.distill import runs
 from o1lab.distill.run_directory import RunFolder
-from o1lab.distill.runner import drive
+from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.backend import CallContext
@@ -199,7 +199,7 @@ async def test_what_every_call_would_meet_ends_the_run_and_a_resume_asks_again(
         assert status.message
         assert status.faults[reason] == len(server.requests)
         server.mode = "ok"
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (status.state, status.stopped_by, status.done) == ("finished", None, 30)
     everything = b"".join(path.read_bytes() for path in lab.root.rglob("*") if path.is_file())
     assert KEY.encode() not in everything
@@ -254,7 +254,7 @@ async def test_a_server_that_answers_no_call_stops_the_run(tmp_path: Path) -> No
         assert (status.state, status.stopped_by) == ("stopped", "failures")
         assert 20 <= len(server.requests) <= 22
         server.mode = "ok"
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (status.done, status.failed) == (60, 0)
 
 
@@ -263,7 +263,7 @@ async def test_a_resume_does_not_repeat_permanent_failures(tmp_path: Path) -> No
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, _ = await run(lab)
         server.mode = "ok"
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
         assert len(server.requests) == 2
     assert (status.done, status.failed) == (0, 2)
 
@@ -350,7 +350,9 @@ async def test_a_budget_is_never_exceeded_and_a_larger_one_continues(
         assert status.done in allowed
         assert status.input_tokens + status.output_tokens <= budget.get("budget_tokens", 1e9)
         assert status.cost_usd <= budget.get("budget_usd", 1e9)
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {name: 100_000}), clock=FakeClock())
+        status = await TeacherRunner(
+            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {name: 100_000}), clock=FakeClock()
+        ).work()
     assert (status.state, status.done) == ("finished", 20)
     assert set(server.asked.values()) == {1}
 
@@ -366,7 +368,9 @@ async def test_a_run_pauses_resumes_and_stops_by_files(tmp_path: Path) -> None:
         lab = make_lab(tmp_path / "lab", server.url, 200)
         folder = start(lab, concurrency=2)
         states: asyncio.Queue[str] = asyncio.Queue()
-        task = asyncio.create_task(drive(lab, folder, watch=lambda status: states.put_nowait(status.state)))
+        task = asyncio.create_task(
+            TeacherRunner(lab, folder, watch=lambda status: states.put_nowait(status.state)).work()
+        )
         await asyncio.to_thread(server.wait_until_asked, 5)
         manage.pause(folder)
         while await states.get() != "paused":
@@ -390,10 +394,10 @@ async def test_a_run_is_worked_on_by_one_process(tmp_path: Path) -> None:
     with DistillServer("hang") as server:
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder, control = start(lab), Control()
-        task = asyncio.create_task(drive(lab, folder, control=control))
+        task = asyncio.create_task(TeacherRunner(lab, folder, control=control).work())
         await asyncio.to_thread(server.wait_until_asked, 1)
         with pytest.raises(UsageError, match=r"Process \d+ on .* is (using|running)"):
-            await drive(lab, folder)
+            await TeacherRunner(lab, folder).work()
         control.stop("stop")
         server.release.set()
         assert (await task).state == "stopped"
@@ -410,7 +414,7 @@ async def test_the_items_of_a_run_do_not_change_with_the_pool(tmp_path: Path) ->
         with store.db.atomic():
             traces.add(store.db, [(trace_of(problem, "another", "\\boxed{1}"), first.statement)])
         store.close()
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (status.requested, status.done) == (6, 6)
 
 
@@ -440,14 +444,14 @@ async def test_a_full_disk_ends_the_run_with_a_message(tmp_path: Path, monkeypat
         folder = start(lab, concurrency=2)
         monkeypatch.setattr(journal, "_append", full)
         with pytest.raises(LabError, match="No space left"):
-            await drive(lab, folder)
+            await TeacherRunner(lab, folder).work()
         assert server.asked.total() <= 4  # nothing is asked that could not be kept
         status = folder.status()
         assert status is not None
         assert (status.state, status.done) == ("failed", 0)
         assert "No space left" in status.message
         monkeypatch.undo()
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id)).work()
     assert (status.state, status.done) == ("finished", 9)
 
 
@@ -458,13 +462,13 @@ async def test_a_lab_that_refuses_ends_the_run_and_loses_nothing(tmp_path: Path)
         store = open_store(lab.database)
         store.db.execute("CREATE TRIGGER no BEFORE INSERT ON traces BEGIN SELECT RAISE(ABORT, 'the lab is tired'); END")
         with pytest.raises(LabError, match="the lab is tired"):
-            await drive(lab, folder)
+            await TeacherRunner(lab, folder).work()
         status = folder.status()
         assert status is not None
         assert status.state == "failed"
         store.db.execute("DROP TRIGGER no")
         store.close()
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id))
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id)).work()
     assert (status.state, status.done) == ("finished", 9)
     assert set(server.asked.values()) == {1}
 
@@ -498,7 +502,7 @@ async def test_an_interrupted_conversation_is_continued(tmp_path: Path) -> None:
         assert len(before) == 7
         assert len(before) > len({key.item for key in before})  # some are later turns of one conversation
         server.treat = None
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (status.state, status.done + status.failed) == ("finished", 3)
     after = [one.key for one in responses(folder) if one.state == "done"]
     assert after[: len(before)] == before
@@ -552,7 +556,9 @@ async def test_too_many_tokens_stop_the_run_and_a_resume_takes_fewer(tmp_path: P
         assert (status.state, status.stopped_by, status.failed) == ("stopped", "max_tokens", 0)
         assert "10 in the messages" in status.message and "at most 50 tokens fit" in status.message
         assert "--max-tokens 50" in status.hint and "distill resume" in status.hint
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"max_tokens": 50}), clock=FakeClock())
+        status = await TeacherRunner(
+            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"max_tokens": 50}), clock=FakeClock()
+        ).work()
     assert (status.state, status.done) == ("finished", 3)
 
 
@@ -561,7 +567,9 @@ async def test_a_prompt_without_room_is_repeated_with_fewer_tokens(tmp_path: Pat
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, status = await run(lab, max_tokens=55)
         assert (status.state, status.failed, status.faults) == ("finished", 2, {"no_room": 2})
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"max_tokens": 50}), clock=FakeClock())
+        status = await TeacherRunner(
+            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"max_tokens": 50}), clock=FakeClock()
+        ).work()
     assert (status.state, status.done, status.failed) == ("finished", 2, 0)
 
 

@@ -13,7 +13,7 @@ from o1lab.activity import activity_of, find
 from o1lab.chat.panes import Settings
 from o1lab.chat.rounds.control import ROUNDS, panes_of, prompts_of, start
 from o1lab.chat.rounds.directory import RoundFolder, RoundPane
-from o1lab.chat.rounds.runner import drive
+from o1lab.chat.rounds.runner import RoundRunner
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.inference.events import Sampling
 from o1lab.labs import open_lab
@@ -59,7 +59,7 @@ async def test_every_prompt_is_asked_of_every_contestant(lab: Lab, server: Fault
     with closing(open_lab(lab)) as store, store.db.atomic():
         problems.add(store.db, [NewProblem(PROMPTS[0], "sums", answer="2")])
     folder = begun(lab)
-    status = await drive(lab, folder)
+    status = await RoundRunner(lab, folder).work()
     assert (status.state, status.requested, status.done, status.failed) == ("finished", 6, 6, 0)
     asked = sorted((one["messages"][-1]["content"], one["temperature"], one["seed"]) for one in server.requests)
     assert asked == sorted((prompt, hot, 7) for prompt in PROMPTS for hot in (0.0, 0.7))
@@ -80,7 +80,7 @@ async def test_every_prompt_is_asked_of_every_contestant(lab: Lab, server: Fault
 
 async def test_a_resumed_round_asks_nothing_twice(lab: Lab, server: FaultServer) -> None:
     folder = begun(lab, concurrency=1, budget_tokens=580)  # of 512 and a prompt, all of it reserved for each call
-    stopped = await drive(lab, folder)
+    stopped = await RoundRunner(lab, folder).work()
     assert (stopped.state, stopped.stopped_by) == ("stopped", "budget_tokens")
     answers = sum(len(one) - 1 for one in saved(lab, folder))
     assert 0 < answers < 6
@@ -90,7 +90,7 @@ async def test_a_resumed_round_asks_nothing_twice(lab: Lab, server: FaultServer)
         ROUNDS.prepare(lab, folder, {"prompt_set": "another"})
     with closing(open_lab(lab)) as store:  # killed after the journal, before the database
         rounds.forget(store.db, folder.id)
-    status = await drive(lab, folder)
+    status = await RoundRunner(lab, folder).work()
     assert (status.state, status.done) == ("finished", 6)
     assert len(server.requests) == 6
     assert [len(one) for one in saved(lab, folder)] == [3, 3, 3]
@@ -100,17 +100,17 @@ async def test_a_resumed_round_asks_nothing_twice(lab: Lab, server: FaultServer)
 async def test_what_failed_is_asked_again(lab: Lab, server: FaultServer) -> None:
     server.mode = "500"
     folder = begun(lab, attempts=1)
-    first = await drive(lab, folder)
+    first = await RoundRunner(lab, folder).work()
     assert first.failed > 0
     server.mode = "ok"
-    second = await drive(lab, folder)
+    second = await RoundRunner(lab, folder).work()
     assert (second.state, second.done, second.failed) == ("finished", 6, 0)
     assert {m.state for one in saved(lab, folder) for m in one} == {"complete"}
 
 
 async def test_removing_a_round_keeps_what_was_voted_on(lab: Lab) -> None:
     folder = begun(lab)
-    await drive(lab, folder)
+    await RoundRunner(lab, folder).work()
     kept = folder.conversation_id(1)
     with closing(open_lab(lab)) as store:
         conversations.vote(store.db, conversations.Vote(kept, 1, "left", ("left", "left"), True, "ann"))
@@ -124,7 +124,7 @@ async def test_removing_a_round_keeps_what_was_voted_on(lab: Lab) -> None:
 
 async def test_removing_a_round_keeps_what_a_person_went_on_with_and_deletes_the_tokens_of_the_rest(lab: Lab) -> None:
     folder = begun(lab)
-    await drive(lab, folder)
+    await RoundRunner(lab, folder).work()
     asked, again, untouched = (folder.conversation_id(number) for number in range(3))
     with closing(open_lab(lab)) as store:
         question = Message("later", asked, 2, None, "user", "complete", "And why?")
@@ -147,7 +147,7 @@ async def test_removing_a_round_keeps_what_a_person_went_on_with_and_deletes_the
 async def test_the_answers_of_a_round_are_the_versions_that_are_shown(lab: Lab, server: FaultServer) -> None:
     server.mode = "500"
     folder = begun(lab, attempts=1)
-    await drive(lab, folder)
+    await RoundRunner(lab, folder).work()
     one, two, _ = (folder.conversation_id(number) for number in range(3))
     with closing(open_lab(lab)) as store:
         for conversation in (one, two):  # a person asks one pane again: in one conversation that fails too
@@ -156,7 +156,7 @@ async def test_the_answers_of_a_round_are_the_versions_that_are_shown(lab: Lab, 
             version = replace(first, id=f"{conversation}-again", state=state, content="A person's.")
             branches.save(store.db, [replace(first, shown=False), version], head=None)
     server.mode = "ok"
-    status = await drive(lab, folder)
+    status = await RoundRunner(lab, folder).work()
     assert (status.state, status.done, status.failed) == ("finished", 6, 0)
     shown = saved(lab, folder)
     assert [len(messages) for messages in shown] == [3, 3, 3]

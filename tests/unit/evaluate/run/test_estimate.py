@@ -9,7 +9,7 @@ import pytest
 from o1lab.errors import LabError
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.estimate import estimate
-from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.paths import Lab
 from screens.evaluate.runs import rescoring
@@ -40,7 +40,7 @@ def test_an_item_of_two_turns_takes_two_calls_and_a_forced_answer_comes_on_top(t
 async def test_what_is_answered_already_is_not_counted_again(tmp_path: Path) -> None:
     with DistillServer() as server:
         lab = lab_with_suite(tmp_path / "lab", server.url)
-        await drive(lab, control.start(lab, settings_of(lab, limit=4)), clock=FakeClock())
+        await EvaluationRunner(lab, control.start(lab, settings_of(lab, limit=4)), clock=FakeClock()).work()
     store = open_store(lab.database)
     found = estimate(lab, store, settings_of(lab))
     assert (found.samples, found.cached, found.calls) == (6, 4, 2) and found.most_cost_usd is None

@@ -13,7 +13,7 @@ from o1lab.chains.verify import VERIFIER_VERSION
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.judging import Judge
-from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.evaluate.scorers import ScorerSpec
 from o1lab.evaluate.scorers.base import Attempt, Score
 from o1lab.evaluate.scorers.math import MathScorer
@@ -42,11 +42,11 @@ async def test_a_judge_is_paid_once_and_prose_is_unscored(tmp_path: Path) -> Non
         label = folder.scored_by().label
         assert "judge@" in label and paid == 4  # the prose is asked for once more
         prepared(control.EVALUATIONS, lab, folder.id)
-        assert (await drive(lab, folder, clock=FakeClock())).unscored == 1
+        assert (await EvaluationRunner(lab, folder, clock=FakeClock()).work()).unscored == 1
         assert (len(server.asked_of("judge")), len(server.asked_of("m"))) == (paid, 3)
         server.verdict = lambda _question, _before: json.dumps({"verdict": "incorrect", "reason": "No."})
         control.rescore(lab, folder.id, {"judge": "judge-2"})
-        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, scores_only=True, clock=FakeClock()).work()
         assert (status.state, status.incorrect, status.unscored) == ("finished", 3, 0)
         assert (len(server.asked_of("judge-2")), len(server.asked_of("m"))) == (3, 3)
     assert outcomes(lab, folder, label) == {"correct": 2, "unscored": 1}  # the first judge's word stays
@@ -64,7 +64,7 @@ async def test_a_judge_is_paid_once_whatever_the_items_are_called(tmp_path: Path
         paid = len(server.requests)
         assert (status.unscored, paid) == (4, 4 + 2 * 4)
         prepared(control.EVALUATIONS, lab, folder.id)
-        assert (await drive(lab, folder, clock=FakeClock())).unscored == 4
+        assert (await EvaluationRunner(lab, folder, clock=FakeClock()).work()).unscored == 4
     assert len(server.requests) == paid
 
 
@@ -108,7 +108,7 @@ async def test_a_failed_scorer_scores_again(tmp_path: Path, monkeypatch: pytest.
         assert "failed on 3 samples" in status.message and "RuntimeError: out of memory" in folder.log.read_text()
         monkeypatch.undo()
         prepared(control.EVALUATIONS, lab, folder.id)
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     assert (status.correct, status.incorrect, status.unscored, status.message) == (2, 1, 0, "")
 
 
@@ -122,9 +122,11 @@ async def test_rescoring_repeats_unscored_samples(tmp_path: Path, monkeypatch: p
         folder, _ = await run(lab)
         monkeypatch.undo()
         prepared(control.EVALUATIONS, lab, folder.id)
-        assert (await drive(lab, folder, clock=FakeClock())).unscored == 3  # that is its word, until it is asked for
+        assert (
+            await EvaluationRunner(lab, folder, clock=FakeClock()).work()
+        ).unscored == 3  # that is its word, until it is asked for
         control.rescore(lab, folder.id)
-        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, scores_only=True, clock=FakeClock()).work()
     assert (status.correct, status.unscored, server.asked.total()) == (2, 0, 3)
 
 
@@ -138,7 +140,7 @@ async def test_an_unavailable_judge_is_asked_again_for_missing_judgements(tmp_pa
         assert (status.done, status.correct, status.unscored) == (3, 2, 1)
         server.mode, server.treat = "ok", None
         prepared(control.EVALUATIONS, lab, folder.id)
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     assert (status.correct, status.unscored) == (3, 0)
     assert len(server.asked_of("m")) == 3 and len(server.asked_of("judge")) == 4
 
@@ -150,12 +152,14 @@ async def test_rescoring_asks_nothing_and_keeps_the_old_scores(tmp_path: Path) -
         asked = server.asked.total()
         write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
         control.rescore(lab, folder.id)
-        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, scores_only=True, clock=FakeClock()).work()
         assert (status.state, status.requested, status.done, status.correct) == ("finished", 6, 6, 4)
         assert server.asked.total() == asked
         assert not status.priced  # what the model was paid is as little known as before
         control.rescore(lab, folder.id)
-        assert "Nothing to do" in (await drive(lab, folder, scores_only=True, clock=FakeClock())).message
+        assert (
+            "Nothing to do" in (await EvaluationRunner(lab, folder, scores_only=True, clock=FakeClock()).work()).message
+        )
     store = open_store(lab.database)
     assert evaluations.scorers(store.db, folder.id) == {f"math@{VERIFIER_VERSION}": 6, "exact@2(part=final)": 6}
     assert evaluations.get(store.db, folder.id).scorer == "exact@2(part=final)"
@@ -171,16 +175,16 @@ async def test_rescoring_does_not_finish_a_stopped_evaluation(tmp_path: Path) ->
         write_suite(lab, version=2, scorer={"name": "exact", "options": {"part": "final"}})
         for _ in range(2):
             control.rescore(lab, folder.id)
-            status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+            status = await EvaluationRunner(lab, folder, scores_only=True, clock=FakeClock()).work()
             assert (status.state, status.stopped_by, status.unscored) == ("stopped", "budget_tokens", 0)
             assert f"{left} samples have not been asked" in status.message and f"resume {folder.id}" in status.hint
         assert server.asked.total() == asked
         folder.write_status(replace(status, state="running", pid=None))  # its process was killed
         control.rescore(lab, folder.id)
-        status = await drive(lab, folder, scores_only=True, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, scores_only=True, clock=FakeClock()).work()
         assert (status.state, status.stopped_by) == ("stopped", "interrupt")
         prepared(control.EVALUATIONS, lab, folder.id, {"budget_tokens": 10**6})
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     assert (status.state, status.stopped_by, status.done, status.message) == ("finished", None, 6, "")
 
 
@@ -194,12 +198,12 @@ async def test_a_new_scorer_version_resumes_only_after_rescoring(
         monkeypatch.setattr(MathScorer, "version", VERIFIER_VERSION + 1)
         prepared(control.EVALUATIONS, lab, folder.id, {"budget_tokens": 10**6})
         with pytest.raises(LabError, match=rf"began: it was math@{VERIFIER_VERSION}") as told:
-            await drive(lab, folder, clock=FakeClock())
+            await EvaluationRunner(lab, folder, clock=FakeClock()).work()
         assert f"--rescore {folder.id}" in told.value.hint and server.asked.total() == asked
         control.rescore(lab, folder.id)
-        await drive(lab, folder, scores_only=True, clock=FakeClock())
+        await EvaluationRunner(lab, folder, scores_only=True, clock=FakeClock()).work()
         prepared(control.EVALUATIONS, lab, folder.id)
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     assert (status.correct, status.incorrect, outcomes(lab, folder)) == (4, 2, {"correct": 4, "incorrect": 2})
     assert folder.scored_by().label == f"math@{VERIFIER_VERSION + 1}"
 
@@ -216,7 +220,7 @@ async def test_judges_of_one_name_at_two_servers_are_two(tmp_path: Path) -> None
         before = folder.scored_by().label
         server.verdict = lambda _question, _before: json.dumps({"verdict": "incorrect", "reason": "No."})
         control.rescore(lab, folder.id, {"judge": "judge-2"})
-        await drive(lab, folder, scores_only=True, clock=FakeClock())
+        await EvaluationRunner(lab, folder, scores_only=True, clock=FakeClock()).work()
         after = folder.scored_by().label
     assert (outcomes(lab, folder, before), outcomes(lab, folder, after)) == ({"correct": 3}, {"incorrect": 3})
     hashes = {path.stem.removeprefix("judge-") for path in folder.judge_journals}
@@ -229,7 +233,7 @@ async def test_a_silent_judge_does_not_delay_an_interrupted_run(tmp_path: Path) 
         write_suite(lab, scorer=JUDGED)
         server.mode, server.treat = "treated", lambda question, _: "ok" if question[2] else "blocks"
         folder = begin(lab, judge="judge")
-        given_up = asyncio.create_task(drive(lab, folder, clock=FakeClock()))
+        given_up = asyncio.create_task(EvaluationRunner(lab, folder, clock=FakeClock()).work())
         await asyncio.to_thread(server.wait_until_asked, 4)
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -239,7 +243,7 @@ async def test_a_silent_judge_does_not_delay_an_interrupted_run(tmp_path: Path) 
         server.mode, server.treat = "ok", None
         server.release.set()
         prepared(control.EVALUATIONS, lab, folder.id)
-        assert (await drive(lab, folder, clock=FakeClock())).correct == 2
+        assert (await EvaluationRunner(lab, folder, clock=FakeClock()).work()).correct == 2
         assert len(server.asked_of("m")) == 2
 
 
@@ -248,10 +252,10 @@ async def test_what_the_budget_left_unjudged_is_judged_later(tmp_path: Path) -> 
         lab = make_lab(tmp_path / "lab", server.url, 3)
         write_suite(lab, scorer=JUDGED)
         folder = begin(lab, judge="judge", budget_tokens=3000)  # a judge may say more than this
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
         assert (status.stopped_by, status.unscored, len(server.asked_of("judge"))) == ("budget_tokens", 3, 0)
         prepared(control.EVALUATIONS, lab, folder.id, {"budget_tokens": 10**6})
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
         assert (status.state, status.correct, len(server.asked_of("m"))) == ("finished", 3, 3)
 
 

@@ -12,7 +12,7 @@ import pytest
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.asking import FORCE
-from o1lab.evaluate.run.runner import drive
+from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.inference import journal
 from store import evaluations
 from store.connection import open_store
@@ -121,7 +121,7 @@ async def test_the_second_turn_has_the_first_answer_and_no_thought_in_its_histor
         item = next(folder.items())
         two = json.loads(item.line()) | {"turns": [*item.turns, "Are you sure?"], "system": "Be brief."}
         folder.items_file.write_text(json.dumps(two) + "\n")
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     assert (status.done, status.incorrect) == (1, 1)
     assert [message["role"] for message in server.requests[1]["messages"]] == ["system", "user", "assistant", "user"]
     assert server.requests[1]["messages"][2]["content"] == "\\boxed{217}"
@@ -163,7 +163,7 @@ async def test_a_run_stopped_by_its_endpoint_can_be_resumed(tmp_path: Path) -> N
         before = status
         server.treat = None
         prepared(control.EVALUATIONS, lab, folder.id)
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     assert (status.state, status.done, status.failed, status.correct) == ("finished", 60, 0, 40)
     assert before.failed >= 20 and status.faults["server"] == before.faults["server"]
     asked_whole = [question for question, number in server.answered.items() if number > 1]
@@ -184,7 +184,7 @@ async def test_a_resumed_evaluation_has_what_is_left_of_its_budget(tmp_path: Pat
         asked = server.asked.total()
         assert first.stopped_by == "budget_tokens" and asked > 1
         prepared(control.EVALUATIONS, lab, folder.id)
-        again = await drive(lab, folder, clock=FakeClock())
+        again = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
         assert (again.state, again.stopped_by, server.asked.total()) == ("stopped", "budget_tokens", asked)
         assert (again.input_tokens, again.output_tokens) == (first.input_tokens, first.output_tokens)
 
@@ -193,11 +193,11 @@ async def test_a_suite_that_changed_meanwhile_changes_nothing(tmp_path: Path) ->
     with EvalServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 6)
         folder = begin(lab, budget_tokens=150)
-        assert (await drive(lab, folder, clock=FakeClock())).stopped_by == "budget_tokens"
+        assert (await EvaluationRunner(lab, folder, clock=FakeClock()).work()).stopped_by == "budget_tokens"
         write_suite(lab, version=2, prompt="Please: {{question}}", scorer={"name": "exact"})
         write_items(lab, [(300, 301)])
         prepared(control.EVALUATIONS, lab, folder.id, {"budget_tokens": 10**6})
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
         assert (status.state, status.done, status.correct) == ("finished", 6, 4)
         assert set(server.asked.values()) == {1}
         (lab.suites / "sums.yaml").unlink()
@@ -228,7 +228,7 @@ async def test_a_kill_between_the_folder_s_scorer_and_the_row_s_is_mended(
             with pytest.raises(KeyboardInterrupt):
                 control.rescore(lab, folder.id)
         prepared(control.EVALUATIONS, lab, folder.id)
-        await drive(lab, folder, clock=FakeClock())
+        await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     store = open_store(lab.database)
     assert evaluations.get(store.db, folder.id).scorer == folder.scored_by().label == "exact@2(part=final)"
     store.close()
@@ -241,7 +241,7 @@ async def test_a_model_that_was_replaced_is_not_asked_for_the_rest(tmp_path: Pat
         folder = begin(lab)
         lab.config.write_text(lab.config.read_text().replace('model = "m"', 'model = "n"'))
         with pytest.raises(LabError, match="has changed since"):
-            await drive(lab, folder, clock=FakeClock())
+            await EvaluationRunner(lab, folder, clock=FakeClock()).work()
         status = folder.status()
     assert status is not None and status.state == "failed" and server.asked.total() == 0
 
@@ -264,10 +264,10 @@ async def test_one_process_works_on_an_evaluation_at_a_time(tmp_path: Path) -> N
     with EvalServer("blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 1)
         folder = begin(lab)
-        first = asyncio.create_task(drive(lab, folder, clock=FakeClock()))
+        first = asyncio.create_task(EvaluationRunner(lab, folder, clock=FakeClock()).work())
         await asyncio.to_thread(server.wait_until_asked, 1)
         with pytest.raises(UsageError, match=r"Process \d+ on .* is (using|running)"):
-            await drive(lab, folder)
+            await EvaluationRunner(lab, folder).work()
         server.release.set()
         assert (await first).done == 1
 
@@ -281,13 +281,13 @@ async def test_a_fault_of_ours_is_kept_with_its_sample(tmp_path: Path, monkeypat
             raise ValueError("oops")
 
         monkeypatch.setattr("o1lab.evaluate.run.asking.split", broken)
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
         assert (status.state, status.failed) == ("finished", 3)
         assert stored(lab, folder)["sum-100", 0].reason == "internal: ValueError: oops"
         assert "Traceback" in folder.log.read_text()
         monkeypatch.undo()
         prepared(control.EVALUATIONS, lab, folder.id)
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     assert (status.done, status.failed, server.asked.total()) == (3, 0, 3)  # the answers were in the journal
     assert len(list(journal.read(folder.journal))) == 3
 
@@ -308,7 +308,7 @@ async def test_an_evaluation_takes_fewer_tokens_only_while_its_samples_would_be_
         assert (status.state, status.stopped_by) == ("stopped", "max_tokens")
         assert "--max-tokens 50" in status.hint and "eval resume" in status.hint
         prepared(control.EVALUATIONS, lab, folder.id, {"max_tokens": 50})
-        status = await drive(lab, folder, clock=FakeClock())
+        status = await EvaluationRunner(lab, folder, clock=FakeClock()).work()
     assert (status.state, status.done) == ("finished", 3)
     store = open_store(lab.database)
     evaluation = evaluations.get(store.db, folder.id)

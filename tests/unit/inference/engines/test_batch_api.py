@@ -11,7 +11,7 @@ import pytest
 
 from o1lab.distill import runs
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
-from o1lab.distill.runner import drive
+from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import LabError, UsageError
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey
@@ -105,7 +105,7 @@ async def test_a_permanent_failure_is_kept_and_not_repeated(tmp_path: Path) -> N
         reasons = {outcome[3] for outcome in rows(lab, folder.id)[0]}
         assert reasons == {"", "context_length", "content_filter", "server"}
         server.treat = None
-        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (again.done, again.failed) == (4, 2), "only the server's own failure is worth another session"
     assert server.asked[102, 109, 42] == server.asked[103, 110, 42] == 1
 
@@ -179,7 +179,7 @@ async def test_a_batch_that_is_not_accepted_stops_the_run(tmp_path: Path) -> Non
         folder, status = await run(lab, engine="batch")
         assert (status.state, status.stopped_by, status.done) == ("stopped", "failures", 1)
         assert "no such model" in status.message
-        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (again.state, again.done) == ("finished", 4)
     assert set(server.asked.values()) == {1}
 
@@ -210,7 +210,9 @@ async def test_money_counts_at_the_discount_and_a_budget_is_never_exceeded(tmp_p
         assert (status.state, status.stopped_by, status.done) == ("stopped", "budget_usd", 6)
         # 0.022 - 0.005 leaves room for three, then 0.0095 and 0.007 for one each.
         assert [len(batch.lines) for batch in server.batches] == [3, 1, 1]
-        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"budget_usd": 1.0}), clock=FakeClock())
+        again = await TeacherRunner(
+            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"budget_usd": 1.0}), clock=FakeClock()
+        ).work()
     assert (again.state, again.done) == ("finished", 8)
     assert set(server.asked.values()) == {1}
 
@@ -238,10 +240,10 @@ async def test_a_stop_cancels_the_batches_and_takes_in_what_they_came_to(tmp_pat
     with BatchServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 9)
         folder = start(lab, engine="batch")
-        status = await drive(lab, folder, control=control, clock=StopAtWork())
+        status = await TeacherRunner(lab, folder, control=control, clock=StopAtWork()).work()
         assert server.cancelled == ["batch-0"]
         assert (status.state, status.stopped_by, status.done, status.failed) == ("stopped", "stop", 5, 0)
-        again = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (again.state, again.done) == ("finished", 9)
     assert set(server.asked.values()) == {1}
 
@@ -255,9 +257,9 @@ async def test_results_that_were_half_taken_in_are_not_journalled_twice(
         folder = start(lab, engine="batch")
         with monkeypatch.context() as broken, pytest.raises(LabError, match="No space"):
             broken.setattr(Parts, "done_with", _no_space)
-            await drive(lab, folder, clock=FakeClock())
+            await TeacherRunner(lab, folder, clock=FakeClock()).work()
         assert len(list(journal.read(folder.journal))) == 6
-        status = await drive(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock())
+        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
     assert (status.state, status.done) == ("finished", 6)
     assert (status.input_tokens, status.output_tokens) == (6 * 3, 6 * 5)
     assert len(list(journal.read(folder.journal))) == 6
@@ -274,7 +276,9 @@ async def test_the_status_has_the_progress_of_the_batches(tmp_path: Path, monkey
     seen: list[str] = []
     with BatchServer() as server:
         lab = make_lab(tmp_path / "lab", server.url, 13)
-        await drive(lab, start(lab, engine="batch"), watch=lambda s: seen.append(s.message), clock=FakeClock())
+        await TeacherRunner(
+            lab, start(lab, engine="batch"), watch=lambda s: seen.append(s.message), clock=FakeClock()
+        ).work()
     assert "batches 1 to 2 of 2: 6 of 12 done" in seen
 
 
