@@ -135,7 +135,7 @@ async def test_calls_in_flight_end_when_the_writer_breaks(tmp_path: Path, monkey
             server.release.set()
 
         releasing = asyncio.create_task(release())
-        monkeypatch.setattr(result_writer.ResultWriter, "_write", broken)
+        monkeypatch.setattr(result_writer.ResultWriter, "write", broken)
         with pytest.raises(RuntimeError, match="no verifier"):
             await TeacherRunner(lab, folder, control=control).work()
         releasing.cancel()

@@ -278,7 +278,7 @@ async def test_what_a_scorer_stumbles_over_is_unscored_and_the_rest_is_scored(tm
 
     def writer() -> ResultWriter:
         return ResultWriter(
-            store, "e", scorer, make=lambda _: pytest.fail(), on_written=written.append, log=tmp_path / "log"
+            store, "e", scorer, make=lambda _: pytest.fail(), on_stored=written.append, log=tmp_path / "log"
         )
 
     async with writer() as taking:
