@@ -19,9 +19,9 @@ from collections.abc import Sequence
 import torch
 
 from o1lab.models.base import resolve_base
-from o1lab.serve.engine import Engine
-from o1lab.serve.prefill import Job
-from o1lab.serve.weights import load_weights
+from o1lab.serve.engine.engine import Engine
+from o1lab.serve.engine.prefill import Job
+from o1lab.serve.engine.weights import load_weights
 
 
 def answers(engine: Engine, prompts: Sequence[list[int]], length: int) -> list[list[int]]:

@@ -36,7 +36,7 @@ from textual_plot import HiResMode, PlotWidget
 from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.paths import Lab
-from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.runs.directory import RunDir, RunStatus
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context
 from screens.train.screen import TrainScreen

@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from o1lab.train.curve import series
-from o1lab.train.metrics_reader import Metrics
+from o1lab.train.runs.curve import series
+from o1lab.train.runs.metrics_reader import Metrics
 from o1lab.widgets.loss_plot import Curve
 
 TIMES = 5

@@ -19,9 +19,9 @@ import torch
 
 from o1lab.lens.scoring import TOP
 from o1lab.models.base import resolve_base
-from o1lab.serve.engine import Engine
-from o1lab.serve.prefill import Job
-from o1lab.serve.weights import Weights, load_weights
+from o1lab.serve.engine.engine import Engine
+from o1lab.serve.engine.prefill import Job
+from o1lab.serve.engine.weights import Weights, load_weights
 
 
 def bare(weights: Weights, rows: list[list[int]]) -> list[list[float]]:

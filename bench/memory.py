@@ -24,7 +24,7 @@ from o1lab.jobs.hardware import gpu_metrics
 from o1lab.models.base import resolve_base
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train.rows import TrainingRow
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import prepared, recipe
 

@@ -37,10 +37,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from bench.segmentation import DATA
-from o1lab.chains.labelling import Labeller, labeller_at, shipped_path
-from o1lab.chains.linear import write
-from o1lab.chains.move_training import CHOSEN, TAG_TO_MOVE, Example, Settings, example, figures, labeller, train
-from o1lab.chains.moves import MoveKind, sentences
+from o1lab.chains.segmentation.labelling import Labeller, labeller_at, shipped_path
+from o1lab.chains.segmentation.linear import write
+from o1lab.chains.segmentation.moves import MoveKind, sentences
+from o1lab.chains.segmentation.training import CHOSEN, TAG_TO_MOVE, Example, Settings, example, figures, labeller, train
 
 FOLDS, INNER_FOLDS = 5, 4
 SEEDS = range(5)

@@ -31,9 +31,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Markdown, TextArea
 
-from o1lab.chains.moves import segment
-from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.document import ReaderDocument
+from o1lab.chains.segmentation.moves import segment
+from o1lab.widgets.reader.chain_reader import ChainReader
+from o1lab.widgets.reader.document import ReaderDocument
 
 SENTENCES = (
     "Let me compute the sum of the two numbers column by column, 964 + 494 = 1458. "

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from o1lab.chains import linear
+from o1lab.chains.segmentation import linear
 from o1lab.evaluate.scorers.refusal_features import (
     BUCKETS,
     FEATURES_VERSION,

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from o1lab.chains.move_training import TAG_TO_MOVE
-from o1lab.chains.moves import MoveKind, segment
+from o1lab.chains.segmentation.moves import MoveKind, segment
+from o1lab.chains.segmentation.training import TAG_TO_MOVE
 
 DATA = Path(os.environ.get("O1LAB_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

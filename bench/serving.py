@@ -16,9 +16,9 @@ import warnings
 from pathlib import Path
 
 from o1lab.models.base import resolve_base
-from o1lab.serve.engine import Engine
-from o1lab.serve.prefill import BASE, Job
-from o1lab.serve.weights import Weights, add_adapter, load_weights
+from o1lab.serve.engine.engine import Engine
+from o1lab.serve.engine.prefill import BASE, Job
+from o1lab.serve.engine.weights import Weights, add_adapter, load_weights
 
 ONE_AT_A_TIME = 4
 

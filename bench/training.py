@@ -42,15 +42,15 @@ from bench.memory import QWEN
 from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.jobs.hook import HookCaller
 from o1lab.models.base import resolve_base
-from o1lab.train import tensors, trainers
-from o1lab.train.callbacks import Reporter
-from o1lab.train.distributed import World
-from o1lab.train.held_out import IGNORED
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import TrainingRow
-from o1lab.train.run_directory import RunStatus
-from o1lab.train.steering import Steering
-from o1lab.train.targets import lora_config
+from o1lab.train.runs.directory import RunStatus
+from o1lab.train.trainer import tensors, trainers
+from o1lab.train.trainer.callbacks import Reporter
+from o1lab.train.trainer.distributed import World
+from o1lab.train.trainer.held_out import IGNORED
+from o1lab.train.trainer.steering import Steering
+from o1lab.train.trainer.targets import lora_config
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import prepared, recipe
 

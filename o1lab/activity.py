@@ -17,8 +17,8 @@ from o1lab.jobs import spawn
 from o1lab.jobs.directory import JobFolder, JobInfo, list_directories, matching
 from o1lab.jobs.hook import event_of_end
 from o1lab.paths import Lab
-from o1lab.train.metrics_reader import time_left
-from o1lab.train.run_directory import SPIKES, RunDir, RunStatus
+from o1lab.train.runs.directory import SPIKES, RunDir, RunStatus
+from o1lab.train.runs.metrics_reader import time_left
 from store.errors import MissingError
 from store.naming import resolved
 

@@ -40,7 +40,7 @@ class Display:
         meanings: What each choice means, in a sentence; it is shown with the help of the chosen one.
         options: Names on the command line, where they are not made from the field's name.
         metavar: Placeholder of the value in ``--help``.
-        names: What its value names, such as ``dataset``; shells then complete it (see ``o1lab.cli.naming``).
+        names: What its value names, such as ``dataset``; shells then complete it (see ``o1lab.cli.base.naming``).
         argument: Whether it is a positional argument of the command.
         in_form: Whether the form has the field.
         verbatim: Whether surrounding spaces are part of the value.

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from store.errors import MissingError, NewerSchemaError, UnwritableError, explained
-from store.migrations import migrations
 from store.records import scrubbed
+from store.schema.migrations import migrations
 from store.sqlite import Database
 
 Options = ParamSpec("Options")

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from store.annotation_sql import ALIVE, alive
-from store.migrations import MOVE_KINDS
 from store.records import Annotation
+from store.schema.migrations import MOVE_KINDS
 from store.sqlite import Database
 
 WITHDRAWN = "withdrawn"

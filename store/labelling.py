@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from store import corrections
-from store.migrations import MOVE_KINDS
 from store.records import OWN_MOVES
+from store.schema.migrations import MOVE_KINDS
 from store.sqlite import Database
 
 Span = tuple[int, int]

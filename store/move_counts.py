@@ -9,9 +9,9 @@ from typing import Literal
 
 from store.corrections import KIND_OF_LETTER
 from store.evaluations import Turn
-from store.migrations import MOVE_KINDS
 from store.records import decode, now
 from store.rows import insert
+from store.schema.migrations import MOVE_KINDS
 from store.sqlite import Database
 
 Read = Literal["thought", "answer", "both"]

@@ -12,7 +12,6 @@ from store.errors import MissingError
 from store.filters import TraceQuery
 from store.filters.clauses import like
 from store.filters.traces import OF_STUDENT, Selection, selection
-from store.migrations import MOVE_KINDS
 from store.naming import ENOUGH, called, without_model
 from store.policy import NOT_SEEN
 from store.records import (
@@ -30,6 +29,7 @@ from store.records import (
     spans_of,
 )
 from store.rows import insert, insertion, parameters
+from store.schema.migrations import MOVE_KINDS
 from store.sqlite import Database
 
 _NAMES = tuple(field.name for field in fields(TraceRow) if field.name != "moves")

@@ -26,7 +26,7 @@ class NewTree:
 
     Attributes:
         problem_id: The problem that was searched.
-        nodes: The nodes as JSON values, see ``o1lab.chains.tree``.
+        nodes: The nodes as JSON values, see ``o1lab.chains.trees.tree``.
         model: The model or program that made the search.
         source: Name of the source.
         key: Its id in the source.

@@ -26,7 +26,7 @@ from o1lab.lens.scoring import score_traces
 from o1lab.paths import Lab, find_lab
 from o1lab.serve.registry import list_models
 from o1lab.settings import settings_of
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from screens.base.context import open_context
 from screens.compare.screen import CompareScreen
 from screens.traces.screen import TracesScreen

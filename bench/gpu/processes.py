@@ -26,9 +26,9 @@ from o1lab.paths import Lab
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train import torchrun
 from o1lab.train.launch import prepare
-from o1lab.train.recipe_file import resolve
+from o1lab.train.recipes.recipe_file import resolve
 from o1lab.train.rows import TrainingRow
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 
 EXACT, CLOSE = 1e-5, 0.02
 WARM_UP = 3

@@ -9,7 +9,7 @@ from docs.generate.markdown import code, prose, table
 from o1lab.distill.run_directory import RunFolder
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.paths import VARIABLES, Lab, paths_in
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 
 _JOBS = {
     "A training run: `LAB/runs/ID`": RunDir,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from docs.generate.keys import with_keys
 from docs.generate.markdown import code, prose, table
 from o1lab.settings import Setting, settings_of
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 
 _BEGIN = """
 # A tour of the Train form

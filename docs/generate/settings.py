@@ -16,7 +16,7 @@ from o1lab.config import EXAMPLE, Config
 from o1lab.distill.settings import TeacherRunSettings
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.settings import Setting, settings_of
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 
 _ABOUT = {
     "Recipe": (

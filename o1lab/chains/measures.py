@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from o1lab.chains.answers import extract_answer
-from o1lab.chains.moves import Move, segment
 from o1lab.chains.parse import Span
+from o1lab.chains.segmentation.moves import Move, segment
 from store.records import scrubbed
 
 if TYPE_CHECKING:

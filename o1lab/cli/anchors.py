@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.asking import TraceArgument, with_servers
-from o1lab.cli.busy import advance
-from o1lab.cli.command import Verbs
-from o1lab.cli.options import model_option
-from o1lab.cli.output import current_lab, emit, opened
+from o1lab.cli.base.asking import TraceArgument, with_servers
+from o1lab.cli.base.busy import advance
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.options import model_option
+from o1lab.cli.base.output import current_lab, emit, opened
 from o1lab.format import aligned
 from o1lab.text import one_line
 

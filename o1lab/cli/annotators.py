@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.destination import DASH, destination
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.destination import DASH, destination
+from o1lab.cli.base.output import emit, opened
 from o1lab.cli.filters import read_filter
-from o1lab.cli.output import emit, opened
 from o1lab.paths import annotator
 from o1lab.text import one_line
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli import options
-from o1lab.cli.command import Verbs
-from o1lab.cli.job_commands import JobCommands
-from o1lab.cli.jobs import REQUESTS, DetachOption, add_job_verbs, progress_column, start_job
-from o1lab.cli.listing import Column, emit_list
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened
-from o1lab.cli.progress import counted_json, fault_lines, job_details, result_notes, run_job
+from o1lab.cli.base import options
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.listing import Column, emit_list
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened
+from o1lab.cli.base.progress import counted_json, fault_lines, job_details, result_notes, run_job
+from o1lab.cli.jobs.commands import JobCommands
+from o1lab.cli.jobs.verbs import REQUESTS, DetachOption, add_job_verbs, progress_column, start_job
 from o1lab.errors import UsageError
 from o1lab.format import counted, money
 from o1lab.text import one_line

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.asking import TraceIds, with_servers
-from o1lab.cli.busy import advance
-from o1lab.cli.command import Verbs
+from o1lab.cli.base.asking import TraceIds, with_servers
+from o1lab.cli.base.busy import advance
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.options import model_option
+from o1lab.cli.base.output import current_lab, emit, opened, say
 from o1lab.cli.filters import read_filter
-from o1lab.cli.jobs import evaluation_id
-from o1lab.cli.naming import completing
-from o1lab.cli.options import model_option
-from o1lab.cli.output import current_lab, emit, opened, say
+from o1lab.cli.jobs.verbs import evaluation_id
 from o1lab.errors import RefusedError, UsageError
 from o1lab.format import aligned
 from o1lab.text import one_line

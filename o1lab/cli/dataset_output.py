@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from o1lab.cli.listing import Column
+from o1lab.cli.base.listing import Column
 from o1lab.format import counted
 from o1lab.text import one_line
 from store.records import Dataset

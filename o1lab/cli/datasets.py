@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from o1lab.cli import options, pairs, replay
-from o1lab.cli.command import Verbs
+from o1lab.cli import pairs, replay
+from o1lab.cli.base import options
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.destination import DASH, destination, is_stdout
+from o1lab.cli.base.listing import Column, emit_list
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened, with_terms
 from o1lab.cli.dataset_output import (
     COLUMNS,
     dataset_item,
@@ -20,18 +25,14 @@ from o1lab.cli.dataset_output import (
     row_lines,
     words_of,
 )
-from o1lab.cli.destination import DASH, destination, is_stdout
 from o1lab.cli.filters import read_filter
-from o1lab.cli.listing import Column, emit_list
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, with_terms
 from o1lab.errors import UsageError
 from store.records import require_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from o1lab.distill.selection import Choice, Keep, PerProblem
+    from o1lab.distill.datasets.selection import Choice, Keep, PerProblem
     from store import Store
     from store.filters import TraceQuery
     from store.records import Dataset
@@ -94,7 +95,7 @@ def dataset_create(
 
     Example: o1lab dataset create long --where 'run:3f2a reflective:yes' --per-problem shortest
     """
-    from o1lab.distill import matched
+    from o1lab.distill.datasets import matched
     from store import datasets
 
     require_name(name)
@@ -139,7 +140,7 @@ def dataset_control(
     Example: o1lab dataset control long --match tokens
     """
     from o1lab.config import load_config
-    from o1lab.distill.control import make_control
+    from o1lab.distill.datasets.control import make_control
     from o1lab.models.base import resolve_base, token_counter
     from store import datasets
 
@@ -182,7 +183,7 @@ def dataset_subset(
 
     Example: o1lab dataset subset long --sizes 50,100,200,400
     """
-    from o1lab.distill.subset import default_sizes, make_subsets
+    from o1lab.distill.datasets.subset import default_sizes, make_subsets
     from store import datasets
 
     with opened() as store:
@@ -284,7 +285,7 @@ def dataset_export(
 
     Example: o1lab dataset export short-right --format messages --out short-right.jsonl
     """
-    from o1lab.distill.card import export_with_card
+    from o1lab.distill.datasets.card import export_with_card
     from o1lab.distill.provenance import require_accepted_terms
     from o1lab.ingest.exporting import KINDS
     from store import datasets
@@ -313,7 +314,7 @@ def dataset_card(name: NameArgument) -> None:
 
     Example: o1lab dataset card short-right
     """
-    from o1lab.distill.card import card
+    from o1lab.distill.datasets.card import card
     from store import datasets
 
     lab = current_lab()
@@ -339,7 +340,7 @@ def _chooser(
     sampled: bool,
 ) -> Callable[[TraceQuery], Choice]:
     """Return what selects from the traces of a filter; without ``sampled`` it takes all but answers to evaluations."""
-    from o1lab.distill import selection
+    from o1lab.distill.datasets import selection
 
     if not sampled:
         by_hand: list[selection.Rule] = ["evaluation"]
@@ -351,7 +352,7 @@ def _chooser(
 
 
 def _mix(store: Store, name: str, names: list[str], *, balance: bool, seed: int | None) -> Dataset:
-    from o1lab.distill.selection import mix
+    from o1lab.distill.datasets.selection import mix
     from store import datasets
 
     choice, phase = mix(store, names, balance=balance, seed=seed)

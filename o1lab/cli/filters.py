@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.listing import Column, emit_list
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.listing import Column, emit_list
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit
 from o1lab.text import one_line
 
 if TYPE_CHECKING:

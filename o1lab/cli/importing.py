@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from o1lab.cli.busy import advance
-from o1lab.cli.command import Verbs
-from o1lab.cli.output import emit, opened
+from o1lab.cli.base.busy import advance
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.output import emit, opened
 from o1lab.text import one_line
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.asking import TraceIds, with_servers
-from o1lab.cli.busy import advance
-from o1lab.cli.command import Verbs
+from o1lab.cli.base.asking import TraceIds, with_servers
+from o1lab.cli.base.busy import advance
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.options import model_option
+from o1lab.cli.base.output import current_lab, emit, opened, say
 from o1lab.cli.filters import read_filter
-from o1lab.cli.options import model_option
-from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.errors import UsageError
 from o1lab.format import aligned
 from o1lab.text import one_line, visible
@@ -20,7 +20,7 @@ from o1lab.text import one_line, visible
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from o1lab.chains.moves import Move
+    from o1lab.chains.segmentation.moves import Move
     from o1lab.lens.figures import ScoredToken
     from store import Store
     from store.records import TraceText
@@ -119,7 +119,7 @@ class _Chain:
         return {"id": self.text.trace_id, "models": models}
 
     def lines(self, most: int) -> list[str]:
-        from o1lab.chains.moves import MoveKind
+        from o1lab.chains.segmentation.moves import MoveKind
         from o1lab.lens.figures import losses_by_kind, rank_text, surprises
 
         if not self.scores:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli import options
-from o1lab.cli.command import Verbs, group_with_default
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, say
-from o1lab.cli.sheets import markdown_text
+from o1lab.cli.base import options
+from o1lab.cli.base.command import Verbs, group_with_default
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened, say
+from o1lab.cli.base.sheets import markdown_text
 from o1lab.cli.train_group import wait_for
 from o1lab.errors import UsageError
 from o1lab.format import aligned, duration
@@ -65,7 +65,7 @@ def lesson_show(
 
 
 @verbs.command(
-    "curve", settings="o1lab.train.recipe:Recipe",
+    "curve", settings="o1lab.train.recipes.recipe:Recipe",
     only=("base", "system_prompt", "lora_r", "lora_alpha", "steps", "epochs", "batch_size", "learning_rate",
           "max_length", "eval_rows", "device"),
 )  # fmt: skip
@@ -113,8 +113,8 @@ def lesson_curve(
     Example: o1lab lesson curve long --suite demo-sums --sizes 50,100,200,400 --steps 120 --teacher solver --dry-run
     """
     from o1lab.config import load_config
-    from o1lab.train import recipe_file
     from o1lab.train.groups import require_small
+    from o1lab.train.recipes import recipe_file
     from o1lab.transparency import curve_run
     from o1lab.transparency.curve import curves
 

@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
     try:
         return _dispatch(arguments)
     except (KeyboardInterrupt, Interrupted) as error:
-        from o1lab.cli.output import say
+        from o1lab.cli.base.output import say
 
         with contextlib.suppress(OSError):  # the terminal may be closed
             say("Interrupted.")
@@ -100,7 +100,7 @@ def _open(folder: Path | None, *, fresh: bool) -> int:
 
 
 def _report(error: O1LabError, *, as_json: bool) -> int:
-    from o1lab.cli.output import print_json, say
+    from o1lab.cli.base.output import print_json, say
 
     if as_json:
         print_json(error.as_json())

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from o1lab import __version__
-from o1lab.cli.command import Verbs
-from o1lab.cli.output import emit
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.output import emit
 from o1lab.cli.tree import Command, commands
 from o1lab.errors import EXIT_STATUSES, LabError
 from o1lab.paths import VARIABLES

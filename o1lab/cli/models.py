@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from o1lab.cli import models_lab, models_push
-from o1lab.cli.command import Verbs
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, say
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened, say
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.format import first_of
 

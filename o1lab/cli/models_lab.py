@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.listing import Column, emit_list
-from o1lab.cli.naming import completing
-from o1lab.cli.output import confirm, current_lab, emit, lab_if_any, say
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.listing import Column, emit_list
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import confirm, current_lab, emit, lab_if_any, say
 from o1lab.errors import NotFoundError, RefusedError, UsageError
 from o1lab.format import byte_size, first_of
 from o1lab.text import one_line
@@ -19,7 +19,7 @@ from o1lab.text import one_line
 if TYPE_CHECKING:
     from o1lab.models.imported import Imported
     from o1lab.paths import Lab
-    from o1lab.train.run_directory import RunDir
+    from o1lab.train.runs.directory import RunDir
 
 SHOWN = 5
 """The number of runs and models that an error names."""
@@ -172,8 +172,8 @@ def _is_base(base: object, one: Imported) -> bool:
 
 def _unfinished_runs(lab: Lab, one: Imported) -> list[RunDir]:
     """Return the runs on a model that train, or that can be resumed."""
-    from o1lab.train.recipe_file import load_values
-    from o1lab.train.run_directory import list_run_dirs
+    from o1lab.train.recipes.recipe_file import load_values
+    from o1lab.train.runs.directory import list_run_dirs
 
     found = []
     for run in list_run_dirs(lab):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.busy import paused
-from o1lab.cli.command import Verbs
-from o1lab.cli.naming import completing
-from o1lab.cli.output import confirm, current_lab, emit, lab_if_any, opened, say, wants_json
+from o1lab.cli.base.busy import paused
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import confirm, current_lab, emit, lab_if_any, opened, say, wants_json
 from o1lab.errors import UsageError
 from o1lab.format import byte_size
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.busy import advance
-from o1lab.cli.command import Verbs
-from o1lab.cli.output import current_lab, emit, opened, say
+from o1lab.cli.base.busy import advance
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.output import current_lab, emit, opened, say
 from o1lab.errors import LabError
 from o1lab.files import atomic_path
 
 if TYPE_CHECKING:
-    from o1lab.chains.move_training import Example
-    from o1lab.chains.moves import MoveKind
+    from o1lab.chains.segmentation.moves import MoveKind
+    from o1lab.chains.segmentation.training import Example
 
 verbs = Verbs("moves", help="Label the kinds of moves in chains, measure the labels, and train a classifier.")
 _FEWEST = 50
@@ -78,8 +78,8 @@ def moves_train(
 
     Examples: o1lab moves train tagged.jsonl; o1lab moves train --json
     """
-    from o1lab.chains.linear import write
-    from o1lab.chains.move_training import left_out, require_training, train
+    from o1lab.chains.segmentation.linear import write
+    from o1lab.chains.segmentation.training import left_out, require_training, train
     from o1lab.ingest.corrected_moves import examples_of, read_tagged
     from o1lab.ingest.labelling import labeller_of
 
@@ -131,7 +131,7 @@ def _check_enough(groups: list[str], examples: list[Example]) -> None:
 
 
 def _figures(examples: list[Example], kinds: list[list[MoveKind]]) -> dict[str, float]:
-    from o1lab.chains.move_training import figures
+    from o1lab.chains.segmentation.training import figures
 
     pairs = [
         (given, guess)

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from o1lab.cli.command import Verbs
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.output import current_lab, emit, opened
 from o1lab.cli.dataset_output import dataset_item, dataset_line, dropped_text, pairs_text
 from o1lab.cli.filters import read_filter
-from o1lab.cli.output import current_lab, emit, opened
 from o1lab.errors import UsageError
 from store.records import require_name
 
@@ -50,7 +50,7 @@ def dataset_pairs(
     Example: o1lab dataset pairs better --from votes --from chains --balance-length
     """
     from o1lab.config import load_config
-    from o1lab.distill.pairs import SOURCES, PairsPlan, make_pairs
+    from o1lab.distill.datasets.pairs import SOURCES, PairsPlan, make_pairs
     from o1lab.serve.registry import find_model
     from store import datasets
     from store.filters import TraceQuery

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.busy import advance
-from o1lab.cli.command import Verbs
+from o1lab.cli.base.busy import advance
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.listing import Column, Item, emit_list
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened, say
+from o1lab.cli.base.pager import emit_paged
 from o1lab.cli.filters import read_filter
-from o1lab.cli.listing import Column, Item, emit_list
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, say
-from o1lab.cli.pager import emit_paged
 from o1lab.paths import annotator
 from o1lab.text import one_line
 

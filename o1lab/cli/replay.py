@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.command import Verbs
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened, say
 from o1lab.cli.dataset_output import dataset_item, dataset_line, dropped_text
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def dataset_replay(
     Example: o1lab dataset replay --n 2
     """
     from o1lab.config import load_config
-    from o1lab.distill.replay import ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
+    from o1lab.distill.datasets.replay import ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
     from o1lab.distill.runs import TEACHER_RUNS
     from o1lab.evaluate.suites.loading import tested_questions
     from store import datasets
@@ -106,7 +106,7 @@ def _ask(lab: Lab, folder: RunFolder, base: str) -> None:
     Raises:
         LabError: it did not end, or some of its calls failed.
     """
-    from o1lab.cli.progress import ProgressLine
+    from o1lab.cli.base.progress import ProgressLine
     from o1lab.distill.runner import TeacherRunner
     from o1lab.jobs.worker import run_here
 

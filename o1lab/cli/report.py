@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.naming import completing
-from o1lab.cli.options import AcceptTermsOption
-from o1lab.cli.output import current_lab, emit, opened, say, with_terms
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.options import AcceptTermsOption
+from o1lab.cli.base.output import current_lab, emit, opened, say, with_terms
 
 verbs = Verbs()
 

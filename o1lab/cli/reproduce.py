@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.output import emit, invocation, say
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.output import emit, invocation, say
 from o1lab.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from o1lab.cli.asking import servers
-from o1lab.cli.command import Verbs
-from o1lab.cli.naming import completing
-from o1lab.cli.options import model_option
-from o1lab.cli.output import current_lab, emit, lab_if_any, say, wants_json
+from o1lab.cli.base.asking import servers
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.options import model_option
+from o1lab.cli.base.output import current_lab, emit, lab_if_any, say, wants_json
 from o1lab.errors import NotFoundError, O1LabError, RefusedError, UsageError, signal_status
 from o1lab.paths import Lab, annotator
 from o1lab.text import one_line

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli import options
-from o1lab.cli.command import Verbs
-from o1lab.cli.jobs import DetachOption, EstimateOption, ResumeOption, resume_job
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened
+from o1lab.cli.base import options
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened
+from o1lab.cli.jobs.verbs import DetachOption, EstimateOption, ResumeOption, resume_job
 from o1lab.errors import UsageError
 from o1lab.format import percent_within
 from o1lab.text import one_line

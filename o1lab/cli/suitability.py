@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.asking import with_servers
-from o1lab.cli.busy import advance
-from o1lab.cli.command import Verbs
+from o1lab.cli.base.asking import with_servers
+from o1lab.cli.base.busy import advance
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.options import model_option
+from o1lab.cli.base.output import current_lab, emit, opened, say
 from o1lab.cli.filters import read_filter
-from o1lab.cli.options import model_option
-from o1lab.cli.output import current_lab, emit, opened, say
 from o1lab.format import aligned
 from o1lab.text import one_line
 
@@ -100,7 +100,7 @@ def _ask(
     Returns:
         The evaluation, None if there is nothing to ask; and the number of problems without a known answer.
     """
-    from o1lab.cli.progress import ProgressLine
+    from o1lab.cli.base.progress import ProgressLine
     from o1lab.evaluate import pass_rates
     from o1lab.evaluate.run import control
     from o1lab.evaluate.run.runner import EvaluationRunner

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from o1lab.cli.pager import Line
+from o1lab.cli.base.pager import Line
 from o1lab.ingest.corrections import ShownMove
 from o1lab.ingest.steps import sentence
 from o1lab.text import one_line
-from o1lab.widgets.document import letter_of, style_of
+from o1lab.widgets.reader.document import letter_of, style_of
 from store.writers import CHANGE, Writer, changes, takes_over
 from store.wrong_steps import StepVerdict
 

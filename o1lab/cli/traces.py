@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from o1lab.cli import annotators, labels, steps
-from o1lab.cli.asking import TraceArgument
-from o1lab.cli.command import Verbs
+from o1lab.cli.base.asking import TraceArgument
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.listing import Column, Item, emit_list
+from o1lab.cli.base.output import emit, opened, say, write_raw
+from o1lab.cli.base.pager import Line, emit_paged
 from o1lab.cli.filters import read_filter
-from o1lab.cli.listing import Column, Item, emit_list
-from o1lab.cli.output import emit, opened, say, write_raw
-from o1lab.cli.pager import Line, emit_paged
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.paths import annotator
 from o1lab.text import one_line
@@ -78,7 +78,7 @@ def _item(row: TraceRow, fits: Mapping[str, Suitability]) -> dict[str, Any]:
 
 
 def _moves(item: Item) -> str:
-    from o1lab.chains.moves import MoveKind
+    from o1lab.chains.segmentation.moves import MoveKind
 
     moves = item["moves"]
     return " ".join(f"{kind.letter}{moves.get(kind, 0)}" for kind in MoveKind) if moves else "not measured"

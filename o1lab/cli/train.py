@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli import options
-from o1lab.cli.busy import advance
-from o1lab.cli.command import Verbs
-from o1lab.cli.destination import DASH, STDOUT, destination, is_stdout
-from o1lab.cli.job_about import IdArgument
-from o1lab.cli.job_commands import JobCommands
-from o1lab.cli.job_groups import GroupCommands
-from o1lab.cli.jobs import add_job_verbs
-from o1lab.cli.listing import Column
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, say, wants_json
+from o1lab.cli.base import options
+from o1lab.cli.base.busy import advance
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.destination import DASH, STDOUT, destination, is_stdout
+from o1lab.cli.base.listing import Column
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, say, wants_json
+from o1lab.cli.jobs.about import IdArgument
+from o1lab.cli.jobs.commands import JobCommands
+from o1lab.cli.jobs.groups import GroupCommands
+from o1lab.cli.jobs.verbs import add_job_verbs
 from o1lab.cli.train_group import hopeless, members, members_or_run, show_group, train_group, watch_group, with_control
 from o1lab.cli.train_output import (
     ended_text,
@@ -34,13 +34,13 @@ from o1lab.cli.train_output import (
 )
 from o1lab.errors import UsageError
 from o1lab.format import number
-from o1lab.train.run_columns import COLUMNS, LISTED
+from o1lab.train.runs.columns import COLUMNS, LISTED
 
 if TYPE_CHECKING:
     from o1lab.paths import Lab
     from o1lab.train.groups import Sample
-    from o1lab.train.run_columns import RunColumn
-    from o1lab.train.run_directory import RunDir, RunState
+    from o1lab.train.runs.columns import RunColumn
+    from o1lab.train.runs.directory import RunDir, RunState
 
 verbs = Verbs()
 run_verbs = Verbs("runs", help="List, show, stop, resume, rename and delete training runs.")
@@ -48,7 +48,7 @@ verbs.add_typer(run_verbs)
 _LOG_LINES = 20
 
 
-RECIPE = "o1lab.train.recipe:Recipe"
+RECIPE = "o1lab.train.recipes.recipe:Recipe"
 
 
 @verbs.command("train", settings=RECIPE)
@@ -108,10 +108,11 @@ def train(
 
     Example: o1lab train --dataset accepted --with-control --seed 1,2,3
     """
-    from o1lab.train import groups, recipe_file
+    from o1lab.train import groups
     from o1lab.train.launch import launch
     from o1lab.train.preflight.report import run_preflight
-    from o1lab.train.trackers import places
+    from o1lab.train.recipes import recipe_file
+    from o1lab.train.trainer.trackers import places
 
     planned = _planned(memory, dry_run=dry_run)
     lab = current_lab()
@@ -164,8 +165,8 @@ def runs_watch(run_id: IdArgument) -> None:
 
     Example: o1lab runs watch 3f9c
     """
-    from o1lab.train.metrics_reader import last_metrics
-    from o1lab.train.run_directory import find_run
+    from o1lab.train.runs.directory import find_run
+    from o1lab.train.runs.metrics_reader import last_metrics
 
     lab = current_lab()
     if group := members(lab, run_id):
@@ -235,7 +236,8 @@ def _planned(text: str | None, *, dry_run: bool) -> int | None:
 def _values(lab: Lab, path: Path | None, chosen: dict[str, Any], settings: list[str]) -> list[dict[str, Any]]:
     """Return the values of each run to start: one, or one per phase of the recipe file."""
     from o1lab.config import load_config
-    from o1lab.train import groups, phases, recipe_file
+    from o1lab.train import groups, phases
+    from o1lab.train.recipes import recipe_file
 
     values: dict[str, Any] = {"base": load_config(lab).base}
     if path is not None:
@@ -278,9 +280,9 @@ _MORE_COLUMNS = tuple(_column(one) for name, one in COLUMNS.items() if name not 
 def _show(lab: Lab, run: RunDir, state: RunState) -> tuple[dict[str, Any], list[str]]:
     import yaml
 
-    from o1lab.train.metrics_reader import last_metrics
     from o1lab.train.run_list import RunReader
-    from o1lab.train.trackers import recorded
+    from o1lab.train.runs.metrics_reader import last_metrics
+    from o1lab.train.trainer.trackers import recorded
 
     reader = RunReader(lab)
     recipe, figures = dict(reader.recipe(run)), reader.entry(run).figures
@@ -321,7 +323,7 @@ def _summary(lab: Lab, run: RunDir) -> dict[str, Any]:
 
 
 def _stopping(lab: Lab, state: RunState) -> dict[str, Any]:
-    from o1lab.train.run_directory import RunDir
+    from o1lab.train.runs.directory import RunDir
 
     saved = RunDir(lab.runs / state.id).checkpoints()
     return {
@@ -368,7 +370,7 @@ def runs_export(
 
     Examples: o1lab runs export 3f9c loss.csv; o1lab runs export sums-seed - --parquet > runs.parquet
     """
-    from o1lab.train.export import export_metrics
+    from o1lab.train.runs.export import export_metrics
 
     if as_csv and as_parquet:
         raise UsageError("A file is CSV or Parquet.", "Give one of --csv, --parquet.")

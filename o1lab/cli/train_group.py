@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from o1lab.cli.output import emit, say, wants_json
+from o1lab.cli.base.output import emit, say, wants_json
 from o1lab.cli.train_output import combined, ended_text, follow_run, preflight_text, started_values, warn_or_refuse
 from o1lab.errors import Interrupted, NotFoundError, UsageError
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from o1lab.train.group_figures import Comparison
     from o1lab.train.groups import Sample
     from o1lab.train.preflight.report import Preflight
-    from o1lab.train.recipe import Recipe
-    from o1lab.train.run_directory import RunDir, RunState
+    from o1lab.train.recipes.recipe import Recipe
+    from o1lab.train.runs.directory import RunDir, RunState
 
 
 def train_group(
@@ -99,8 +99,8 @@ def with_control(lab: Lab, values: Mapping[str, Any], *, dry_run: bool) -> dict[
     Raises:
         UsageError: there are several datasets, or the dataset has no thoughts.
     """
-    from o1lab.cli.output import opened
-    from o1lab.distill.control import find_control, make_control
+    from o1lab.cli.base.output import opened
+    from o1lab.distill.datasets.control import find_control, make_control
     from o1lab.models.base import resolve_base, token_counter
     from store import datasets
 
@@ -202,7 +202,7 @@ def members_or_run(lab: Lab, identity: str) -> Sequence[RunDir]:
     Raises:
         NotFoundError: there is neither.
     """
-    from o1lab.train.run_directory import find_run
+    from o1lab.train.runs.directory import find_run
 
     return members(lab, identity) or [find_run(lab, identity)]
 

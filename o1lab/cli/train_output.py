@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from o1lab.cli.output import print_text, say, wants_json
+from o1lab.cli.base.output import print_text, say, wants_json
 from o1lab.errors import Interrupted
 from o1lab.format import byte_size, number
 from o1lab.text import one_line, visible
 
 if TYPE_CHECKING:
-    from o1lab.train.metrics_reader import Metrics
     from o1lab.train.preflight.report import Preflight
-    from o1lab.train.run_directory import RunDir, RunState
+    from o1lab.train.runs.directory import RunDir, RunState
+    from o1lab.train.runs.metrics_reader import Metrics
 
 
 def follow_run(run: RunDir) -> RunState:
     """Print a line for each step until the run ends, unless JSON is wanted; return its final state."""
     from o1lab.jobs.spawn import follow
-    from o1lab.train.metrics_reader import Metrics
+    from o1lab.train.runs.metrics_reader import Metrics
 
     metrics = Metrics(run.metrics)
     shown, generation, message = 0, 0, ""

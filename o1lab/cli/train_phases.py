@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from o1lab.cli.output import emit, say, wants_json
+from o1lab.cli.base.output import emit, say, wants_json
 from o1lab.cli.train_output import (
     combined,
     ended_text,
@@ -25,7 +25,7 @@ from o1lab.cli.train_output import (
 if TYPE_CHECKING:
     from o1lab.paths import Lab
     from o1lab.train.preflight.report import Preflight
-    from o1lab.train.run_directory import RunDir
+    from o1lab.train.runs.directory import RunDir
 
 
 def train_phases(

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli import options
-from o1lab.cli.command import Verbs
+from o1lab.cli.base import options
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.listing import Column, emit_list
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import emit, opened, say
 from o1lab.cli.filters import read_filter
-from o1lab.cli.listing import Column, emit_list
-from o1lab.cli.naming import completing
-from o1lab.cli.output import emit, opened, say
 from o1lab.errors import LabError, UsageError
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.chains.tree_walk import TreeRules, Walk
+    from o1lab.chains.trees.walk import TreeRules, Walk
     from o1lab.ingest.trees import WalkedTree
     from store import Store
     from store.trees import Tree
@@ -27,11 +27,11 @@ ProblemsOption = Annotated[
 ]
 
 
-_RULES = "o1lab.chains.tree_walk:TreeRules"
+_RULES = "o1lab.chains.trees.walk:TreeRules"
 
 
 def _given_rules() -> TreeRules:
-    from o1lab.chains.tree_walk import TreeRules
+    from o1lab.chains.trees.walk import TreeRules
     from o1lab.settings import validate
 
     return validate(TreeRules, options.given(), verb="trees walk")
@@ -84,9 +84,9 @@ def trees_show(
 
     Example: o1lab trees show 3f9c --dead-ends 3 --dead-end-depth 2
     """
-    from o1lab.chains.tree_text import LEGEND, tree_lines
-    from o1lab.chains.tree_walk import rules_of, rules_text
-    from o1lab.cli.sheets import terminal_width
+    from o1lab.chains.trees.text import LEGEND, tree_lines
+    from o1lab.chains.trees.walk import rules_of, rules_text
+    from o1lab.cli.base.sheets import terminal_width
     from store import problems
 
     with opened() as store:
@@ -112,7 +112,7 @@ def trees_show(
 
 def _find(store: Store, identity: str) -> tuple[Tree, Walk]:
     """Return the tree of an id and the walk to mark: that of the trace, or the one by the given rules."""
-    from o1lab.chains.tree_walk import walk_tree
+    from o1lab.chains.trees.walk import walk_tree
     from o1lab.ingest.trees import load_tree, walk_of_trace
     from store import traces, trees
     from store.errors import MissingError

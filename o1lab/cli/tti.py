@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.listing import Column, Item, emit_list
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, print_json, wants_json
-from o1lab.cli.sheets import TableFile, TableFormat, chosen_format, emit_table, print_styled, terminal_width
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.listing import Column, Item, emit_list
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened, print_json, wants_json
+from o1lab.cli.base.sheets import TableFile, TableFormat, chosen_format, emit_table, print_styled, terminal_width
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.paths import annotator
 

@@ -17,8 +17,8 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer e
 from typer.core import TyperGroup
 
 from o1lab import __version__
-from o1lab.cli.command import use_lab
-from o1lab.cli.output import current_lab, invoked, say
+from o1lab.cli.base.command import use_lab
+from o1lab.cli.base.output import current_lab, invoked, say
 from o1lab.errors import EXIT_STATUSES, UsageError
 from o1lab.registry import PluginWarning
 
@@ -51,7 +51,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "suitability": ("suitability",),
     "lesson": ("lesson",),
     "reproduce": ("reproduce",),
-    "waiting": ("status", "hardware"),
+    "jobs.waiting": ("status", "hardware"),
     "manual": ("man",),
     "converge": ("converge",),
     "anchors": ("anchors",),

@@ -30,10 +30,10 @@ from o1lab.serve.records import SOLVER
 from o1lab.serve.registry import find_model
 from o1lab.text import one_line
 from o1lab.train import launch
-from o1lab.train.metrics_reader import Metrics
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load_values, resolve
-from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load_values, resolve
+from o1lab.train.runs.directory import RunDir, RunStatus
+from o1lab.train.runs.metrics_reader import Metrics
 from o1lab.transparency.replay_price import ReplayPrice
 
 STUDENT_AT_LEAST = 40  # of 60, after the recipe's own number of steps; measured: 59 in bfloat16, 47 to 55 in float32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from o1lab.distill.replay import ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
+from o1lab.distill.datasets.replay import ask_base, general_prompts, make_replay, overlaps, refuse_overlaps
 from o1lab.distill.run_directory import TeacherRunStatus
 from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import LabError
@@ -12,7 +12,7 @@ from o1lab.evaluate.suites.loading import tested_questions
 from o1lab.labs import opened_lab
 from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.replay import replay_datasets
 from store.records import Dataset
 

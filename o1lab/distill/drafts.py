@@ -15,8 +15,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple
 
-from o1lab.chains.moves import MOVE_OF_LETTER, Move, MoveKind, segment
 from o1lab.chains.parse import join, parse
+from o1lab.chains.segmentation.moves import MOVE_OF_LETTER, Move, MoveKind, segment
 from o1lab.errors import LabError, UsageError
 from o1lab.files import write_text
 from o1lab.paths import Lab, file_name

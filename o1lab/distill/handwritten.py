@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from o1lab.chains.moves import Move, pack
 from o1lab.chains.parse import parse
+from o1lab.chains.segmentation.moves import Move, pack
 from o1lab.chains.verify import VerifierPool
 from o1lab.distill.drafts import Draft, body_of, draft_of, draft_path, is_by_lines, list_drafts, read_draft, template
 from o1lab.errors import LabError, O1LabError, UsageError, from_store

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from o1lab.chains import parse
-from o1lab.chains.moves import Move
+from o1lab.chains.segmentation.moves import Move
 from o1lab.errors import UsageError
 from o1lab.inference.calls import Message, Response, Role
 from o1lab.inference.prompts import Prompt

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from o1lab.chains.measures import count_tokens
-from o1lab.chains.tree import read_tree
+from o1lab.chains.trees.tree import read_tree
 from o1lab.errors import LabError
 from o1lab.ingest.trees import tree_record
 from o1lab.models import STUDENT, resolve_base, tokenizer_file

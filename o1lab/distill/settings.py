@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from o1lab.chains.tree_walk import TreeRules
+from o1lab.chains.trees.walk import TreeRules
 from o1lab.distill.engines import ENGINES
 from o1lab.distill.method import METHODS, Method
 from o1lab.inference.calls import Role

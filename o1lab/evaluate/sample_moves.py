@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from o1lab.chains.measures import read_text
-from o1lab.chains.moves import SEGMENTER_VERSION, MoveKind, segment
+from o1lab.chains.segmentation.moves import SEGMENTER_VERSION, MoveKind, segment
 from store import move_counts
 from store.move_counts import Read, SampleMoves, UncountedSample
 from store.sqlite import Database

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from o1lab.chains.moves import Move
+from o1lab.chains.segmentation.moves import Move
 from o1lab.text import one_line
 from store.records import Annotation, TraceRow
 from store.wrong_steps import NONE, WITHDRAWN

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from o1lab.chains.measures import read_text
-from o1lab.chains.move_training import TAG_TO_MOVE, Example, example
-from o1lab.chains.moves import MoveKind
+from o1lab.chains.segmentation.moves import MoveKind
+from o1lab.chains.segmentation.training import TAG_TO_MOVE, Example, example
 from o1lab.errors import LabError, UsageError
 from o1lab.text import one_line
 from store import annotations as annotation_log

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from o1lab.chains.moves import MOVE_OF_LETTER, Move, MoveKind
+from o1lab.chains.segmentation.moves import MOVE_OF_LETTER, Move, MoveKind
 from o1lab.errors import UsageError
 from o1lab.text import one_line
 from store import corrections

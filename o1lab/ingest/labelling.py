@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from o1lab.chains.labelling import Labeller, labeller_at, shipped_path
 from o1lab.chains.measures import read_text
-from o1lab.chains.moves import SEGMENTER_VERSION, cut, pack
+from o1lab.chains.segmentation.labelling import Labeller, labeller_at, shipped_path
+from o1lab.chains.segmentation.moves import SEGMENTER_VERSION, cut, pack
 from o1lab.ingest.measuring import own_moves
 from o1lab.paths import Lab
 from o1lab.process import spawned_pool

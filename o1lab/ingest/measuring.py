@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from o1lab.chains.measures import MEASURES_VERSION, Measures, measure, read_text
-from o1lab.chains.moves import SEGMENTER_VERSION, Move, pack, segment, unpack
 from o1lab.chains.parse import Span
+from o1lab.chains.segmentation.moves import SEGMENTER_VERSION, Move, pack, segment, unpack
 from o1lab.chains.verify import VERIFIER_VERSION, Verdict, VerifierPool
 from o1lab.ingest.verifying import PairVerifier, verify_pairs
 from o1lab.process import spawned_pool

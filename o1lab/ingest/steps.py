@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from o1lab.chains.moves import Move
+from o1lab.chains.segmentation.moves import Move
 from o1lab.errors import UsageError
 from o1lab.text import one_line
 from store.wrong_steps import NONE, WITHDRAWN, StepVerdict

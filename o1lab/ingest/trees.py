@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from o1lab.chains.parse import parse
-from o1lab.chains.tree import SearchTree, read_tree
-from o1lab.chains.tree_walk import (
+from o1lab.chains.trees.tree import SearchTree, read_tree
+from o1lab.chains.trees.walk import (
     SYNTHESIS,
     TreeChain,
     TreeRules,

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from o1lab.chains.answers import extract_answer
-from o1lab.chains.moves import Move
+from o1lab.chains.segmentation.moves import Move
 from o1lab.chains.verify import canonical
 from store.continuations import ForcedAnswer
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from o1lab.chains.moves import Move, place_of_token
+from o1lab.chains.segmentation.moves import Move, place_of_token
 from store.token_scores import TokenScores
 
 Place = tuple[str, int, int]

@@ -21,8 +21,8 @@ from o1lab.errors import LabError, O1LabError
 from o1lab.models.base import load_tokenizer, resolve_base
 from o1lab.models.student import STUDENT
 from o1lab.process import is_alive, started_at
-from o1lab.serve.api import make_api
-from o1lab.serve.connections import GuardedProtocol
+from o1lab.serve.http.api import make_api
+from o1lab.serve.http.connections import GuardedProtocol
 from o1lab.serve.process import announced, common_options, listen, model_name, report
 from o1lab.serve.protocol import Backend
 from o1lab.serve.records import SOLVER, new_token
@@ -58,9 +58,9 @@ def make_backend(options: argparse.Namespace) -> Backend:
         return Solver(student_tokenizer())
     folder = resolve_base(options.model)
     try:
-        from o1lab.serve.engine import Engine
-        from o1lab.serve.language_model import LanguageModel
-        from o1lab.serve.weights import load_weights
+        from o1lab.serve.engine.engine import Engine
+        from o1lab.serve.engine.language_model import LanguageModel
+        from o1lab.serve.engine.weights import load_weights
     except ImportError as error:
         raise LabError(
             f"Serving a model needs {error.name}, which is not installed.", "Install it: pip install 'o1lab[train]'"

@@ -269,7 +269,7 @@ Answer = AsyncIterator[Piece | End]
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """The score of one token: see :class:`o1lab.serve.sampling.TokenScore`."""
+    """The score of one token: see :class:`o1lab.serve.engine.sampling.TokenScore`."""
 
     text: ScoredText
     rank: int

@@ -26,7 +26,7 @@ from o1lab.serve.solver import OUTSIDE, SolverReply, respond, resume
 
 
 class Solver:
-    """A backend for :func:`o1lab.serve.api.make_api`. ``tokenizer`` (the student's) counts its tokens."""
+    """A backend for :func:`o1lab.serve.http.api.make_api`. ``tokenizer`` (the student's) counts its tokens."""
 
     engine = "solver"
     folder: Path | None = None

@@ -18,8 +18,8 @@ def search_tree(question: str) -> list[dict[str, Any]] | None:
     """Search for the answer to a question.
 
     Returns:
-        The nodes of the search, as :func:`o1lab.chains.tree.read_tree` reads them; None if the question is not the sum
-        of two 3-digit numbers.
+        The nodes of the search, as :func:`~o1lab.chains.trees.tree.read_tree` reads them; None if the question is not
+        the sum of two 3-digit numbers.
     """
     operands = read_question(question)
     return None if operands is None else _Search(*operands).nodes()

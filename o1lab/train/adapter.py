@@ -10,10 +10,10 @@ from o1lab.models.checkpoints import kind_of
 from o1lab.models.imported import find_imported
 from o1lab.paths import Lab
 from o1lab.small_files import read_json
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load_values
-from o1lab.train.run_directory import find_run
-from o1lab.train.variants import STARTED, rank_in_checkpoint
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load_values
+from o1lab.train.recipes.variants import STARTED, rank_in_checkpoint
+from o1lab.train.runs.directory import find_run
 
 MODELS = "models"
 """The folder of imported adapters, in the place of a run's id in ``init_from``."""

@@ -10,9 +10,9 @@ from transformers import TrainerCallback
 from o1lab.files import write_json
 from o1lab.models.library_errors import first_line
 from o1lab.train.median_rule import MEDIAN_RULE, MedianRule, Verdict, stopped_early
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir
-from o1lab.train.run_warnings import Warnings
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import RunDir
+from o1lab.train.runs.warnings import Warnings
 
 
 class EarlyStop(TrainerCallback):  # type: ignore[misc]  # transformers is not typed for us

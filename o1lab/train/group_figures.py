@@ -13,8 +13,8 @@ from o1lab.jobs.directory import ACTIVE
 from o1lab.text import one_line
 from o1lab.train.groups import SEED, RunGroup, tag_of
 from o1lab.train.median_rule import MEDIAN_RULE
-from o1lab.train.metrics_reader import Metrics, Samples
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
+from o1lab.train.runs.metrics_reader import Metrics, Samples
 
 FIGURES = {"last_loss": "loss", "best_loss": "lowest", "eval_loss": "eval", "probe_accuracy": "probes"}
 """The figures of a run, with the headings of their columns."""

@@ -21,9 +21,9 @@ from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError
 from o1lab.train.launch import launch_together
 from o1lab.train.preflight.report import Preflight, launching_command, run_preflight
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import resolve
-from o1lab.train.run_directory import GroupTag, RunDir, list_run_dirs
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import resolve
+from o1lab.train.runs.directory import GroupTag, RunDir, list_run_dirs
 from store.connection import Store
 from store.records import LONGEST_NAME, NAME_RULE, is_name
 

@@ -23,10 +23,10 @@ from o1lab.models.student import STUDENT, require_train_extra
 from o1lab.paths import Lab
 from o1lab.process import started_at
 from o1lab.train.launchers import LAUNCHERS
-from o1lab.train.objective import kind_of
 from o1lab.train.parent_run import origin, parent_id
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import dump, load, resolve, rewrite
+from o1lab.train.recipes.objective import kind_of
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import dump, load, resolve, rewrite
 from o1lab.train.replay import replay_rows
 from o1lab.train.rows import (
     TrainingRow,
@@ -37,8 +37,8 @@ from o1lab.train.rows import (
     without_solution,
     write_rows,
 )
-from o1lab.train.run_directory import RunDir, RunStatus, list_run_dirs
-from o1lab.train.run_environment import environment
+from o1lab.train.runs.directory import RunDir, RunStatus, list_run_dirs
+from o1lab.train.runs.environment import environment
 from store import datasets, pairs, runs
 from store.connection import Store
 from store.errors import StoreError

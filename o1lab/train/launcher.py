@@ -3,7 +3,7 @@
 A launcher starts the same worker on the same run directory, somewhere else. It writes ``launch.json`` in the run
 directory, which names it and its job; a run without this file is a process of this machine. Everything else comes from
 the run directory: the launcher is asked about the job only when the heartbeat of the worker is old
-(:mod:`o1lab.train.silent_jobs`).
+(:mod:`o1lab.train.runs.silent_jobs`).
 
 Other packages add launchers through the entry point group ``o1lab.launchers``: another scheduler is one class.
 """
@@ -28,8 +28,8 @@ from o1lab.registry import DEFAULT_ORDER, Registry
 if TYPE_CHECKING:
     from o1lab.config import Config
     from o1lab.paths import Lab
-    from o1lab.train.recipe import Recipe
-    from o1lab.train.run_directory import Launch, RunDir, RunStatus
+    from o1lab.train.recipes.recipe import Recipe
+    from o1lab.train.runs.directory import Launch, RunDir, RunStatus
 
 KEEP_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456"

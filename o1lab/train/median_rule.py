@@ -20,9 +20,9 @@ from typing import Any
 
 from o1lab.format import number
 from o1lab.train.groups import find_group, tag_of
-from o1lab.train.metrics_reader import Metrics
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir, RunState
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import RunDir, RunState
+from o1lab.train.runs.metrics_reader import Metrics
 
 MEDIAN_RULE = "median_rule"
 """What ``stopped_by`` says of a run that was stopped by this rule."""

@@ -16,9 +16,9 @@ from o1lab.errors import RefusedError, UsageError
 from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.paths import Lab
 from o1lab.train.adapter import MODELS, adapter_shape, find_checkpoint, reference_to, shape_mismatch
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load, load_values, rewrite
-from o1lab.train.run_directory import RunDir, RunState, RunStatus, find_run
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load, load_values, rewrite
+from o1lab.train.runs.directory import RunDir, RunState, RunStatus, find_run
 
 END = "end"
 SHAPE = ("adapter", "lora_r", "lora_alpha", "lora_dropout", "lora_targets", "modules_to_save")

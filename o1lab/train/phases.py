@@ -15,9 +15,9 @@ from o1lab.train.groups import has_lists
 from o1lab.train.launch import launch_together
 from o1lab.train.parent_run import END, SHAPE
 from o1lab.train.preflight.report import Preflight, run_preflight
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import override, resolve
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import override, resolve
+from o1lab.train.runs.directory import RunDir
 
 PHASES = "phases"
 _OF_THE_FIRST = ("base", "init_from", *SHAPE)

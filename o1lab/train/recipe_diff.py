@@ -9,8 +9,8 @@ from typing import Any
 from o1lab.errors import UsageError
 from o1lab.format import aligned, number
 from o1lab.text import visible
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load_values
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load_values
 from o1lab.train.run_list import RunEntry
 
 _RESULTS = {"step": "step", "loss": "last loss", "best_loss": "best loss", "eval_loss": "eval loss"}

@@ -12,7 +12,7 @@ from typing import Any
 
 from o1lab.errors import NotFoundError, RefusedError, UsageError
 from o1lab.models.student import STUDENT
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import TrainingRow, training_row
 from store import datasets
 from store.records import Dataset

@@ -11,7 +11,7 @@ from typing import Any
 
 from o1lab.errors import RefusedError, UsageError
 from o1lab.models.prompts import SYSTEM_ROLES, CutOff, Message
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from store.datasets import DatasetRow
 from store.pairs import PairRow
 

@@ -17,11 +17,11 @@ from o1lab.files import StampedCache, size_stamp, time_stamp
 from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError
 from o1lab.train.launch import RUNS
-from o1lab.train.metrics_reader import last_metrics
-from o1lab.train.metrics_summary import MetricsSummary, finite
-from o1lab.train.recipe_file import load_values
-from o1lab.train.run_directory import GroupTag, RunDir, RunState
-from o1lab.train.variants import label
+from o1lab.train.recipes.recipe_file import load_values
+from o1lab.train.recipes.variants import label
+from o1lab.train.runs.directory import GroupTag, RunDir, RunState
+from o1lab.train.runs.metrics_reader import last_metrics
+from o1lab.train.runs.metrics_summary import MetricsSummary, finite
 from store.filters import RunQuery
 from store.filters.jobs import matching
 

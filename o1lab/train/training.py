@@ -20,12 +20,12 @@ from o1lab.models.base import describe_base, resolve_base
 from o1lab.models.checkpoints import checkpoint_step
 from o1lab.small_files import read_object
 from o1lab.text import one_line
-from o1lab.train import trackers
-from o1lab.train.distributed import FSDP2_ON_CPU, World
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import read_rows
-from o1lab.train.run_directory import RunDir, RunStatus
-from o1lab.train.run_warnings import Warnings
+from o1lab.train.runs.directory import RunDir, RunStatus
+from o1lab.train.runs.warnings import Warnings
+from o1lab.train.trainer import trackers
+from o1lab.train.trainer.distributed import FSDP2_ON_CPU, World
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def train(session: Session, recipe: Recipe, devices: Sequence[Device]) -> dict[s
     run, world = session.run, session.world
     tracked = trackers.prepare(run, recipe) if world.is_first else None
     broken = trackers.hide_broken(recipe.report_to)
-    from o1lab.train import compute, early_stop, targets, tensors, trainers
-    from o1lab.train.held_out import shared_evenly
-    from o1lab.train.held_out_loss import HeldOutLoss
-    from o1lab.train.steering import Steering
+    from o1lab.train import early_stop
+    from o1lab.train.trainer import compute, steering, targets, tensors, trainers
+    from o1lab.train.trainer.held_out import shared_evenly
+    from o1lab.train.trainer.held_out_loss import HeldOutLoss
 
     warnings = Warnings(session.heartbeat)
     devices = _usable(devices, recipe, warnings)
@@ -84,7 +84,7 @@ def train(session: Session, recipe: Recipe, devices: Sequence[Device]) -> dict[s
         shutil.rmtree(saving, ignore_errors=True)
     reporter = _reporter(session, recipe, tokenizer)
     early = early_stop.EarlyStop(run, recipe, warnings, judges=world.is_first)
-    steering = Steering(recipe, world, lambda: session.stop() or early.hopeless, reporter)
+    steering = steering.Steering(recipe, world, lambda: session.stop() or early.hopeless, reporter)
     try:
         trainer, lengths = trainers.build_trainer(
             model,
@@ -132,8 +132,8 @@ def _checkpoint(session: Session) -> Path | None:
 
 def _reporter(session: Session, recipe: Recipe, tokenizer: Any) -> Any:
     """Return what writes metrics and asks probes; None in a process that is not the first one."""
-    from o1lab.train.callbacks import Reporter
-    from o1lab.train.probes import Prober
+    from o1lab.train.trainer.callbacks import Reporter
+    from o1lab.train.trainer.probes import Prober
 
     if session.hook is None:
         return None
@@ -269,7 +269,7 @@ def _dtype(session: Session, recipe: Recipe, folder: Path, device: Device) -> An
 def _choose_dtype(session: Session, recipe: Recipe, folder: Path, device: Device) -> Any:
     from transformers import AutoConfig
 
-    from o1lab.train.compute import Dtype, choose_dtype
+    from o1lab.train.trainer.compute import Dtype, choose_dtype
 
     run = session.run
     env = read_object(run.env)

@@ -2,7 +2,7 @@
 
 A separate process that uses nothing but its run directory: it reads the recipe and the rows there, waits for its
 device, trains with TRL and PEFT, and writes status and metrics. Its output goes to the run's log.txt. torchrun starts
-several such processes for one run (:mod:`o1lab.train.distributed`): the first one decides for all.
+several such processes for one run (:mod:`o1lab.train.trainer.distributed`): the first one decides for all.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from o1lab.jobs.heartbeat import Heartbeat, StopSignal
 from o1lab.jobs.hook import HookCaller
 from o1lab.models.library_errors import explain as explain_text
 from o1lab.models.library_errors import first_line
-from o1lab.train import rank_errors
-from o1lab.train.distributed import Process, World
 from o1lab.train.launcher import after_signal, forget_end, goes_on
 from o1lab.train.parent_run import wait_for_origin
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load
-from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load
+from o1lab.train.runs.directory import RunDir, RunStatus
+from o1lab.train.trainer import rank_errors
+from o1lab.train.trainer.distributed import Process, World
 from o1lab.train.training import Session, names, train
 
 _DISK_FULL_BYTES = 64 << 20

@@ -17,8 +17,8 @@ from o1lab.format import first_of
 from o1lab.markdown import inline, table
 from o1lab.paths import Lab
 from o1lab.train.groups import SEED, list_groups, tag_of
-from o1lab.train.recipe_file import load_values
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe_file import load_values
+from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.lab_facts import LabFacts
 from store import Store, datasets
 from store.records import Dataset

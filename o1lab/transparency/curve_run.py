@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from o1lab.distill.subset import check_sizes, default_sizes, make_subsets
+from o1lab.distill.datasets.subset import check_sizes, default_sizes, make_subsets
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.evaluate.run.measure import continue_evaluation, evaluations_of, is_finished, measure
@@ -19,10 +19,10 @@ from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import find_model
 from o1lab.train.groups import SEED, find_group, has_lists, launch_group, preflight_group, tag_of
 from o1lab.train.launch import RUNS, resolve_rows
-from o1lab.train.metrics_reader import last_metrics
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load, resolve
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load, resolve
+from o1lab.train.runs.directory import RunDir
+from o1lab.train.runs.metrics_reader import last_metrics
 from store import Store, datasets, evaluations
 from store.records import Dataset
 

@@ -14,8 +14,8 @@ from o1lab.evaluate.suites.suite import Suite, find_suite
 from o1lab.paths import Lab
 from o1lab.small_files import read_json, read_object
 from o1lab.train.parent_run import parent_id
-from o1lab.train.recipe_file import load_values
-from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
+from o1lab.train.recipes.recipe_file import load_values
+from o1lab.train.runs.directory import RunDir, find_run, list_run_dirs
 from store import Store, datasets
 from store.errors import MissingError
 from store.records import Dataset

@@ -16,8 +16,8 @@ from o1lab.format import counted, money
 from o1lab.paths import Lab
 from o1lab.serve.records import SOLVER
 from o1lab.text import one_line
-from o1lab.train.recipe_file import load_values
-from o1lab.train.run_directory import list_run_dirs
+from o1lab.train.recipes.recipe_file import load_values
+from o1lab.train.runs.directory import list_run_dirs
 from store import Store, datasets, synthesis, teacher_runs
 from store.errors import MissingError
 from store.synthesis import MadeChains

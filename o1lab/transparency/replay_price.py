@@ -9,7 +9,7 @@ from typing import Any
 from o1lab.evaluate.report.cells import Interval, figure_text
 from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.markdown import inline, table
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.checks.methodology import differing_fields
 from o1lab.transparency.lab_facts import LabFacts, recipe_values, replayed_traces
 

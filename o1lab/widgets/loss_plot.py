@@ -21,7 +21,7 @@ from textual.widgets import Static
 from textual_plot import HiResMode, NumericAxisFormatter, PlotWidget
 
 from o1lab.text import one_line
-from o1lab.train.curve import Series, series
+from o1lab.train.runs.curve import Series, series
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.plot_style import X_AXES, CurveStyle, CurveStyles, LogFormatter, XFormatter
 from o1lab.widgets.text_pane import EmptyState

@@ -22,7 +22,7 @@ from o1lab.paths import Lab
 from o1lab.serve.endpoints import endpoint_address, public_url
 from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line
-from o1lab.train.run_directory import list_run_dirs
+from o1lab.train.runs.directory import list_run_dirs
 from o1lab.widgets.dialogs import Choice, Dialog, ListDialog, among
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import LineInput

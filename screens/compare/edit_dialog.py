@@ -17,7 +17,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from o1lab.chains import parse
-from o1lab.chains.moves import segment
+from o1lab.chains.segmentation.moves import segment
 from o1lab.chat.answering import cannot_continue
 from o1lab.chat.prefixes import Prefix, changed, cut, snapped
 from o1lab.errors import O1LabError

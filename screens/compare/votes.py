@@ -45,7 +45,7 @@ async def make_pairs_dataset(screen: LabScreen) -> None:
 
 
 def _make_pairs(screen: LabScreen, name: str) -> Dataset:
-    from o1lab.distill.pairs import PairsPlan, make_pairs
+    from o1lab.distill.datasets.pairs import PairsPlan, make_pairs
 
     context = screen.context
     plan = PairsPlan(TraceQuery(), ("votes",))

@@ -19,7 +19,7 @@ from textual.containers import VerticalScroll
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
-from o1lab.chains.moves import MoveKind
+from o1lab.chains.segmentation.moves import MoveKind
 from o1lab.chains.verify import Verdict, VerifierPool
 from o1lab.distill.drafts import Draft, draft_path, read_draft, save_draft
 from o1lab.distill.handwritten import check_complete, record
@@ -27,11 +27,11 @@ from o1lab.errors import UsageError
 from o1lab.ingest.verifying import verify_pairs
 from o1lab.paths import assets_dir
 from o1lab.text import one_line, visible
-from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
-from o1lab.widgets.document import ReaderDocument, Segment, Sign
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import PlainArea
+from o1lab.widgets.reader.chain_reader import ChainReader
+from o1lab.widgets.reader.document import ReaderDocument, Segment, Sign
 from o1lab.widgets.rendered import rendered_text
 from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext

@@ -11,8 +11,8 @@ from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
 from o1lab.evaluate.report.attribution import require_run
 from o1lab.evaluate.sample_traces import left_out
-from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.reader.chain_reader import ChainReader
 from screens.base.context import LabContext
 from screens.base.dialogs import NEAREST, nearest_chains_dialog
 from screens.base.messages import OpenCompare, OpenRun, OpenTraces

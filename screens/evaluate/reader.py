@@ -13,8 +13,8 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
-from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.keys import Binding, stepping
+from o1lab.widgets.reader.chain_reader import ChainReader
 from screens.base.context import LabContext
 from screens.base.screen import task
 from screens.evaluate import sample_text as text_of

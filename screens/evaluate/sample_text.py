@@ -10,7 +10,7 @@ from o1lab.evaluate.items import adapted_line, sample_name
 from o1lab.evaluate.sample_traces import as_trace
 from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Page, Row
-from o1lab.widgets.document import ReaderDocument
+from o1lab.widgets.reader.document import ReaderDocument
 from screens.traces.reading import document_of
 from store import annotations as annotation_log
 from store import evaluations, labels, ratings, sample_list

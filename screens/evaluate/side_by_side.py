@@ -15,8 +15,8 @@ from textual.widgets import Static
 from o1lab.evaluate.items import sample_name
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
-from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.keys import Binding, stepping
+from o1lab.widgets.reader.chain_reader import ChainReader
 from screens.base.context import LabContext
 from screens.base.dialogs import export_file
 from screens.base.screen import task

@@ -13,9 +13,9 @@ from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
 from textual.widgets import Input, Select, Static
 
-from o1lab.distill import building, matched
-from o1lab.distill.building import Created, DatasetPlan, Preview, Take
-from o1lab.distill.selection import PerProblem
+from o1lab.distill.datasets import building, matched
+from o1lab.distill.datasets.building import Created, DatasetPlan, Preview, Take
+from o1lab.distill.datasets.selection import PerProblem
 from o1lab.errors import UsageError
 from o1lab.format import counted
 from o1lab.text import one_line, visible

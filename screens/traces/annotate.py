@@ -15,9 +15,9 @@ from textual.widgets import Static
 
 from o1lab.ingest.annotation_text import adjudication_note
 from o1lab.text import visible
-from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.reader.chain_reader import ChainReader
 from screens.base.context import LabContext
 from screens.base.screen import ScreenPart, task
 from screens.base.writer import Writer

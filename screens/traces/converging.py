@@ -10,8 +10,8 @@ from o1lab.lens.convergence import Convergence
 from o1lab.lens.forcing import chain_of, force_answers, judged
 from o1lab.serve.registry import ModelRef
 from o1lab.text import one_line, visible
-from o1lab.widgets.chain_reader import ReaderStatus
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.reader.chain_reader import ReaderStatus
 from screens.base.context import LabContext
 from screens.base.dialogs import pick_model
 from screens.base.screen import ScreenPart, task

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
-from o1lab.widgets.chain_reader import ChainReader
+from o1lab.widgets.reader.chain_reader import ChainReader
 from o1lab.widgets.sections import Mark
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen

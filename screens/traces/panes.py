@@ -16,9 +16,9 @@ from textual.widgets import Static
 
 from o1lab.paths import Lab
 from o1lab.remembered import Session
-from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.paged_table import PagedTable
+from o1lab.widgets.reader.chain_reader import ChainReader
 from o1lab.widgets.rendered import rendered_text
 from o1lab.widgets.text_pane import TallText
 from screens.base.messages import ContinueChain

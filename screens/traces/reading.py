@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from o1lab.chains.moves import Move, segment
+from o1lab.chains.segmentation.moves import Move, segment
 from o1lab.errors import LabError
 from o1lab.ingest.corrections import ShownMove, corrected, unplaced
 from o1lab.ingest.labelling import label_now, labeller_of
@@ -14,15 +14,15 @@ from o1lab.ingest.measuring import moves_of
 from o1lab.ingest.steps import who
 from o1lab.paths import Lab
 from o1lab.text import one_line
-from o1lab.widgets.document import LabelKey, ReaderDocument, Segment, Sign, Span
+from o1lab.widgets.reader.document import LabelKey, ReaderDocument, Segment, Sign, Span
 from store import annotations as annotation_log
 from store import decisions, labels, suitability, traces, wrong_steps
 from store.annotations import Progress
 from store.decisions import View, view_of
 from store.filters import Condition, TraceQuery
 from store.labels import Label
-from store.migrations import MOVE_KINDS
 from store.records import Annotation, TraceRow, TraceText
+from store.schema.migrations import MOVE_KINDS
 from store.sqlite import Database
 from store.writers import CHANGE, Writer, changes, inside, takes_over, writers_of
 

@@ -11,9 +11,9 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from o1lab.paths import assets_dir
-from o1lab.widgets.chain_reader import ChainReader
 from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.paged_table import PagedTable
+from o1lab.widgets.reader.chain_reader import ChainReader
 from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import LabContext
 from screens.base.screen import LabScreen, task

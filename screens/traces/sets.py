@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.text import Text
 from textual.binding import BindingType
 
-from o1lab.distill.building import Created
+from o1lab.distill.datasets.building import Created
 from o1lab.format import counted
 from o1lab.ingest.annotation_text import PAST_TENSE
 from o1lab.ingest.annotations import export_annotations

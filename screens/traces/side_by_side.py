@@ -14,9 +14,9 @@ from textual.widgets import Static
 from o1lab.format import short_count
 from o1lab.paths import assets_dir
 from o1lab.text import one_line
-from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.document import ReaderDocument
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.reader.chain_reader import ChainReader
+from o1lab.widgets.reader.document import ReaderDocument
 from o1lab.widgets.rendered import rendered_line, rendered_text
 from o1lab.widgets.text_pane import TallText
 from screens.base.context import LabContext

@@ -12,14 +12,14 @@ from o1lab.ingest.annotation_text import PAST_TENSE, clock, what
 from o1lab.ingest.steps import who
 from o1lab.text import one_line, visible
 from o1lab.widgets.columns import Column, Row
-from o1lab.widgets.document import letter_of, style_of
+from o1lab.widgets.reader.document import letter_of, style_of
 from o1lab.widgets.rendered import rendered_line
 from store import corrections
 from store.annotations import Counts, Progress
 from store.decisions import View, adjudications_in, votes_in
-from store.migrations import MOVE_KINDS
 from store.naming import without_model
 from store.records import Annotation, TraceRow, TraceText
+from store.schema.migrations import MOVE_KINDS
 from store.wrong_steps import latest
 
 # Marks differ in their sign as well as in their colour.

@@ -11,8 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from o1lab.chains.tree_text import LEGEND, MARKS, tree_lines
-from o1lab.chains.tree_walk import rules_of, rules_text
+from o1lab.chains.trees.text import LEGEND, MARKS, tree_lines
+from o1lab.chains.trees.walk import rules_of, rules_text
 from o1lab.ingest.trees import walk_of_trace
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import Dialog

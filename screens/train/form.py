@@ -15,13 +15,14 @@ from o1lab.models.checkpoints import checkpoint_step
 from o1lab.models.imported import imported_models
 from o1lab.paths import Lab, assets_dir
 from o1lab.text import one_line
-from o1lab.train import phases, recipe_file
+from o1lab.train import phases
 from o1lab.train.adapter import MODELS
 from o1lab.train.launch import RUNS
 from o1lab.train.launchers import LAUNCHERS
-from o1lab.train.objective import PREFERENCE_RATE
 from o1lab.train.parent_run import END
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes import recipe_file
+from o1lab.train.recipes.objective import PREFERENCE_RATE
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.replay import command, replay_datasets, replayed_base
 from o1lab.widgets.keys import Binding
 from screens.base.screen import task

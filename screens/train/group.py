@@ -13,7 +13,7 @@ from o1lab.train import launch
 from o1lab.train.group_figures import Comparison, compare
 from o1lab.train.groups import find_group
 from o1lab.train.median_rule import left_alone
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
 from screens.jobs.screen import JobsScreen
 from screens.train import text as train_text

@@ -13,11 +13,11 @@ from o1lab.errors import UsageError
 from o1lab.files import StampedCache, size_stamp, time_stamp
 from o1lab.models.checkpoints import checkpoint_step
 from o1lab.paths import Lab
-from o1lab.train.metrics_reader import Metrics, Samples, pace_left
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load
-from o1lab.train.run_directory import Launch, RunDir, RunState, RunStatus
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load
 from o1lab.train.run_list import RunReader
+from o1lab.train.runs.directory import Launch, RunDir, RunState, RunStatus
+from o1lab.train.runs.metrics_reader import Metrics, Samples, pace_left
 from screens.jobs.kind import InfoLine, Snapshot
 from store import datasets
 from store.connection import Store

@@ -17,7 +17,7 @@ from o1lab.paths import assets_dir
 from o1lab.text import visible
 from o1lab.train import launch
 from o1lab.train.preflight.report import Preflight, run_preflight
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.widgets.dialogs import PreviewDialog
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.text_pane import TallText, TextPane

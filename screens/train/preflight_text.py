@@ -9,7 +9,7 @@ from rich.text import Text
 from o1lab.format import byte_size, number
 from o1lab.text import one_line, visible
 from o1lab.train.preflight.report import Bin, Preflight, Problem, SampleToken
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 
 BAR_CELLS = 40
 _EIGHTHS = " ▏▎▍▌▋▊▉█"

@@ -19,9 +19,9 @@ from o1lab.serve.records import SOLVER
 from o1lab.text import visible
 from o1lab.train import launch
 from o1lab.train.recipe_diff import diff
-from o1lab.train.run_columns import COLUMNS, USUAL, chosen
-from o1lab.train.run_directory import RunDir
 from o1lab.train.run_list import RunReader
+from o1lab.train.runs.columns import COLUMNS, USUAL, chosen
+from o1lab.train.runs.directory import RunDir
 from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
 from o1lab.widgets.hardware_panel import HardwarePanel
 from o1lab.widgets.keys import Binding

@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from o1lab.text import one_line
-from o1lab.train.run_columns import COLUMNS, USUAL, RunColumn
+from o1lab.train.runs.columns import COLUMNS, USUAL, RunColumn
 from o1lab.widgets.columns import Column, Row
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.plot_style import CurveStyles

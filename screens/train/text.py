@@ -15,10 +15,10 @@ from o1lab.text import one_line, visible
 from o1lab.train.group_figures import Comparison
 from screens.jobs.text import doing, sign
 from screens.train.poller import Detail, RunLine, TrainSnapshot
-from store.migrations import MOVE_KINDS
+from store.schema.migrations import MOVE_KINDS
 
 if TYPE_CHECKING:
-    from o1lab.train.recipe import Recipe
+    from o1lab.train.recipes.recipe import Recipe
 
 METRICS = {
     "loss": "loss",

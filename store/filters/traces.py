@@ -16,8 +16,8 @@ from store.corrections import IN_FORCE
 from store.decisions import ASSIGNMENTS
 from store.filters.clauses import begins, cases, contains, like, number, prefix
 from store.filters.language import Condition, Field, Language, Query, Sql
-from store.migrations import MOVE_KINDS
 from store.policy import DIFFERING, DISPUTED, NOT_SEEN, OWN_DECISION, SETTLED
+from store.schema.migrations import MOVE_KINDS
 from store.search import expressions, match_expression, require_words
 
 SORTS = {  # each has an index over exactly this expression (migration 0003)

@@ -17,7 +17,7 @@ import yaml
 from o1lab.app import LabApp
 from o1lab.cli import distill, train
 from o1lab.cli.evaluate import run as evaluate
-from o1lab.cli.job_commands import JobCommands
+from o1lab.cli.jobs.commands import JobCommands
 from o1lab.cli.main import run
 from o1lab.errors import LabError
 from o1lab.evaluate.run import control
@@ -25,7 +25,7 @@ from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.serve.records import ServerRecord, live_records, write_record
-from o1lab.train.run_columns import COLUMNS
+from o1lab.train.runs.columns import COLUMNS
 from screens.base.context import open_context
 from screens.distill import poller as distill_poller
 from screens.distill import text as distill_text

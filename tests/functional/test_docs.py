@@ -20,7 +20,7 @@ from o1lab.evaluate.scorers import ScorerSpec
 from o1lab.evaluate.suites.suite import Suite
 from o1lab.paths import VARIABLES
 from o1lab.settings import settings_of
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from store.filters import Query
 from tests.conftest import ROOT
 

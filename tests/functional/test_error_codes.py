@@ -29,9 +29,9 @@ from o1lab.small_files import read_text
 from o1lab.train import launch
 from o1lab.train.parent_run import origin
 from o1lab.train.preflight.report import inspect_run
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import read_rows
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.report import pdf
 from store.errors import StoreError, explained
 from tests.support.fake_runs import write_run
@@ -214,7 +214,7 @@ async def _gone(_folder: Path, _patch: Patch) -> None:
 
 
 def _init_missing(folder: Path, _patch: Patch) -> None:
-    compute = pytest.importorskip("o1lab.train.compute", reason="the train extra is not installed")
+    compute = pytest.importorskip("o1lab.train.trainer.compute", reason="the train extra is not installed")
     compute.init_checkpoint(Recipe(dataset="d", init_from="aaaa/step-1"), folder)
 
 

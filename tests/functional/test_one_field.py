@@ -15,8 +15,9 @@ from o1lab.cli import verbs
 from o1lab.cli.main import run
 from o1lab.paths import Lab
 from o1lab.settings import Display
-from o1lab.train import launch, recipe, recipe_file
-from o1lab.train.recipe import Recipe
+from o1lab.train import launch
+from o1lab.train.recipes import recipe, recipe_file
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.widgets.form import FieldRow
 from screens.base.context import open_context
 from screens.train.form import TrainForm

@@ -97,7 +97,7 @@ def test_a_wheel_starts_the_app_with_its_assets(built: Path, tmp_path: Path) -> 
     assert {"o1lab", "screens", "store"} == {root for root in roots if not root.endswith(".dist-info")}
     classifiers = tmp_path / "site" / "o1lab" / "_assets" / "classifiers"
     assert {path.name for path in classifiers.iterdir()} == {"NOTICE.md", "moves.safetensors", "refusal.safetensors"}
-    prompts = "from o1lab.distill.replay import general_prompts\nprint(len(general_prompts().texts))"
+    prompts = "from o1lab.distill.datasets.replay import general_prompts\nprint(len(general_prompts().texts))"
     assert int(python(prompts, path=tmp_path / "site")) >= 170
     said = "I'm sorry, but I cannot help you with this."
     asked = f"from o1lab.evaluate.scorers.refusal import read\nprint(read({said!r}))"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from o1lab.widgets.document import ReaderDocument
+from o1lab.widgets.reader.document import ReaderDocument
 from tests.functional.widgets.test_reader import Harness
 
 PARTS = [

@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from o1lab.app import LabApp
-from o1lab.chains.tree_walk import TreeRules
+from o1lab.chains.trees.walk import TreeRules
 from o1lab.distill.search import search_problems
 from o1lab.ingest.labelling import label_pending, labeller_of
 from o1lab.ingest.measuring import measure_pending, moves_of

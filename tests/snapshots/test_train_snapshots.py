@@ -118,7 +118,7 @@ async def form(pilot: Pilot[int]) -> None:
 
 
 async def preflight(pilot: Pilot[int]) -> None:
-    from o1lab.train.recipe import Recipe
+    from o1lab.train.recipes.recipe import Recipe
 
     screen = pilot.app.screen
     assert isinstance(screen, TrainScreen)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
-from o1lab.distill.subset import make_subsets
+from o1lab.distill.datasets.subset import make_subsets
 from o1lab.files import write_json
 from o1lab.paths import Lab
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import GroupTag, RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import GroupTag, RunDir
 from store import Store
 from tests.support import evaluate_lab
 from tests.support.fake_runs import write_run

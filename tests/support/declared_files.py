@@ -10,7 +10,7 @@ from typing import Any
 from o1lab.distill.run_directory import RunFolder
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.paths import Lab, paths_in
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 
 
 def undeclared(lab: Lab) -> list[str]:

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from o1lab.train.probe import Probe
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import dump
-from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.recipes.probe import Probe
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import dump
+from o1lab.train.runs.directory import RunDir, RunStatus
 
 PROBES = [Probe(prompt="What is 964 + 494?", gold="1458"), Probe(prompt="What is 107 + 805?", gold="912")]
 CREATED = 1_790_000_000.0

@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 
 from o1lab.files import write_json
 from o1lab.paths import Lab
-from o1lab.train.probe import Probe
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.probe import Probe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.transparency.framework import DEFAULT as INDEX
 from o1lab.transparency.scores import SELF
 from store import annotations, conversations, open_store, transparency

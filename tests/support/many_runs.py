@@ -7,8 +7,8 @@ from pathlib import Path
 
 from o1lab.files import write_json
 from o1lab.jobs.about import About, Note
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import GroupTag, RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import GroupTag, RunDir
 from tests.support.fake_runs import append, metric_line, write_run
 
 STATES = ("finished", "finished", "stopped", "failed", "dead")

@@ -9,11 +9,11 @@ from typing import Any
 from o1lab.config import init_lab
 from o1lab.paths import Lab
 from o1lab.train.launch import prepare
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import resolve
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import resolve
 from o1lab.train.replay import SELECTION
 from o1lab.train.rows import TrainingRow
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from store import Store, datasets, open_store, problems, traces
 from store.filters import TraceQuery
 from store.records import Dataset, NewProblem, NewTrace

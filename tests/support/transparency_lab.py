@@ -8,8 +8,8 @@ from dataclasses import replace
 from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.train.launch import make_run
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import RunDir
 from store import Store, annotations, datasets, runs
 from store.filters import TraceQuery
 from tests.support import evaluate_lab, lab_seed

@@ -72,10 +72,10 @@ IMPORTS = {
     "torch": (
         "datasets",
         "torch",
-        "o1lab.serve.language_model",
-        "o1lab.serve.weights",
-        "o1lab.train.callbacks",
-        "o1lab.train.tensors",
+        "o1lab.serve.engine.language_model",
+        "o1lab.serve.engine.weights",
+        "o1lab.train.trainer.callbacks",
+        "o1lab.train.trainer.tensors",
         *(module for module, kind in KINDS.items() if kind == "torch"),
     ),
 }

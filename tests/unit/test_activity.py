@@ -17,8 +17,8 @@ from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.errors import NotFoundError
 from o1lab.evaluate.run.directory import EvalFolder, EvalStatus
 from o1lab.paths import Lab
-from o1lab.train import metrics_reader
-from o1lab.train.metrics_reader import Metrics, time_left
+from o1lab.train.runs import metrics_reader
+from o1lab.train.runs.metrics_reader import Metrics, time_left
 from tests.support.fake_runs import append, metric_line, write_run
 
 

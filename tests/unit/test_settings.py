@@ -11,7 +11,7 @@ from o1lab.distill.settings import TeacherRunSettings
 from o1lab.errors import UsageError
 from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.settings import Display, faults, settings_of, validate, values_of
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 
 MODELS: list[type[BaseModel]] = [Recipe, TeacherRunSettings, EvaluationSettings]
 

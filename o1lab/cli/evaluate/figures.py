@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from o1lab.cli.command import Verbs
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.output import emit, opened
 from o1lab.cli.evaluate.samples import EvalArgument, ScorerOption
-from o1lab.cli.jobs import evaluation_argument
-from o1lab.cli.output import emit, opened
+from o1lab.cli.jobs.verbs import evaluation_argument
 from o1lab.format import percent
 from o1lab.text import one_line
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.destination import DASH, destination
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.destination import DASH, destination
+from o1lab.cli.base.output import emit, opened
 from o1lab.cli.evaluate.samples import EvalArgument
-from o1lab.cli.jobs import evaluation_argument
-from o1lab.cli.output import emit, opened
+from o1lab.cli.jobs.verbs import evaluation_argument
 from o1lab.errors import RefusedError, UsageError
 from o1lab.paths import annotator
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli import options
-from o1lab.cli.command import Verbs, group_with_default
+from o1lab.cli.base import options
+from o1lab.cli.base.command import Verbs, group_with_default
+from o1lab.cli.base.listing import Column, Item
+from o1lab.cli.base.output import current_lab
+from o1lab.cli.base.progress import counted_json, fault_lines, job_details, result_notes, run_job
 from o1lab.cli.evaluate import figures, rating, samples, suites, tables
-from o1lab.cli.job_commands import JobCommands
-from o1lab.cli.jobs import (
+from o1lab.cli.jobs.commands import JobCommands
+from o1lab.cli.jobs.verbs import (
     REQUESTS,
     DetachOption,
     ResumeOption,
@@ -20,9 +23,6 @@ from o1lab.cli.jobs import (
     resume_job,
     start_job,
 )
-from o1lab.cli.listing import Column, Item
-from o1lab.cli.output import current_lab
-from o1lab.cli.progress import counted_json, fault_lines, job_details, result_notes, run_job
 from o1lab.errors import LabError, UsageError
 from o1lab.format import first_of, money, percent
 from o1lab.labs import opened_lab

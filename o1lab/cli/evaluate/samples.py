@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.destination import DASH, destination
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.destination import DASH, destination
+from o1lab.cli.base.listing import Column, Item, emit_list
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.output import current_lab, emit, opened, say, wants_json, write_raw
 from o1lab.cli.filters import read_filter
-from o1lab.cli.jobs import evaluation_argument
-from o1lab.cli.listing import Column, Item, emit_list
-from o1lab.cli.naming import completing
-from o1lab.cli.output import current_lab, emit, opened, say, wants_json, write_raw
+from o1lab.cli.jobs.verbs import evaluation_argument
 from o1lab.errors import NotFoundError
 from o1lab.text import one_line
 

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from o1lab.cli.command import Verbs
-from o1lab.cli.destination import DASH, is_stdout
-from o1lab.cli.jobs import evaluation_argument, evaluation_ids
-from o1lab.cli.naming import completing
-from o1lab.cli.options import model_option
-from o1lab.cli.output import emit, opened, print_json, wants_json
-from o1lab.cli.sheets import (
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.destination import DASH, is_stdout
+from o1lab.cli.base.naming import completing
+from o1lab.cli.base.options import model_option
+from o1lab.cli.base.output import emit, opened, print_json, wants_json
+from o1lab.cli.base.sheets import (
     TableFile,
     TableFormat,
     chosen_format,
@@ -22,6 +21,7 @@ from o1lab.cli.sheets import (
     terminal_width,
     write_file,
 )
+from o1lab.cli.jobs.verbs import evaluation_argument, evaluation_ids
 
 verbs = Verbs()
 _TABLES = {"1": "accuracy", "accuracy": "accuracy", "2": "general", "general": "general", "all": "all"}
@@ -118,7 +118,7 @@ def profile(
 
     Example: o1lab eval profile --suite sycophancy --out behaviour.csv
     """
-    from o1lab.cli.busy import advance
+    from o1lab.cli.base.busy import advance
     from o1lab.evaluate.report.profile import profile_table
     from o1lab.evaluate.report.selection import choose
 

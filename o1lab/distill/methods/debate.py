@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from o1lab.chains.language import language_of
 from o1lab.chains.parse import join
-from o1lab.chains.tree_walk import PLAIN_DOUBT
+from o1lab.chains.trees.walk import PLAIN_DOUBT
 from o1lab.distill.method import Draft, Need, Plan, Planned, Prompts, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, ConversationMethod, GivenUp, last_object, without_marks
 from o1lab.distill.settings import TeacherRunSettings

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from o1lab.chains.measures import read_text
-from o1lab.chains.moves import Move, segment
 from o1lab.chains.parse import parse
+from o1lab.chains.segmentation.moves import Move, segment
 from o1lab.chains.verify import Verdict
 from o1lab.distill.method import Ask, Draft, Method, Need, Plan, Planned, SourceItem, as_trace, method
 from o1lab.inference.calls import Message, Response, Role

@@ -16,9 +16,9 @@ from weakref import WeakValueDictionary
 
 from o1lab.chains.answers import How
 from o1lab.chains.language import language_of, mixed_language
-from o1lab.chains.moves import segment
 from o1lab.chains.parse import Span, parse
 from o1lab.chains.protected import Masked, mask, placeholders, unmask
+from o1lab.chains.segmentation.moves import segment
 from o1lab.distill.method import Draft, Need, Plan, Planned, Prompts, SourceItem, method, translation_source
 from o1lab.distill.methods.conversation import Conversation, ConversationMethod, GivenUp, has_marks
 from o1lab.distill.settings import TeacherRunSettings

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from o1lab.chains.tree_walk import METHOD, SYNTHESIS, TreeRules, Walk, as_chain, thought_before, walk_tree
+from o1lab.chains.trees.walk import METHOD, SYNTHESIS, TreeRules, Walk, as_chain, thought_before, walk_tree
 from o1lab.distill.method import Draft, Need, Plan, Planned, SourceItem, method
 from o1lab.distill.methods.conversation import Conversation, ConversationMethod, GivenUp, without_marks
 from o1lab.errors import LabError

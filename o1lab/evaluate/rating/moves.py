@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from o1lab.chains.labelling import Labeller
-from o1lab.chains.moves import kind_within, segment
+from o1lab.chains.segmentation.labelling import Labeller
+from o1lab.chains.segmentation.moves import kind_within, segment
 from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa
 from o1lab.ingest.corrected_moves import every_corrected
 from store import labelling

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from o1lab.chains.moves import SEGMENTER_VERSION, MoveKind
+from o1lab.chains.segmentation.moves import SEGMENTER_VERSION, MoveKind
 from o1lab.evaluate.report import footnotes
 from o1lab.evaluate.report.cells import Cell, Column, Section, Table, TableRow, ends
 from o1lab.evaluate.report.selection import EvaluationResult

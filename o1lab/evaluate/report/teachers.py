@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from o1lab.chains.moves import SEGMENTER_VERSION
+from o1lab.chains.segmentation.moves import SEGMENTER_VERSION
 from o1lab.errors import NotFoundError
 from o1lab.evaluate.stats.metrics import Rate, rate_of
 from o1lab.evaluate.stats.move_rates import CountedText, MoveRates, move_rates

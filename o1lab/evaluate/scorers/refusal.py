@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from o1lab.chains import linear
 from o1lab.chains.language import language_of
-from o1lab.chains.linear import Weights
+from o1lab.chains.segmentation import linear
+from o1lab.chains.segmentation.linear import Weights
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.scorers.base import Attempt, Options, PlainScorer, Score, scorer
 from o1lab.evaluate.scorers.refusal_features import (

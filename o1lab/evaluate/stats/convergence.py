@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from o1lab.chains.moves import segment
+from o1lab.chains.segmentation.moves import segment
 from o1lab.evaluate.sample_traces import as_trace
 from o1lab.evaluate.stats.metrics import (
     RESAMPLES,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
 
-from o1lab.chains.moves import MoveKind
+from o1lab.chains.segmentation.moves import MoveKind
 from o1lab.evaluate.stats.metrics import LEVEL, Interval, clustered_bootstrap
 
 PER = 1000  # tokens

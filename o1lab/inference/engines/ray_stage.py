@@ -196,7 +196,7 @@ class SolverStage:
         self._solver = Solver(student_tokenizer())
 
     async def respond(self, body: dict[str, Any]) -> dict[str, Any]:
-        from o1lab.serve.api import complete
+        from o1lab.serve.http.api import complete
         from o1lab.serve.protocol import ApiError
 
         try:

@@ -14,7 +14,7 @@ from o1lab.registry import DEFAULT_ORDER, Registry
 from store.records import Context
 
 if TYPE_CHECKING:
-    from o1lab.chains.tree_walk import TreeChain, Walk
+    from o1lab.chains.trees.walk import TreeChain, Walk
 
 
 class RowError(ValueError):

@@ -1,4 +1,4 @@
-"""The importer of search trees: a problem and the ``nodes`` of the search, see :func:`o1lab.chains.tree.read_tree`.
+"""The importer of search trees: a problem and the ``nodes`` of the search (:func:`~o1lab.chains.trees.tree.read_tree`).
 
 The tree is kept whole, and the chain of a walk by the default rules is the response of the row.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from o1lab.chains.tree import TreeError, read_tree
-from o1lab.chains.tree_walk import SYNTHESIS, TreeRules, as_chain, plain_reflections, walk_tree
+from o1lab.chains.trees.tree import TreeError, read_tree
+from o1lab.chains.trees.walk import SYNTHESIS, TreeRules, as_chain, plain_reflections, walk_tree
 from o1lab.ingest.importers.base import Found, FoundTree, RowError, TraceText, importer
 from o1lab.ingest.importers.roles import layout
 from o1lab.ingest.importers.texts import string

@@ -17,10 +17,10 @@ from o1lab.train.launcher import (
     launcher,
     write_launch,
 )
-from o1lab.train.run_directory import Launch, RunDir
+from o1lab.train.runs.directory import Launch, RunDir
 
 if TYPE_CHECKING:
-    from o1lab.train.recipe import Recipe
+    from o1lab.train.recipes.recipe import Recipe
 
 
 @launcher("hand", order=20)

@@ -9,10 +9,10 @@ from o1lab.jobs import spawn
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train import torchrun
 from o1lab.train.launcher import KEEP_MEMORY, Launcher, launcher
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 
 if TYPE_CHECKING:
-    from o1lab.train.recipe import Recipe
+    from o1lab.train.recipes.recipe import Recipe
 
 
 @launcher("local", order=10)

@@ -32,10 +32,10 @@ from o1lab.train.launcher import (
 )
 from o1lab.train.launchers.ray_client import RayJobs
 from o1lab.train.launchers.silence import Silence
-from o1lab.train.run_directory import Launch, RunDir
+from o1lab.train.runs.directory import Launch, RunDir
 
 if TYPE_CHECKING:
-    from o1lab.train.recipe import Recipe
+    from o1lab.train.recipes.recipe import Recipe
 
 _NODES = "o1lab.train.launchers.ray_nodes"
 _PASSED = ("O1LAB_CACHE", "O1LAB_OFFLINE", "HF_HOME", "HF_HUB_OFFLINE", "PYTHONPATH", "OMP_NUM_THREADS")

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from o1lab.train import torchrun
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load
+from o1lab.train.runs.directory import RunDir
 
 WAIT_S = 900.0
 """Seconds to wait for the nodes."""

@@ -36,10 +36,10 @@ from o1lab.train.launchers.silence import Silence
 from o1lab.train.launchers.slurm_client import COMMANDS, SlurmError, SlurmJob, ask, find_job, jobs_of_user, missing
 from o1lab.train.launchers.slurm_words import refusal, seen_of
 from o1lab.train.parent_run import awaited
-from o1lab.train.run_directory import Launch, RunDir
+from o1lab.train.runs.directory import Launch, RunDir
 
 if TYPE_CHECKING:
-    from o1lab.train.recipe import Recipe
+    from o1lab.train.recipes.recipe import Recipe
 
 _MINE_S = 4.0
 _HEAD, _RANK = "@HEAD@", "@NODE@"  # in the command, for what the shell of a node fills in

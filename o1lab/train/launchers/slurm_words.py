@@ -9,7 +9,7 @@ from o1lab.errors import LabError
 from o1lab.text import one_line
 from o1lab.train.launcher import Seen
 from o1lab.train.launchers.slurm_client import SlurmJob
-from o1lab.train.run_directory import Launch, RunDir
+from o1lab.train.runs.directory import Launch, RunDir
 
 _PENDING = frozenset({
     "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD",

@@ -14,17 +14,17 @@ from o1lab.errors import O1LabError
 from o1lab.format import byte_size, first_of
 from o1lab.models.adapters import adapted, bare_model, saved_adapter, target_names, trainable_parameters
 from o1lab.models.library_errors import explain, first_line
-from o1lab.serve.weights import unservable_layers
-from o1lab.train.compute import adapter_mismatch, choose_dtype, init_checkpoint
-from o1lab.train.loading import refuse_unavailable, uses_flash
+from o1lab.serve.engine.weights import unservable_layers
 from o1lab.train.parent_run import awaited
 from o1lab.train.preflight import packing
 from o1lab.train.preflight.memory import HEADROOM, Estimate, available_bytes, held_parameters
 from o1lab.train.preflight.plans import needed, plans
 from o1lab.train.preflight.report import Memory, Preflight, Target
-from o1lab.train.recipe import Recipe
-from o1lab.train.sft import not_apart
-from o1lab.train.targets import left_out, lora_config
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.trainer.compute import adapter_mismatch, choose_dtype, init_checkpoint
+from o1lab.train.trainer.loading import refuse_unavailable, uses_flash
+from o1lab.train.trainer.sft import not_apart
+from o1lab.train.trainer.targets import left_out, lora_config
 
 if TYPE_CHECKING:
     from peft import PeftModel

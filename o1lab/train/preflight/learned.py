@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from o1lab.models import prompts
-from o1lab.train.held_out import IGNORED
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import TrainingRow
-from o1lab.train.tensors import asked, thought_survives, trains_end_of_turn
+from o1lab.train.trainer.held_out import IGNORED
+from o1lab.train.trainer.tensors import asked, thought_survives, trains_end_of_turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

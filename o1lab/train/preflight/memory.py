@@ -43,11 +43,11 @@ from peft.tuners.lora.layer import ParamWrapper
 from transformers.pytorch_utils import Conv1D
 
 from o1lab.models.adapters import added_by_peft, trainable_parameters
-from o1lab.train.head import TILE
-from o1lab.train.loading import uses_flash
 from o1lab.train.preflight.activations import saved_bytes
-from o1lab.train.recipe import Recipe
-from o1lab.train.variants import STARTED, rank_in_checkpoint
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.variants import STARTED, rank_in_checkpoint
+from o1lab.train.trainer.head import TILE
+from o1lab.train.trainer.loading import uses_flash
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -164,7 +164,7 @@ def _layer_bytes(base: Any, head: Any, recipe: Recipe, d: int, *, gpu: bool) -> 
             lora += module.in_features * copies + rank * own if not isinstance(module, Embedding) else 0
             lora += module.out_features * (d + 4) if recipe.adapter == "dora" else 0
         elif isinstance(module, torch.nn.Linear | Conv1D):
-            # The head is computed in tiles (o1lab.train.head).
+            # The head is computed in tiles (o1lab.train.trainer.head).
             if module is not head and not added_by_peft(name):
                 linear += sum(module.weight.shape) * d
         else:

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from o1lab.train.sft import packs_apart
+from o1lab.train.trainer.sft import packs_apart
 
 _SMALL = {
     "vocab_size": 128, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4, "head_dim": 16,

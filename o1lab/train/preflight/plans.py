@@ -7,13 +7,13 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from o1lab.train.loading import quantised_layers
-from o1lab.train.objective import smallest_batch
 from o1lab.train.preflight.fitting import Plan
 from o1lab.train.preflight.memory import HEADROOM, Estimate, estimate
 from o1lab.train.preflight.preferred import memory_recipe
 from o1lab.train.preflight.processes import on_one_machine
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.objective import smallest_batch
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.trainer.loading import quantised_layers
 
 _NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 """Bytes of a number in nf4 with double quantisation: 4 bits, a byte for 64 of them, 4 bytes for 256 of those."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from o1lab.train.objective import PREFERENCE_RATE
-from o1lab.train.preference import answers
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.objective import PREFERENCE_RATE
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.trainer.preference import answers
 
 _HIGHEST_RATE = 1e-4
 _BALANCED = (0.99, 1.34)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from o1lab.train.distributed import FSDP2_ON_CPU, too_few_rows
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.trainer.distributed import FSDP2_ON_CPU, too_few_rows
 
 if TYPE_CHECKING:
     from o1lab.train.preflight.memory import Estimate

@@ -28,8 +28,8 @@ from o1lab.small_files import read_object
 from o1lab.train.launch import prepare, require_one_node, require_trainer, resolve_rows
 from o1lab.train.launchers import LAUNCHERS
 from o1lab.train.preflight.fitting import Batches, Plan, plan_lines
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import RunDir
 from store.connection import Store
 
 Progress = Callable[[int, int], None]

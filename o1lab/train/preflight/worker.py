@@ -21,14 +21,14 @@ from o1lab.models.base import resolve_base
 from o1lab.models.library_errors import explain
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.text import one_line
-from o1lab.train import trackers
-from o1lab.train.batching import padding
 from o1lab.train.preflight.fitting import Batches
 from o1lab.train.preflight.report import PROGRESS, Bin, Preflight, SampleToken, Tokens
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load
 from o1lab.train.rows import read_rows
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
+from o1lab.train.trainer import trackers
+from o1lab.train.trainer.batching import padding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -97,10 +97,10 @@ def inspect(run: RunDir, runs: Path, *, memory_bytes: int | None = None) -> Pref
 def _inspect_tensors(found: Preflight, run: RunDir, recipe: Recipe, *, base: Path, device: Device, runs: Path) -> None:
     from transformers import AutoConfig, GenerationConfig
 
-    from o1lab.train import preference, tensors, trainers
-    from o1lab.train.held_out import IGNORED
     from o1lab.train.preflight import learned, preferred, processes
     from o1lab.train.preflight.base import check_base
+    from o1lab.train.trainer import preference, tensors, trainers
+    from o1lab.train.trainer.held_out import IGNORED
 
     if device.is_gpu:
         _check_cuda(found, recipe)
@@ -215,7 +215,7 @@ def _check_cuda(found: Preflight, recipe: Recipe) -> None:
 
 def _show_sample(found: Preflight, train: Any, collate: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Show the row of median length as the trainer's collator passes it to the model; of pairs, a better answer."""
-    from o1lab.train.held_out import IGNORED
+    from o1lab.train.trainer.held_out import IGNORED
 
     lengths = [len(ids) for ids in train["input_ids"]]
     row = train[sorted(range(len(lengths)), key=lengths.__getitem__)[(len(lengths) - 1) // 2]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from o1lab.chains.tree_walk import SYNTHESIS, rules_text
+from o1lab.chains.trees.walk import SYNTHESIS, rules_text
 from o1lab.small_files import read_json
 from o1lab.train.adapter import MODELS
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.transparency.checks.finding import Finding, check, no, of_datasets, yes
 from o1lab.transparency.lab_facts import LabFacts, Stage
 from store import dataset_facts, trees

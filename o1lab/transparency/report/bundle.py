@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from o1lab.distill import licences
+from o1lab.distill.datasets import licences
 from o1lab.evaluate.suites.loading import find_file
 from o1lab.ingest.exporting import json_line
 from o1lab.ingest.importer import hash_file

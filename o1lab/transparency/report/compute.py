@@ -8,7 +8,7 @@ from o1lab.distill.run_directory import RunFolder
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.format import duration
 from o1lab.markdown import table
-from o1lab.train.metrics_reader import last_metrics
+from o1lab.train.runs.metrics_reader import last_metrics
 from o1lab.transparency.lab_facts import LabFacts
 from o1lab.transparency.methods import NOT_RECORDED
 from store import dataset_facts

@@ -20,8 +20,8 @@ from o1lab.models.checkpoints import weight_files
 from o1lab.serve.identity import content_hash, hash_base
 from o1lab.serve.registry import find_model
 from o1lab.small_files import read_object, read_text
-from o1lab.train.metrics_reader import last_metrics
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
+from o1lab.train.runs.metrics_reader import last_metrics
 from o1lab.transparency.lab_facts import LabFacts, Stage
 from o1lab.transparency.report.manifest import (
     VERSION,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from o1lab.evaluate.report.plot_svg import Page
-from o1lab.train.curve import series
-from o1lab.train.metrics_reader import Metrics
+from o1lab.train.runs.curve import series
+from o1lab.train.runs.metrics_reader import Metrics
 
 _WIDTH, _HEIGHT, _MARGIN = 720, 240, 48
 

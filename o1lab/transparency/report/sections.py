@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from o1lab.distill.card import card
+from o1lab.distill.datasets.card import card
 from o1lab.errors import O1LabError
 from o1lab.evaluate.report import cases, render
 from o1lab.evaluate.report.selection import EvaluationResult
@@ -18,7 +18,7 @@ from o1lab.markdown import fenced, inline, table
 from o1lab.models.base import TEMPLATES, resolve_base
 from o1lab.small_files import read_json, read_text
 from o1lab.train.groups import other_seeds, tag_of
-from o1lab.train.metrics_reader import last_metrics
+from o1lab.train.runs.metrics_reader import last_metrics
 from o1lab.transparency.checks.finding import ANSWER_WORDS
 from o1lab.transparency.checks.methodology import differing_fields
 from o1lab.transparency.lab_facts import LabFacts, Stage

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from o1lab.distill.card import card
+from o1lab.distill.datasets.card import card
 from o1lab.distill.provenance import require_accepted_terms
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.report import render

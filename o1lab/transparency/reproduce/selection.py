@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from o1lab.config import load_config
-from o1lab.distill import matched, selection
-from o1lab.distill.control import make_control
+from o1lab.distill.datasets import matched, selection
+from o1lab.distill.datasets.control import make_control
 from o1lab.distill.filters import RULES
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
 from o1lab.errors import O1LabError

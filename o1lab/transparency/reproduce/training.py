@@ -13,10 +13,10 @@ from o1lab.jobs.manage import stop
 from o1lab.jobs.spawn import follow
 from o1lab.paths import Lab
 from o1lab.train import launch
-from o1lab.train.metrics_reader import last_metrics
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import resolve
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import resolve
+from o1lab.train.runs.directory import RunDir
+from o1lab.train.runs.metrics_reader import last_metrics
 from o1lab.transparency.report.gather import adapter_hash, base_revision
 from o1lab.transparency.report.manifest import StageRecord
 from o1lab.transparency.reproduce.outcome import Outcome, compared, impossible

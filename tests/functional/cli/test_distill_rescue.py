@@ -11,7 +11,7 @@ from pyarrow.parquet import read_table
 
 from o1lab.cli.main import run as o1lab
 from o1lab.distill import runs
-from o1lab.distill.card import export_with_card
+from o1lab.distill.datasets.card import export_with_card
 from o1lab.distill.methods.rescue import SOLVED
 from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import LabError

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import typer
 
-from o1lab.cli.destination import DASH
+from o1lab.cli.base.destination import DASH
 from o1lab.cli.main import run
 from o1lab.paths import Lab
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from store import annotations, datasets, open_store
 from store.filters import TraceQuery
 from tests.support import evaluate_lab, lab_seed

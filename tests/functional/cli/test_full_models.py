@@ -26,8 +26,8 @@ from o1lab.serve.registry import find_model, open_model
 from o1lab.train import worker
 from o1lab.train.parent_run import origin
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe_file import resolve
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe_file import resolve
+from o1lab.train.runs.directory import RunDir
 from tests.support.streaming import stream_chat
 from tests.support.training_lab import make_lab, prepared, recipe
 

@@ -22,8 +22,8 @@ from o1lab.jobs.about import About
 from o1lab.jobs.directory import JobFolder
 from o1lab.paths import Lab
 from o1lab.process import started_at
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import RunDir
 from store import evaluations, open_store, runs, teacher_runs
 from store.records import RunRecord, now
 from tests.support import distill_lab, eval_lab

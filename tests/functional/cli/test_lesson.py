@@ -12,8 +12,8 @@ import pytest
 from o1lab.cli.main import run as o1lab
 from o1lab.jobs.device_queue import Device, acquire_first
 from o1lab.paths import Lab
-from o1lab.train.recipe_file import load
-from o1lab.train.run_directory import RunDir, list_run_dirs
+from o1lab.train.recipes.recipe_file import load
+from o1lab.train.runs.directory import RunDir, list_run_dirs
 from store import evaluations, open_store
 from tests.support import curve_lab, eval_lab, training_lab
 

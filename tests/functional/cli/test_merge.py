@@ -12,7 +12,7 @@ import pytest
 from o1lab.cli.main import run
 from o1lab.config import init_lab
 from o1lab.paths import Lab
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from tests.support.fake_runs import write_run
 from tests.support.serving_models import make_adapter, make_model
 

@@ -21,7 +21,7 @@ from o1lab.paths import Lab
 from o1lab.serve.manager import ServerManager
 from o1lab.serve.records import ServerRecord, write_record
 from o1lab.serve.registry import find_model, open_model
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from tests.support.fake_runs import write_run
 from tests.support.serving_models import make_adapter, make_model
 from tests.support.streaming import stream_chat

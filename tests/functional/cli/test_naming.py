@@ -16,11 +16,11 @@ from typing import Any, get_args
 import pytest
 import typer
 
+from o1lab.cli.base.output import invoked
 from o1lab.cli.main import run
-from o1lab.cli.output import invoked
 from o1lab.cli.verbs import PARTS, program
 from o1lab.config import init_lab
-from o1lab.distill import control, pairs, selection
+from o1lab.distill.datasets import control, pairs, selection
 from o1lab.evaluate.report import render
 from o1lab.ingest import exporting
 from o1lab.ingest.formats import SYNTHESES

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from o1lab.cli import options
-from o1lab.cli.command import Verbs
+from o1lab.cli.base import options
+from o1lab.cli.base.command import Verbs
+from o1lab.cli.base.output import invoked
 from o1lab.cli.main import run
-from o1lab.cli.output import invoked
 from o1lab.settings import settings_of
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 
 VERBS = {
     "distill": ("--endpoint", "-e", "--problems", "--traces", "--method", "--prompt", "--n", "--limit", "--temperature",
@@ -51,7 +51,7 @@ def given_by(arguments: list[str]) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     verbs = Verbs()
 
-    @verbs.command(settings="o1lab.train.recipe:Recipe")
+    @verbs.command(settings="o1lab.train.recipes.recipe:Recipe")
     def train(quick: bool = False) -> None:
         found.append(options.given() | {"quick": quick})
 

@@ -12,8 +12,8 @@ import yaml
 from o1lab.cli.main import run as o1lab
 from o1lab.jobs.device_queue import Device, acquire_first
 from o1lab.paths import Lab
-from o1lab.train.recipe_file import load
-from o1lab.train.run_directory import find_run
+from o1lab.train.recipes.recipe_file import load
+from o1lab.train.runs.directory import find_run
 from store import datasets, open_store
 from store.filters import TraceQuery
 from tests.support.training_lab import make_lab

@@ -18,10 +18,10 @@ from o1lab.files import write_json
 from o1lab.jobs.device_queue import Device, acquire_first
 from o1lab.paths import Lab
 from o1lab.train import groups
-from o1lab.train.metrics_reader import Metrics
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load
-from o1lab.train.run_directory import GroupTag, RunDir, list_run_dirs
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load
+from o1lab.train.runs.directory import GroupTag, RunDir, list_run_dirs
+from o1lab.train.runs.metrics_reader import Metrics
 from tests.support.fake_runs import append, write_run
 from tests.support.training_lab import make_lab
 

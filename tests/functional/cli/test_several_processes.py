@@ -9,8 +9,8 @@ import pytest
 
 from o1lab.cli.main import run as o1lab
 from o1lab.train.launch import RESUME_CHANGES
-from o1lab.train.recipe_file import load
-from o1lab.train.run_directory import list_run_dirs
+from o1lab.train.recipes.recipe_file import load
+from o1lab.train.runs.directory import list_run_dirs
 from tests.support.training_lab import make_lab
 from tests.support.waiting import until
 

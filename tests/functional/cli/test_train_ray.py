@@ -18,8 +18,8 @@ import tomlkit
 
 from o1lab.cli.main import run as o1lab
 from o1lab.paths import Lab
-from o1lab.train.metrics_reader import Metrics
-from o1lab.train.run_directory import RunDir, find_run
+from o1lab.train.runs.directory import RunDir, find_run
+from o1lab.train.runs.metrics_reader import Metrics
 from tests.support.training_lab import make_lab
 from tests.support.waiting import until
 

@@ -17,10 +17,10 @@ from o1lab.cli.main import run as o1lab
 from o1lab.cli.train_output import preflight_text
 from o1lab.paths import Lab
 from o1lab.process import is_alive
-from o1lab.train.metrics_reader import Metrics
 from o1lab.train.preflight.report import Preflight, Problem
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir, find_run, list_run_dirs
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import RunDir, find_run, list_run_dirs
+from o1lab.train.runs.metrics_reader import Metrics
 from screens.train.preflight_text import report_text
 from store import open_store
 from tests.support import votes

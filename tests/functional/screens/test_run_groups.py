@@ -13,7 +13,7 @@ from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.train import launch
 from o1lab.train.median_rule import MEDIAN_RULE
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from o1lab.widgets.dialogs import ConfirmDialog
 from tests.functional.screens.test_train import WIDE, app_on, opened
 from tests.support.compare_lab import shown, until

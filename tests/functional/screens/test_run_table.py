@@ -15,9 +15,9 @@ from o1lab.app import LabApp
 from o1lab.config import init_lab
 from o1lab.paths import Lab
 from o1lab.remembered import SavedFilters, session_file
-from o1lab.train import metrics_reader
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs import metrics_reader
+from o1lab.train.runs.directory import RunDir
 from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context

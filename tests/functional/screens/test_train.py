@@ -24,10 +24,10 @@ from o1lab.format import number
 from o1lab.jobs.directory import JobInfo
 from o1lab.paths import Lab
 from o1lab.train import launch
-from o1lab.train.metrics_reader import Metrics
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir, RunState, RunStatus
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.run_list import RunReader
+from o1lab.train.runs.directory import RunDir, RunState, RunStatus
+from o1lab.train.runs.metrics_reader import Metrics
 from o1lab.widgets.dialogs import PreviewDialog
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import open_context

@@ -19,10 +19,10 @@ from o1lab.paths import Lab
 from o1lab.settings import settings_of, values_of
 from o1lab.train import launch
 from o1lab.train.preflight.report import Bin, Memory, Preflight, Problem, SampleToken, Tokens
-from o1lab.train.probe import Probe
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import dump
-from o1lab.train.run_directory import RunDir, find_run
+from o1lab.train.recipes.probe import Probe
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import dump
+from o1lab.train.runs.directory import RunDir, find_run
 from o1lab.widgets.form import FieldRow
 from screens.base.context import open_context
 from screens.train import preflight, preflight_text

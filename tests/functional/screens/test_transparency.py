@@ -12,7 +12,7 @@ from textual.widgets import OptionList
 
 from o1lab.app import LabApp
 from o1lab.paths import Lab
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.dialogs import PromptDialog
 from screens.base.context import open_context

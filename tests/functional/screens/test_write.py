@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from o1lab.chains.moves import MoveKind
+from o1lab.chains.segmentation.moves import MoveKind
 from o1lab.distill.drafts import Draft, Line, draft_path, read_draft, save_draft
 from o1lab.errors import LabError
 from o1lab.paths import Lab

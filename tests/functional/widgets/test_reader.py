@@ -11,9 +11,9 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.strip import Strip
 
-from o1lab.widgets.chain_reader import ChainReader
-from o1lab.widgets.document import ReaderDocument
-from o1lab.widgets.reader_body import ReaderBody
+from o1lab.widgets.reader.body import ReaderBody
+from o1lab.widgets.reader.chain_reader import ChainReader
+from o1lab.widgets.reader.document import ReaderDocument
 from o1lab.widgets.typed_ahead import TypedAheadApp
 from tests.support.compare_lab import until
 from tests.support.piloted import burst

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from o1lab.chains.mathtext import render
-from o1lab.widgets.document import ReaderDocument
-from o1lab.widgets.reader_body import THOUGHT
+from o1lab.widgets.reader.body import THOUGHT
+from o1lab.widgets.reader.document import ReaderDocument
 from o1lab.widgets.rendered import laid_out, rendered_text
 from o1lab.widgets.wrap import WrappedText
 from tests.functional.widgets.test_reader import Harness

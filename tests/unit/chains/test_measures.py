@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from o1lab.chains.measures import count_tokens, ends_in_loop, measure
-from o1lab.chains.moves import pack, segment, unpack
 from o1lab.chains.parse import parse
+from o1lab.chains.segmentation.moves import pack, segment, unpack
 
 
 def prose(words: int) -> str:

@@ -28,7 +28,7 @@ from o1lab.serve.registry import ModelRef
 from store import Store, branches, conversations, open_store, traces
 from store.conversations import Span
 from store.errors import BusyError
-from store.migrations import migrations
+from store.schema.migrations import migrations
 from store.sqlite import Database, Migrations
 from store.writers import writers_of
 from tests.support.continuing import Going

@@ -16,7 +16,7 @@ from o1lab.demo.seed import Seeded, seed_demo
 from o1lab.evaluate.run import control
 from o1lab.evaluate.run.runner import EvaluationRunner
 from o1lab.train.launch import make_run
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from store import Store, open_store, runs
 
 

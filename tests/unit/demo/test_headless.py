@@ -17,7 +17,7 @@ from o1lab.demo.evaluation import ELSEWHERE, SUMS, Score, behaviour, changes, sa
 from o1lab.demo.headless import NOTE, PLUMBING_NOTE, Replayed, Report, as_text, demo_recipe
 from o1lab.demo.replay import ANSWER_TOKENS, SHARE, STEPS, answer_prompts, with_replay
 from o1lab.demo.seed import DATASET, draw, seed_demo
-from o1lab.distill.replay import general_prompts
+from o1lab.distill.datasets.replay import general_prompts
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.run.measure import measure
 from o1lab.serve.manager import ServerManager

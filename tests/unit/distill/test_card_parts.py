@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.distill import length_histogram, licences
+from o1lab.distill.datasets import length_histogram, licences
 from o1lab.markdown import fenced, inline, table
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from o1lab.chains.moves import MoveKind, segment
 from o1lab.chains.parse import parse
+from o1lab.chains.segmentation.moves import MoveKind, segment
 from o1lab.distill.methods.debate import doubt, read_verdict
 from o1lab.inference.calls import Message, RequestError, Role
 from tests.support.scripted_ask import Answer, ScriptedAsk, answers, item, method

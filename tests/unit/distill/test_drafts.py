@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chains.moves import MoveKind
+from o1lab.chains.segmentation.moves import MoveKind
 from o1lab.chains.verify import VerifierPool
 from o1lab.distill.drafts import Draft, Line, draft_path, list_drafts, read_draft, save_draft
 from o1lab.distill.handwritten import record, write

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from o1lab.chains.moves import segment
+from o1lab.chains.segmentation.moves import segment
 from o1lab.distill.method import SourceItem
 from o1lab.distill.methods import METHODS, find_prompts, make_method
 from o1lab.distill.methods.judge_steps import JudgeSteps, read_step

@@ -15,7 +15,7 @@ import pytest
 import tomlkit
 from starlette import responses
 
-from o1lab.cli.progress import exit_status
+from o1lab.cli.base.progress import exit_status
 from o1lab.distill import result_writer, runs
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runner import TeacherRunner

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.chains.language import language_of
-from o1lab.chains.moves import segment
 from o1lab.chains.parse import parse
 from o1lab.chains.protected import mask, protected_spans, unmask
+from o1lab.chains.segmentation.moves import segment
 from o1lab.distill.method import SourceItem
 from o1lab.distill.methods.translate import PART_CHARS, cut
 from o1lab.inference.calls import Message, RequestError, Role

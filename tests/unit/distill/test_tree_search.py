@@ -11,7 +11,7 @@ import pytest
 
 from o1lab.chains.parse import parse
 from o1lab.distill import runs
-from o1lab.distill.card import card
+from o1lab.distill.datasets.card import card
 from o1lab.distill.estimate import estimate
 from o1lab.distill.method import SourceItem
 from o1lab.errors import LabError, UsageError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chains.moves import MoveKind, segment
+from o1lab.chains.segmentation.moves import MoveKind, segment
 from o1lab.evaluate import sample_moves
 from o1lab.evaluate.sample_moves import count_moves, moves_of_evaluation
 from store import Store, evaluations, open_store

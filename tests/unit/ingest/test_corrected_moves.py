@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chains.moves import MoveKind
+from o1lab.chains.segmentation.moves import MoveKind
 from o1lab.errors import UsageError
 from o1lab.ingest.corrected_moves import read_tagged
 

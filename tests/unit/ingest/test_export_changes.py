@@ -11,7 +11,7 @@ import pytest
 
 from o1lab.cli.main import run
 from o1lab.config import init_lab
-from o1lab.distill.card import export_with_card
+from o1lab.distill.datasets.card import export_with_card
 from o1lab.ingest import exporting
 from o1lab.ingest.importer import import_files
 from o1lab.paths import Lab

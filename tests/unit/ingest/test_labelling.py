@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chains.labelling import Labeller, labeller_at, shipped_path
-from o1lab.chains.moves import SEGMENTER_VERSION, MoveKind, cut, segment, unpack
+from o1lab.chains.segmentation.labelling import Labeller, labeller_at, shipped_path
+from o1lab.chains.segmentation.moves import SEGMENTER_VERSION, MoveKind, cut, segment, unpack
 from o1lab.errors import LabError
 from o1lab.ingest.importer import import_files
 from o1lab.ingest.labelling import label_now, label_pending, labeller_of
@@ -16,7 +16,7 @@ from o1lab.paths import Lab
 from store import Store, labelling, move_counts, traces
 from store import annotations as annotation_log
 from store.filters import TraceQuery
-from tests.unit.chains.test_labelling import always
+from tests.unit.chains.segmentation.test_labelling import always
 from tests.unit.ingest.test_import import lines
 
 THOUGHT = "The tank leaks slowly at the bottom.\nWait, is it the tap? Let me check: 4 * 3 = 12.\nSo the answer is 12."

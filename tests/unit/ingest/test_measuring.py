@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chains.moves import SEGMENTER_VERSION, segment
+from o1lab.chains.segmentation.moves import SEGMENTER_VERSION, segment
 from o1lab.ingest.importer import import_files
 from o1lab.ingest.measuring import MEASURED_BY, measure_pending, moves_of
 from store import Store, traces

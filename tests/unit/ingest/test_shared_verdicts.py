@@ -86,5 +86,5 @@ def test_only_parts_without_a_lab_ask_verifier_processes_directly() -> None:
         if re.search(r"(pool|verifier)\.verify(_many)?\(", path.read_text("utf-8"))
     }
     # The worker of a training run never opens the database; the scorer asks directly where it has no lab.
-    own = {"o1lab/evaluate/scorers/math.py", "o1lab/train/probes.py"}
+    own = {"o1lab/evaluate/scorers/math.py", "o1lab/train/trainer/probes.py"}
     assert direct == own

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from o1lab.chains.tree_walk import PLAIN_DOUBT, TreeRules
+from o1lab.chains.trees.walk import PLAIN_DOUBT, TreeRules
 from o1lab.errors import LabError, NotFoundError
 from o1lab.ingest.importer import ImportReport, import_files
 from o1lab.ingest.measuring import measure_pending

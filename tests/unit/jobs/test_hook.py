@@ -22,7 +22,7 @@ from o1lab.jobs import hook
 from o1lab.jobs.hook import event_of_end
 from o1lab.paths import Lab
 from o1lab.process import started_at
-from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.runs.directory import RunDir, RunStatus
 from tests.support.fake_runs import write_run
 
 # Reads commands from its input: what a worker does.
@@ -32,7 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 from o1lab.jobs.hook import HookCaller
 from o1lab.process import started_at
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 run = RunDir(Path(sys.argv[1]))
 run.write_status(replace(run.read_status(), pid=os.getpid(), pid_started=started_at(os.getpid())))
 caller = HookCaller(run)
@@ -140,7 +140,7 @@ def worker(run: RunDir) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
 def hook_process(changes: str, run: RunDir, pid: int, pipe: int) -> subprocess.Popen[str]:
     """The process that calls the hook, with changes for the test."""
     code = f"import os, sys\nfrom o1lab.jobs import hook_process\n{changes}\nsys.exit(hook_process.main())"
-    words = ["o1lab.train.run_directory:RunDir", str(run.path), str(pid)]
+    words = ["o1lab.train.runs.directory:RunDir", str(run.path), str(pid)]
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code, *words], stdin=pipe, stdout=subprocess.PIPE, text=True
     )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chains.moves import Move, MoveKind
+from o1lab.chains.segmentation.moves import Move, MoveKind
 from o1lab.lens.convergence import (
     CLOSING,
     OPENER,

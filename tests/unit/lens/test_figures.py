@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from o1lab.chains.moves import Move, MoveKind
+from o1lab.chains.segmentation.moves import Move, MoveKind
 from o1lab.lens.figures import Loss, ScoredToken, differences, losses_by_kind, losses_by_move, scored_tokens, surprises
 from o1lab.lens.scoring import losses_of
 from store.token_scores import TokenScores

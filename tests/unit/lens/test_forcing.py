@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from o1lab.chains.moves import segment
+from o1lab.chains.segmentation.moves import segment
 from o1lab.config import init_lab
 from o1lab.errors import RefusedError
 from o1lab.lens import continuations, forcing

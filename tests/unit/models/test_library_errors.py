@@ -12,7 +12,7 @@ import pytest
 
 from o1lab.models.library_errors import explain, explained, last_error
 from o1lab.process import started_at
-from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.runs.directory import RunDir, RunStatus
 
 KNOWN = [
     ("DistStoreError: Timed out after 901 seconds waiting for clients. 1/2 clients joined.", "node_missing", "1 of 2"),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from o1lab.serve.api import make_api
+from o1lab.serve.http.api import make_api
 
 if TYPE_CHECKING:
-    from o1lab.serve.language_model import LanguageModel
-    from o1lab.serve.weights import Weights
+    from o1lab.serve.engine.language_model import LanguageModel
+    from o1lab.serve.engine.weights import Weights
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(base: Path) -> Iterator[tuple[Weights, LanguageModel]]:
     """The weights of ``tiny``, and its backend with the adapter ``student``; prompts are read 16 tokens at a time."""
-    from o1lab.serve.engine import Engine
-    from o1lab.serve.language_model import LanguageModel
-    from o1lab.serve.weights import load_weights
+    from o1lab.serve.engine.engine import Engine
+    from o1lab.serve.engine.language_model import LanguageModel
+    from o1lab.serve.engine.weights import load_weights
     from tests.support.serving_models import make_adapter
 
     weights = load_weights(base, dtype="float32")

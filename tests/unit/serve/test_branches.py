@@ -14,15 +14,15 @@ from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.panes import Settings
 from o1lab.chat.prefixes import changed, cut
 from o1lab.inference.events import Sampling
-from o1lab.serve.api import make_api
 from o1lab.serve.endpoints import ModelAddress
+from o1lab.serve.http.api import make_api
 from o1lab.serve.registry import ModelRef
 from store import branches, open_store
 from tests.support.fault_server import FaultServer
 
 if TYPE_CHECKING:
-    from o1lab.serve.language_model import LanguageModel
-    from o1lab.serve.weights import Weights
+    from o1lab.serve.engine.language_model import LanguageModel
+    from o1lab.serve.engine.weights import Weights
 
 
 class Served(FaultServer):

@@ -13,8 +13,8 @@ pytest.importorskip("torch", reason="the embedded engine needs the train extra")
 
 import torch
 
-from o1lab.serve.language_model import LanguageModel
-from o1lab.serve.weights import Weights
+from o1lab.serve.engine.language_model import LanguageModel
+from o1lab.serve.engine.weights import Weights
 
 TEXTS = ["Hi", "What is 964 + 494? Let me see.", "x" * 40, "Ünïcode ✓ 中文", "2+2"]
 

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch", reason="the embedded engine needs the train extra")
 
 if TYPE_CHECKING:
-    from o1lab.serve.language_model import LanguageModel
-    from o1lab.serve.weights import Weights
+    from o1lab.serve.engine.language_model import LanguageModel
+    from o1lab.serve.engine.weights import Weights
 
 QUESTION = [{"role": "user", "content": "What is 964 + 494?"}]
 

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("torch", reason="the embedded engine needs the train extra")
 
-from o1lab.serve.engine import Engine
-from o1lab.serve.prefill import BASE, Job
-from o1lab.serve.weights import Weights, add_adapter, load_weights
+from o1lab.serve.engine.engine import Engine
+from o1lab.serve.engine.prefill import BASE, Job
+from o1lab.serve.engine.weights import Weights, add_adapter, load_weights
 from tests.support.serving_models import make_adapter, make_model
 
 TEXT = "".join(f"Line {number} of a thought that is long enough. " for number in range(8))

@@ -13,8 +13,8 @@ pytest.importorskip("torch", reason="the embedded engine needs the train extra")
 
 from o1lab.errors import RefusedError
 from o1lab.models.prompts import PromptOptions, Written, placed_tokens, training_tokens
-from o1lab.serve.language_model import LanguageModel
-from o1lab.serve.weights import Weights
+from o1lab.serve.engine.language_model import LanguageModel
+from o1lab.serve.engine.weights import Weights
 from tests.unit.serve.test_completions import expected
 
 QUESTION = [{"role": "user", "content": "What is 17 + 25?"}]
@@ -79,7 +79,7 @@ def test_the_position_of_each_token_is_that_of_its_text(
 def test_tokens_are_scored_alike_in_several_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from o1lab.serve import sampling
+    from o1lab.serve.engine import sampling
 
     logits = torch.randn(8, 50, generator=torch.Generator().manual_seed(1))
     logits[2, 5] = -torch.inf

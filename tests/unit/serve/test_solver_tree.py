@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from o1lab.chains.tree import read_tree
-from o1lab.chains.tree_walk import TreeRules, as_chain, plain_reflections, walk_tree
+from o1lab.chains.trees.tree import read_tree
+from o1lab.chains.trees.walk import TreeRules, as_chain, plain_reflections, walk_tree
 from o1lab.serve.solver_tree import search_tree
 
 

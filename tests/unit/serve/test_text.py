@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from o1lab.serve.answer_text import AnswerText
+from o1lab.serve.engine.answer_text import AnswerText
 from o1lab.serve.solver_model import words
 
 

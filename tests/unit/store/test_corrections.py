@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chains.moves import MoveKind
+from o1lab.chains.segmentation.moves import MoveKind
 from store import Store, corrections, open_store, traces
 from store import annotations as annotation_log
 from store.filters import TraceQuery
-from store.migrations import MOVE_KINDS
 from store.records import Measured
+from store.schema.migrations import MOVE_KINDS
 from tests.unit.store.test_store import add_chain
 
 

@@ -12,8 +12,8 @@ import pytest
 from store import Store, annotations, decisions, open_store, selecting, traces
 from store.annotation_sql import traces_with
 from store.filters import TraceQuery
-from store.migrations import migrations
 from store.policy import POLICIES, standing
+from store.schema.migrations import migrations
 from store.sqlite import Migrations
 from tests.unit.store.test_store import add_chain, found
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from store import Store, problems, search, traces
 from store.errors import QueryError
 from store.filters import TraceQuery
-from store.migrations import migrations
 from store.records import Measured, NewProblem, NewTrace
+from store.schema.migrations import migrations
 from store.sqlite import Database
 from tests.unit.store.test_store import add_chain, found
 

@@ -12,8 +12,8 @@ import pytest
 from store import Store, open_store, problems, suitability, token_scores, traces
 from store.filters import TraceQuery
 from store.filters.traces import OF_STUDENT
-from store.migrations import migrations
 from store.records import NewProblem, NewTrace
+from store.schema.migrations import migrations
 from store.suitability import Suitability, mean_loss, rank_surprisal_ratio
 from store.token_scores import TokenScores
 

@@ -17,8 +17,8 @@ from o1lab.paths import Lab
 from o1lab.train.adapter import adapter_shape, find_checkpoint
 from o1lab.train.launch import resolve_rows
 from o1lab.train.parent_run import origin
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import override, resolve
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import override, resolve
 from tests.support.fake_runs import write_run
 from tests.support.training_lab import make_lab
 

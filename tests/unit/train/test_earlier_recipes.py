@@ -11,8 +11,8 @@ import pytest
 from o1lab.errors import UsageError
 from o1lab.paths import Lab
 from o1lab.train.launch import RUNS
-from o1lab.train.recipe_file import load, load_values, resolve
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe_file import load, load_values, resolve
+from o1lab.train.runs.directory import RunDir
 from tests.support.training_lab import prepared, recipe, rows
 
 EARLIER: list[dict[str, Any]] = [

@@ -18,12 +18,12 @@ from transformers import AutoModelForCausalLM
 
 from o1lab.errors import RefusedError
 from o1lab.models.adapters import adapted, bare_model, misfit, mixes, target_names, trainable_parameters
-from o1lab.serve.engine import Engine
-from o1lab.serve.prefill import BASE, Job
-from o1lab.serve.weights import Weights, add_adapter, load_weights, remove_adapter
+from o1lab.serve.engine.engine import Engine
+from o1lab.serve.engine.prefill import BASE, Job
+from o1lab.serve.engine.weights import Weights, add_adapter, load_weights, remove_adapter
 from o1lab.train.launch import TrainingRow
-from o1lab.train.run_directory import RunDir
-from o1lab.train.targets import left_out, lora_config
+from o1lab.train.runs.directory import RunDir
+from o1lab.train.trainer.targets import left_out, lora_config
 from tests.support.training_lab import prepared, recipe
 
 EXPERTS = "experts.gate_up_proj experts.down_proj"

@@ -11,7 +11,7 @@ import pytest
 
 from o1lab.errors import RefusedError
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import TrainingRow
 from tests.support.tiny_model import FAMILIES, make_tiny_model
 from tests.support.training_lab import prepared, recipe, rows
@@ -37,8 +37,8 @@ def mixed(count: int = 16) -> list[TrainingRow]:
 
 
 def build(base: Path, chosen: Recipe, learn: list[TrainingRow], folder: Path) -> Any:
-    from o1lab.train import compute, tensors, trainers
-    from o1lab.train.targets import lora_config
+    from o1lab.train.trainer import compute, tensors, trainers
+    from o1lab.train.trainer.targets import lora_config
 
     tokenizer = tensors.load_tokenizer(base, chosen)
     model = compute.load_base(base, compute.Dtype("fp32", ""), chosen, gpu=False)
@@ -166,8 +166,8 @@ def test_the_student_of_a_quantised_run_is_served_and_merged_on_the_plain_base(t
 
     from o1lab.models.merge_worker import merge
     from o1lab.models.merging import Job
-    from o1lab.serve.engine import Engine
-    from o1lab.serve.weights import add_adapter, load_weights
+    from o1lab.serve.engine.engine import Engine
+    from o1lab.serve.engine.weights import add_adapter, load_weights
 
     run = prepared(tmp_path, "nf4", recipe(tiny_base, quantization="nf4", steps=2, learning_rate=0.02))
     assert work(run) == 0
@@ -228,8 +228,8 @@ def test_preflight_counts_padding_and_packed_rows(tiny_base: Path, tmp_path: Pat
 
 
 def test_the_turns_of_the_assistant_are_learned_token_by_token(tmp_path: Path) -> None:
-    from o1lab.train import tensors
-    from o1lab.train.held_out import IGNORED
+    from o1lab.train.trainer import tensors
+    from o1lab.train.trainer.held_out import IGNORED
 
     base = make_tiny_model(tmp_path / "base", template=MARKED)
     context = [
@@ -259,9 +259,9 @@ def test_the_turns_of_the_assistant_are_learned_token_by_token(tmp_path: Path) -
 
 
 def test_what_a_student_wrote_is_not_learned_if_the_recipe_says_so(tmp_path: Path) -> None:
-    from o1lab.train import tensors
-    from o1lab.train.held_out import IGNORED
     from o1lab.train.preflight.worker import inspect
+    from o1lab.train.trainer import tensors
+    from o1lab.train.trainer.held_out import IGNORED
 
     base = make_tiny_model(tmp_path / "base")
     thought, solution = "2 + 2 = 5. Wait: 2 + 2 = 4", "The answer is 4."
@@ -309,7 +309,7 @@ def test_what_this_machine_or_base_cannot_do_is_refused(
 )
 def test_a_missing_package_is_named_on_a_gpu(tiny_base: Path, *, values: dict[str, Any], package: str) -> None:
     from o1lab.models.adapters import bare_model
-    from o1lab.train.loading import refuse_unavailable
+    from o1lab.train.trainer.loading import refuse_unavailable
 
     with pytest.raises(RefusedError, match=f"The package {package} is not installed") as refused:
         refuse_unavailable(recipe(tiny_base, **values), bare_model(tiny_base), gpu=True)
@@ -319,8 +319,8 @@ def test_a_missing_package_is_named_on_a_gpu(tiny_base: Path, *, values: dict[st
 def test_attention_and_kernels_reach_the_libraries(tiny_base: Path, tmp_path: Path, monkeypatch: Any) -> None:
     import torch
 
-    from o1lab.train import loading
-    from o1lab.train.sft import trainer_config
+    from o1lab.train.trainer import loading
+    from o1lab.train.trainer.sft import trainer_config
 
     assert (
         build(tiny_base, recipe(tiny_base, attention="eager"), rows(2), tmp_path).model.config._attn_implementation

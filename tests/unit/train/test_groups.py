@@ -19,9 +19,9 @@ from o1lab.train.group_figures import Spread, compare
 from o1lab.train.median_rule import MEDIAN_RULE
 from o1lab.train.phases import require_one
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import override
-from o1lab.train.run_directory import GroupTag, RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import override
+from o1lab.train.runs.directory import GroupTag, RunDir
 from tests.support.fake_runs import append, write_run
 
 

@@ -18,10 +18,11 @@ import pytest
 from o1lab.config import init_lab
 from o1lab.jobs import manage
 from o1lab.paths import Lab
-from o1lab.train import launch, silent_jobs, worker
+from o1lab.train import launch, worker
 from o1lab.train.launcher import forget_end
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import Launch, RunDir, RunStatus
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs import silent_jobs
+from o1lab.train.runs.directory import Launch, RunDir, RunStatus
 from tests.support.training_lab import prepared
 
 

@@ -14,8 +14,8 @@ from o1lab.config import init_lab
 from o1lab.errors import LabError
 from o1lab.files import write_json
 from o1lab.train import launch
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import GroupTag, RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import GroupTag, RunDir
 from store import datasets, open_store, runs
 from store.filters import TraceQuery
 from tests.support import lab_seed

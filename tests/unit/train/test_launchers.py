@@ -24,15 +24,16 @@ from o1lab.config import ClusterConfig, SlurmConfig, init_lab, load_config
 from o1lab.errors import LabError
 from o1lab.jobs import manage
 from o1lab.paths import Lab
-from o1lab.train import launch, silent_jobs
+from o1lab.train import launch
 from o1lab.train.launcher import after_signal, home_fault, write_launch
 from o1lab.train.launchers import LAUNCHERS, slurm
 from o1lab.train.launchers.ray_client import RayJobs, dashboard, token
 from o1lab.train.launchers.silence import Silence
 from o1lab.train.launchers.slurm_client import SlurmError, parse_job, parse_queue
 from o1lab.train.launchers.slurm_words import refusal
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import Launch, RunDir, RunStatus
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs import silent_jobs
+from o1lab.train.runs.directory import Launch, RunDir, RunStatus
 from o1lab.train.torchrun import SHUTDOWN_S, port_of
 from tests.support.training_lab import prepared
 

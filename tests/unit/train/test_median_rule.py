@@ -14,10 +14,10 @@ from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.train import groups, median_rule
 from o1lab.train.median_rule import MedianRule, Verdict, never_judged
-from o1lab.train.metrics_reader import RESUMED
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import resolve
-from o1lab.train.run_directory import GroupTag, RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import resolve
+from o1lab.train.runs.directory import GroupTag, RunDir
+from o1lab.train.runs.metrics_reader import RESUMED
 from tests.support.fake_runs import append, write_run
 
 

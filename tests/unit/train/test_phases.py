@@ -18,10 +18,10 @@ from o1lab.train import phases
 from o1lab.train.launch import RUNS, launch
 from o1lab.train.parent_run import awaited, origin, wait_for_origin
 from o1lab.train.preflight.report import Preflight, Problem
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import load, load_values, resolve
-from o1lab.train.run_directory import RunDir, RunStatus
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import load, load_values, resolve
 from o1lab.train.run_list import RunReader
+from o1lab.train.runs.directory import RunDir, RunStatus
 from screens.train.poller import RunLine, places
 from screens.train.table import state_cell
 from store import datasets, open_store, problems, runs, traces

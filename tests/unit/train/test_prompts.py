@@ -24,8 +24,8 @@ from o1lab.models.prompts import PromptOptions, Written
 from o1lab.serve.identity import Identity
 from o1lab.serve.protocol import ApiError, ChatRequest
 from o1lab.serve.registry import ModelRef
-from o1lab.train.probe import Probe
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.probe import Probe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import TrainingRow
 from store import conversations
 from tests.support import chat_templates
@@ -59,7 +59,7 @@ def tokenizer_of(base: Path) -> Any:
 
 def of_training(base: Path, chosen: Recipe, row: TrainingRow = ROW) -> list[int]:
     """The tokens before the first trained one, in the trainer's dataset."""
-    from o1lab.train import tensors, trainers
+    from o1lab.train.trainer import tensors, trainers
 
     tokenizer = tensors.load_tokenizer(base, chosen)
     trainer, _ = trainers.build_trainer(tensors.stand_in(tokenizer), tokenizer, chosen, [row], base / "out", cpu=True)
@@ -79,8 +79,8 @@ def of_preflight(base: Path, chosen: Recipe, folder: Path) -> str:
 def of_probes(base: Path, chosen: Recipe) -> list[int]:
     import torch
 
-    from o1lab.train import tensors
-    from o1lab.train.probes import Prober
+    from o1lab.train.trainer import tensors
+    from o1lab.train.trainer.probes import Prober
 
     seen: list[Any] = []
 
@@ -103,8 +103,8 @@ def of_probes(base: Path, chosen: Recipe) -> list[int]:
 
 def server(base: Path, chosen: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A backend of the embedded server with the student of a run as ``student``; it decodes nothing."""
-    from o1lab.serve import language_model
-    from o1lab.serve.weights import Weights
+    from o1lab.serve.engine import language_model
+    from o1lab.serve.engine.weights import Weights
 
     def add_adapter(weights: Any, _engine: Any, name: str, path: Path) -> None:
         weights.slots[name], weights.sources[name] = "slot1", path

@@ -13,11 +13,11 @@ import pytest
 from o1lab.errors import NotFoundError, RefusedError, UsageError
 from o1lab.paths import Lab
 from o1lab.train.launch import prepare, resolve_rows
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import dump, load
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import dump, load
 from o1lab.train.replay import replay_datasets
 from o1lab.train.rows import TrainingRow, read_rows
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from screens.train.poller import Poller, View
 from screens.train.text import facts
 from store import Store, datasets, open_store
@@ -132,7 +132,7 @@ def test_the_facts_of_a_run_name_its_replay(lab: Lab, store: Store) -> None:
 @pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed")
 def test_replay_rows_are_not_held_out_and_are_trained_whole(tiny_base: Path) -> None:
     pytest.importorskip("trl", reason="the train extra is not installed")
-    from o1lab.train.tensors import IGNORED, as_dataset, load_tokenizer, split
+    from o1lab.train.trainer.tensors import IGNORED, as_dataset, load_tokenizer, split
 
     own = [TrainingRow(f"t{n}", f"Question {n}", "", f"Answer {n}") for n in range(4)]
     replayed = [TrainingRow(f"r{n}", f"Talk {n}", "Hm.", f"Well {n}", replay="talk") for n in range(9)]

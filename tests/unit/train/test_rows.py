@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from o1lab.errors import RefusedError, UsageError
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import override, resolve
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import override, resolve
 from o1lab.train.rows import TrainingRow, read_rows, shared_system, template_text, training_row, write_rows
 from store.datasets import DatasetRow
 from store.writers import Writer
@@ -86,7 +86,7 @@ def test_a_template_is_a_file_or_a_text(tmp_path: Path) -> None:
 )
 def test_all_rows_of_a_problem_are_on_the_same_side(eval_rows: int, sizes: list[int]) -> None:
     pytest.importorskip("trl", reason="the train extra is not installed")
-    from o1lab.train.tensors import split
+    from o1lab.train.trainer.tensors import split
 
     learn = [row(10 * n + i, f"problem {n}") for n, size in enumerate(sizes) for i in range(size)]
     for seed in range(8):
@@ -98,7 +98,7 @@ def test_all_rows_of_a_problem_are_on_the_same_side(eval_rows: int, sizes: list[
 
 def test_a_single_problem_cannot_be_held_out() -> None:
     pytest.importorskip("trl", reason="the train extra is not installed")
-    from o1lab.train.tensors import split
+    from o1lab.train.trainer.tensors import split
 
     with pytest.raises(RefusedError, match="about one problem"):
         split([row(n, "same") for n in range(4)], Recipe(dataset="d", eval_rows=2))
@@ -109,7 +109,7 @@ def test_eval_loss_is_the_mean_over_tokens_whatever_the_batch_size(tiny_base: Pa
     import torch
     from transformers import AutoModelForCausalLM
 
-    from o1lab.train import tensors, trainers
+    from o1lab.train.trainer import tensors, trainers
 
     learn = [row(n, f"problem {n}") for n in range(9)]
     found = {}

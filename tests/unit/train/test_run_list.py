@@ -11,13 +11,13 @@ import pytest
 from o1lab.config import init_lab
 from o1lab.errors import UsageError
 from o1lab.paths import Lab
-from o1lab.train import run_columns
-from o1lab.train.metrics_reader import Metrics
-from o1lab.train.metrics_summary import MetricsSummary
-from o1lab.train.recipe import Recipe
 from o1lab.train.recipe_diff import diff
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.variants import VARIANTS, label
 from o1lab.train.run_list import RunReader, listed
-from o1lab.train.variants import VARIANTS, label
+from o1lab.train.runs import columns as run_columns
+from o1lab.train.runs.metrics_reader import Metrics
+from o1lab.train.runs.metrics_summary import MetricsSummary
 from store.errors import QueryError
 from store.filters import RunQuery
 from tests.support.fake_runs import append, metric_line, write_run

@@ -16,9 +16,9 @@ from datasets import Dataset
 from torch.utils.data import BatchSampler, Sampler
 from trl import SFTTrainer
 
-from o1lab.train.held_out import IGNORED, over_processes, shared_evenly
-from o1lab.train.recipe_file import resolve
-from o1lab.train.sft import LengthSampler, Trainer, sharding
+from o1lab.train.recipes.recipe_file import resolve
+from o1lab.train.trainer.held_out import IGNORED, over_processes, shared_evenly
+from o1lab.train.trainer.sft import LengthSampler, Trainer, sharding
 
 
 def test_one_process_shares_nothing() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from o1lab.train.torchrun import environment, port_of, worker_command
 
 RUN = RunDir(Path("/lab/runs/7f3a9c21"))

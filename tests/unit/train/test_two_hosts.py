@@ -18,7 +18,7 @@ import pytest
 
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.train import torchrun
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from tests.support.training_lab import prepared, recipe
 
 pytest.importorskip("trl", reason="the train extra is not installed")

@@ -20,11 +20,11 @@ from o1lab.errors import RefusedError
 from o1lab.jobs.heartbeat import Heartbeat
 from o1lab.models.description import Description
 from o1lab.train.adapter import find_checkpoint
-from o1lab.train.metrics_reader import Metrics, Samples
-from o1lab.train.probe import Probe
-from o1lab.train.recipe_file import load
+from o1lab.train.recipes.probe import Probe
+from o1lab.train.recipes.recipe_file import load
 from o1lab.train.rows import TrainingRow
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
+from o1lab.train.runs.metrics_reader import Metrics, Samples
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import prepared, recipe, rows
 
@@ -115,7 +115,7 @@ def test_a_run_leaves_what_the_contract_promises(base: Path, tmp_path: Path) -> 
 
 
 def test_what_is_learned_is_the_thought_the_solution_and_the_end_of_turn(base: Path, tmp_path: Path) -> None:
-    from o1lab.train import tensors, trainers
+    from o1lab.train.trainer import tensors, trainers
 
     learn = [TrainingRow("t", "What is 1 + 4?", "ones: 1 + 4 = 5", "The answer is 5.")]
     tokenizer = tensors.load_tokenizer(base, recipe(base))
@@ -264,7 +264,7 @@ def test_gradients_that_are_no_numbers_are_found_before_they_are_saved(
 def test_probes_that_fail_are_a_warning_and_the_run_finishes(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from o1lab.train.probes import Prober
+    from o1lab.train.trainer.probes import Prober
 
     honest = Prober.ask
 
@@ -291,7 +291,7 @@ def test_probes_that_fail_are_a_warning_and_the_run_finishes(
 def test_layers_are_computed_again_only_with_gradient_checkpointing(
     chosen: bool, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from o1lab.train import trainers
+    from o1lab.train.trainer import trainers
 
     made: list[Any] = []
     honest = trainers.build_trainer
@@ -352,7 +352,7 @@ def test_trouble_is_one_clear_sentence(
 
 
 def test_rows_over_length_are_refused_dropped_or_cut_as_the_recipe_says(base: Path, tmp_path: Path) -> None:
-    from o1lab.train import tensors, trainers
+    from o1lab.train.trainer import tensors, trainers
 
     long = TrainingRow("long", "What is 1 + 1?", "ones: " * 100, "The answer is 2.")
     learn = [*rows(6), long]
@@ -421,7 +421,7 @@ def test_a_signal_is_a_request_to_stop(base: Path, tmp_path: Path, monkeypatch: 
 
 
 def test_a_spike_is_called_out_and_noise_is_not() -> None:
-    from o1lab.train.callbacks import spike
+    from o1lab.train.trainer.callbacks import spike
 
     steady = deque([1.0, 1.1, 0.9, 1.05, 0.95] * 4, maxlen=30)
     assert spike(1.2, steady) is None

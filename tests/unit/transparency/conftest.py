@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from o1lab.paths import Lab
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from store import Store, open_store
 from tests.support import lab_seed
 from tests.support.transparency_lab import accept_right, finished

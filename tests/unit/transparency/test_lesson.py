@@ -8,7 +8,7 @@ import pytest
 
 from o1lab.evaluate.stats.metrics import wilson
 from o1lab.paths import Lab
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.lab_facts import collect
 from o1lab.transparency.lesson import as_markdown, measure_lesson
 from store import Store, datasets, problems, traces, trees

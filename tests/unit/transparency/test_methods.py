@@ -14,7 +14,7 @@ from o1lab.evaluate.stats.metrics import wilson
 from o1lab.files import write_json
 from o1lab.paths import Lab
 from o1lab.train.launch import make_run
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.transparency.methods import ALWAYS, MethodFacts, compare_methods, methods_table
 from store import Store, annotations, datasets, problems, teacher_runs, traces
 from store.filters import TraceQuery

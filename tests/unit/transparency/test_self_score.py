@@ -12,8 +12,8 @@ from o1lab.errors import NotFoundError
 from o1lab.ingest.importer import import_files
 from o1lab.ingest.measuring import measure_pending
 from o1lab.paths import Lab
-from o1lab.train.recipe import Recipe
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.checks import CHECKS, Finding
 from o1lab.transparency.checks.methodology import NOT_COMPARED, differing_fields
 from o1lab.transparency.framework import find_framework

@@ -7,9 +7,9 @@ from rich.terminal_theme import TerminalTheme
 from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
-from o1lab.chains.moves import MoveKind
-from o1lab.widgets.document import style_of
+from o1lab.chains.segmentation.moves import MoveKind
 from o1lab.widgets.palette import DARK, LIGHT, theme_for
+from o1lab.widgets.reader.document import style_of
 
 THEMES = [theme for theme in BUILTIN_THEMES.values() if "ansi" not in theme.name]  # those take the terminal's colours
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from o1lab.widgets.document import Outline, Segment
+from o1lab.widgets.reader.document import Outline, Segment
+from o1lab.widgets.reader.selecting import Selecting, Step, stepped
 from o1lab.widgets.sections import HEADER, Hits, Section, Sections
-from o1lab.widgets.selecting import Selecting, Step, stepped
 from o1lab.widgets.wrap import WrappedText
 
 TEXTS = st.text(alphabet="ab \n", max_size=60)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from o1lab.cli.main import run
-from o1lab.distill.selection import choose
+from o1lab.distill.datasets.selection import choose
 from o1lab.errors import UsageError
 from o1lab.evaluate.rating import promote
 from o1lab.evaluate.sample_traces import as_trace

@@ -99,7 +99,7 @@ def test_a_hostile_text_does_nothing_in_any_format(store: Store, tmp_path: Path)
 def test_a_disk_that_is_full_leaves_the_old_file_as_it_was(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from o1lab.cli.sheets import write_file
+    from o1lab.cli.base.sheets import write_file
 
     def full(_file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

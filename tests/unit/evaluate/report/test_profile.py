@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from o1lab.chains.moves import MoveKind, segment
+from o1lab.chains.segmentation.moves import MoveKind, segment
 from o1lab.errors import NotFoundError
 from o1lab.evaluate.report.cells import Table, TableRow
 from o1lab.evaluate.report.profile import profile_table

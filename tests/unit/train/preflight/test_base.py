@@ -15,7 +15,7 @@ pytest.importorskip("trl", reason="the train extra is not installed")
 from o1lab.cli.train_output import preflight_text
 from o1lab.models.adapters import adapted, bare_model
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from tests.support.tiny_model import TEMPLATE, make_tiny_model
 from tests.support.training_lab import prepared, recipe, rows
 
@@ -164,7 +164,7 @@ def test_untied_embeddings_are_warned_of(values: dict[str, str], tiny_base: Path
 
 def test_the_memory_of_adapted_experts_includes_the_copy_of_their_weights(tmp_path: Path) -> None:
     from o1lab.train.preflight.memory import estimate
-    from o1lab.train.targets import lora_config
+    from o1lab.train.trainer.targets import lora_config
 
     base = make_tiny_model(tmp_path / "base", family="mixtral", num_local_experts=64)
     experts = sum(p.numel() for name, p in bare_model(base).named_parameters() if "experts" in name) * 4

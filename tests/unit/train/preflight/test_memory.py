@@ -19,7 +19,7 @@ from o1lab.train.preflight import base as checks
 from o1lab.train.preflight import memory
 from o1lab.train.preflight.memory import RUNTIME_CPU, Estimate, available_bytes, estimate
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.targets import lora_config
+from o1lab.train.trainer.targets import lora_config
 from tests.support.training_lab import prepared, recipe, rows
 
 
@@ -226,7 +226,7 @@ def test_plans_are_of_the_recipe_and_count_what_it_does(values: dict[str, Any], 
 @pytest.mark.parametrize(("objective", "batches"), [("dpo", [4, 4, 1]), ("kto", [4, 4, 2])])
 def test_each_plan_is_a_recipe_that_the_objective_takes(tiny_base: Path, objective: str, batches: list[int]) -> None:
     from o1lab.train.preflight.plans import plans
-    from o1lab.train.recipe_file import resolve
+    from o1lab.train.recipes.recipe_file import resolve
 
     chosen = recipe(tiny_base, objective=objective, grad_accumulation=2)
     bare = bare_model(tiny_base)

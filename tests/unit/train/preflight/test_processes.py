@@ -9,7 +9,7 @@ import pytest
 
 from o1lab.train.preflight.processes import check, on_one_machine
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe_file import resolve
+from o1lab.train.recipes.recipe_file import resolve
 
 needs_torch = pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed")
 

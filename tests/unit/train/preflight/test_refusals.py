@@ -16,9 +16,9 @@ from o1lab.models.adapters import bare_model
 from o1lab.models.description import Description
 from o1lab.train.preflight import worker
 from o1lab.train.preflight.report import Preflight
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import TrainingRow
-from o1lab.train.targets import lora_config
+from o1lab.train.trainer.targets import lora_config
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import prepared, recipe, rows
 

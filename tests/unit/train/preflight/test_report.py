@@ -15,9 +15,9 @@ import pytest
 from o1lab.errors import LabError
 from o1lab.paths import Lab, log_dir
 from o1lab.train.preflight.report import Preflight, inspect_run, launching_command, run_preflight
-from o1lab.train.recipe import Recipe
-from o1lab.train.recipe_file import override, resolve
-from o1lab.train.run_directory import RunDir
+from o1lab.train.recipes.recipe import Recipe
+from o1lab.train.recipes.recipe_file import override, resolve
+from o1lab.train.runs.directory import RunDir
 from tests.support.training_lab import make_lab, prepared, recipe, rows
 
 

@@ -10,7 +10,7 @@ import pytest
 from o1lab.ingest.importer import import_files
 from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.report.manifest import VERSION, read_manifest
 from o1lab.transparency.report.writer import write_report
 from store import Store, annotations, datasets, exclusions, problems
@@ -58,7 +58,7 @@ def test_it_says_what_another_lab_needs(lab: Lab, store: Store, run: RunDir, tmp
 
 
 def test_a_mixture_comes_after_its_parts(lab: Lab, store: Store, run: RunDir) -> None:
-    from o1lab.distill.selection import mix
+    from o1lab.distill.datasets.selection import mix
     from tests.support.transparency_lab import finished
 
     datasets.create(store.db, "odd", TraceQuery.parse("verdict:incorrect"))

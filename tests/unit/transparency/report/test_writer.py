@@ -17,7 +17,7 @@ from o1lab.errors import NotFoundError, RefusedError, UsageError
 from o1lab.ingest.importer import import_files
 from o1lab.ingest.measuring import measure_pending
 from o1lab.paths import Lab
-from o1lab.train.run_directory import RunDir
+from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.lab_facts import collect
 from o1lab.transparency.report import cards, sections
 from o1lab.transparency.report.redaction import redactor

@@ -12,15 +12,15 @@ import pytest
 
 from o1lab.cli.main import run as o1lab
 from o1lab.config import init_lab
+from o1lab.distill.datasets.selection import choose, mix
 from o1lab.distill.filters.pool import chosen_rules, filter_pool
-from o1lab.distill.selection import choose, mix
 from o1lab.errors import RefusedError
 from o1lab.ingest.importer import import_files
 from o1lab.ingest.measuring import measure_pending
 from o1lab.paths import Lab
 from o1lab.small_files import UnreadableError
 from o1lab.train.launch import make_run
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.transparency.report.writer import write_report
 from o1lab.transparency.reproduce.outcome import Outcome
 from o1lab.transparency.reproduce.replay import Options, Reproduction, reproduce

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from o1lab.config import init_lab
-from o1lab.train.recipe import Recipe
+from o1lab.train.recipes.recipe import Recipe
 from o1lab.transparency.report.manifest import StageRecord
 from o1lab.transparency.reproduce import training
 from store import open_store

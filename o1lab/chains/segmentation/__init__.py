@@ -1,0 +1,1 @@
+"""Moves: the segments of a thought, by rules and by a classifier."""

@@ -1,0 +1,1 @@
+"""Search trees, and walks through them as long thoughts."""

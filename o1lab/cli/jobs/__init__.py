@@ -1,0 +1,1 @@
+"""The verbs that jobs of all kinds share."""

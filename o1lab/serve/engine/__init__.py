@@ -1,0 +1,1 @@
+"""The embedded language model: continuous batching, its key-value cache, and sampling."""

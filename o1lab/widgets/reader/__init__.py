@@ -1,0 +1,1 @@
+"""The chain reader: text with moves, folds, a selection and a map."""
