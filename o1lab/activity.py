@@ -11,7 +11,6 @@ from typing import Any
 from o1lab.chat.rounds.directory import RoundFolder
 from o1lab.config import EventName
 from o1lab.distill.run_directory import RunFolder
-from o1lab.errors import NotFoundError
 from o1lab.evaluate.run.directory import EvalFolder
 from o1lab.jobs import spawn
 from o1lab.jobs.directory import JobFolder, JobInfo, list_directories, matching
@@ -19,7 +18,6 @@ from o1lab.jobs.hook import event_of_end
 from o1lab.paths import Lab
 from o1lab.train.runs.directory import SPIKES, RunDir, RunStatus
 from o1lab.train.runs.metrics_reader import time_left
-from store.errors import MissingError
 from store.naming import resolved
 
 Folder = JobFolder[Any, Any]
@@ -91,15 +89,8 @@ def find(lab: Lab, identity: str) -> Folder:
     """
     found = [one for parent, kind in _kinds(lab) for one in matching(parent, identity, kind)]
     found = [one for one in found if one.id == identity] or found
-    try:
-        return resolved(
-            found,
-            identity,
-            "job",
-            "`o1lab runs ls`, `o1lab distill ls`, `o1lab eval ls` and `o1lab compare ls` list them.",
-        )
-    except MissingError as error:
-        raise NotFoundError(error.message, error.hint) from None
+    where = "`o1lab runs ls`, `o1lab distill ls`, `o1lab eval ls` and `o1lab compare ls` list them."
+    return resolved(found, identity, "job", where)
 
 
 def activity_of(folder: Folder) -> Activity:

@@ -29,7 +29,7 @@ from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import AwaitMount
 
-from o1lab.errors import LabError, O1LabError, from_store
+from o1lab.errors import LabError, O1LabError
 from o1lab.files import write_text
 from o1lab.paths import Lab, assets_dir, log_dir
 from o1lab.text import visible, without_controls
@@ -41,7 +41,6 @@ from screens.base.context import LabContext, open_context
 from screens.base.messages import Visit
 from screens.base.screen import ERRORS, LabScreen
 from screens.base.session import SessionKeeper
-from store.errors import StoreError
 from store.sqlite import prepare
 
 if TYPE_CHECKING:
@@ -226,7 +225,7 @@ class LabApp(TypedAheadApp):
             work()
         except Exception as error:  # background work continues
             log.warning("Work in the background failed", exc_info=error)
-            self._last_error = str(error) if isinstance(error, O1LabError | StoreError) else repr(error)
+            self._last_error = str(error) if isinstance(error, O1LabError) else repr(error)
             if self._last_error != before:
                 self.call_from_thread(self.notify, self._last_error, severity="error", timeout=20, markup=False)
 
@@ -336,8 +335,6 @@ class LabApp(TypedAheadApp):
             super()._handle_exception(error)
             return
         self._return_code = 3
-        if isinstance(error, StoreError):
-            error = from_store(error)
         self._closing_error = (
             error
             if isinstance(error, O1LabError)

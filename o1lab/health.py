@@ -18,7 +18,6 @@ from o1lab.format import counted, first_of
 from o1lab.labs import open_lab
 from o1lab.paths import Lab, cache_dir
 from o1lab.registry import PluginWarning, Registry
-from store.errors import StoreError
 
 _MOST = 5  # damaged files that are named
 TRAIN_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate", "gguf")
@@ -71,7 +70,7 @@ def _result(name: str, check: Callable[[], Check]) -> Check:
     """Run a check; an error that it raises is a failure."""
     try:
         return check()
-    except (O1LabError, StoreError) as error:
+    except O1LabError as error:
         return Check(name, False, error.message, error.hint)
 
 

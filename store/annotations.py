@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from store import corrections, decisions, labels, traces, wrong_steps
 from store.annotation_sql import ALIVE, VALUE
 from store.decisions import ADJUDICATION, ASSIGNMENTS, DECISIONS
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.filters import TraceQuery
 from store.filters.traces import selection
 from store.policy import OWN_DECISION
@@ -72,7 +72,7 @@ def annotate(
         run_id: The teacher run of a judge; None for a person.
 
     Raises:
-        MissingError: There is no such trace.
+        NotFoundError: There is no such trace.
     """
     if kind not in KINDS or kind == "undo":
         raise ValueError(kind)
@@ -94,7 +94,7 @@ def annotate_spans(
     """Record the same annotation for several spans of a trace; all of them are undone at once.
 
     Raises:
-        MissingError: There is no such trace.
+        NotFoundError: There is no such trace.
     """
     batch, created_at = (new_id() if len(spans) > 1 else None), now()
     with db.atomic():
@@ -150,7 +150,7 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
         The record of the undo; None if there is nothing to undo.
 
     Raises:
-        MissingError: There is no annotation or batch ``target``.
+        NotFoundError: There is no annotation or batch ``target``.
     """
     with db.atomic():
         target = target or _last(db, annotator, trace_id)
@@ -158,7 +158,7 @@ def undo(db: Database, *, annotator: str, trace_id: str | None = None, target: s
             return None
         touched = traces_of(db, target)
         if not touched:
-            raise MissingError(f"There is no annotation '{target}'.")
+            raise NotFoundError(f"There is no annotation '{target}'.")
         record = Annotation(new_id(), touched[0], "undo", "", None, target, None, scrubbed(annotator), now())
         insert(db, "annotations", [_stored(record)])
         derive(db, touched)

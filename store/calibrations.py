@@ -70,7 +70,7 @@ def label(db: Database, seq: int, label: str | None, *, annotator: str) -> None:
     """Record a person's label of a sample, or withdraw it with None; it is durable when this returns.
 
     Raises:
-        MissingError: There is no such sample.
+        NotFoundError: There is no such sample.
     """
     with db.atomic():
         require_sample(db, seq)

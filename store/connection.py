@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from store.errors import MissingError, NewerSchemaError, UnwritableError, explained
+from store.errors import NewerSchemaError, NotFoundError, UnwritableError, explained
 from store.records import scrubbed
 from store.schema.migrations import migrations
 from store.sqlite import Database
@@ -119,10 +119,10 @@ def open_store(path: Path, *, create: bool = True, annotator: str = "") -> Store
     Raises:
         NewerSchemaError: A later version of o1lab wrote it; nothing is changed.
         UnwritableError: It does not exist or needs a migration, and cannot be written.
-        MissingError: The file does not exist and ``create`` is false.
+        NotFoundError: The file does not exist and ``create`` is false.
     """
     if not create and not path.exists():
-        raise MissingError(f"There is no database at {path}.")
+        raise NotFoundError(f"There is no database at {path}.")
     store = Store(path, annotator=annotator)
     if store.read_only and not path.exists():
         raise UnwritableError(f"{path} cannot be written.", "Check the permissions of the lab's folder.")

@@ -144,7 +144,7 @@ def get(db: Database, identity: str) -> Conversation:
     """Return the conversation with this id, or the only one whose id begins with it.
 
     Raises:
-        MissingError: No conversation, or several conversations, have such an id.
+        NotFoundError: No conversation, or several conversations, have such an id.
     """
     rows = db.execute(f"{_SELECT} WHERE {BEGINNING}", bounds(identity)).fetchall()
     return resolved(

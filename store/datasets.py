@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from store import decisions, traces
-from store.errors import MissingError, NameTakenError, NothingChosenError, WrongKindError
+from store.errors import NameTakenError, NotFoundError, NothingChosenError, WrongKindError
 from store.filters import TraceQuery
 from store.naming import candidates
 from store.records import (
@@ -121,7 +121,7 @@ def snapshot(
         drops: The reason for each trace that was considered and dropped.
 
     Raises:
-        InvalidNameError: The name is a path, blank, or not printable.
+        UsageError: The name is a path, blank, or not printable.
         NameTakenError: A dataset of this name has other content.
         NothingChosenError: The dataset would be empty.
     """
@@ -166,7 +166,7 @@ def get(db: Database, name_or_hash: str, *, kind: DatasetKind | None = None) -> 
     """Return the dataset with this name, or with this hash or a prefix of it (4 characters or more).
 
     Raises:
-        MissingError: There is no such dataset, or several; the candidates are named.
+        NotFoundError: There is no such dataset, or several; the candidates are named.
         WrongKindError: It is not of the ``kind`` that is needed.
     """
     hint = "`o1lab dataset ls` lists them."
@@ -175,11 +175,11 @@ def get(db: Database, name_or_hash: str, *, kind: DatasetKind | None = None) -> 
         found = read_all(db, Dataset, "FROM datasets WHERE hash GLOB ?", [name_or_hash + "*"])
     if len({one.hash for one in found}) > 1:
         listed = candidates(f"{one.name} ({one.hash})" for one in found)
-        raise MissingError(f"Several hashes of datasets begin with '{name_or_hash}'.", f"{listed} {hint}")
+        raise NotFoundError(f"Several hashes of datasets begin with '{name_or_hash}'.", f"{listed} {hint}")
     if not found:
         # A training run must not take another dataset than was meant, so the beginning of a name is not enough.
         near = [one.name for one in all_datasets(db) if name_or_hash and one.name.startswith(name_or_hash)]
-        raise MissingError(f"There is no dataset '{name_or_hash}'.", f"{candidates(near)} {hint}" if near else hint)
+        raise NotFoundError(f"There is no dataset '{name_or_hash}'.", f"{candidates(near)} {hint}" if near else hint)
     if kind not in (None, found[0].kind):
         raise WrongKindError(
             f"The rows of {found[0].name} are {_KINDS[found[0].kind]}, and this needs {_KINDS[kind or 'sft']}.",
@@ -204,7 +204,7 @@ def rows(db: Database, name: str, *, limit: int = -1, offset: int = 0) -> Iterat
     """Yield the dataset's rows in order, for pairs the better answers; a ``limit`` of -1 means all.
 
     Raises:
-        MissingError: There is no such dataset.
+        NotFoundError: There is no such dataset.
     """
     dataset = get(db, name)
     yield from rows_of(db, trace_ids(db, dataset.name, limit=limit, offset=offset), dataset.phase)

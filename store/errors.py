@@ -1,4 +1,8 @@
-"""Errors of a lab's database, each with a hint on what to do about it, and which process keeps it busy (Linux)."""
+"""Errors with a message for the user: one sentence that says what happened, one that says what to do.
+
+Those of a lab's database say which process keeps it busy (Linux). The exit statuses (``o1lab.errors.EXIT_STATUSES``)
+are a contract with scripts.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,64 @@ from pathlib import Path
 _LONGEST = 100  # characters of a command that are shown
 
 
-class StoreError(Exception):
-    """An error of the database: one sentence for the user, and a hint."""
+class O1LabError(Exception):
+    """Base class of errors that end a command with a message instead of a traceback.
 
-    code = "store"
+    Args:
+        message: what happened, as a sentence.
+        hint: what to do, as a sentence.
+        code: the error code in JSON output; the default is that of the class.
+    """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    exit_status = 3
+    code = "environment"
+
+    def __init__(self, message: str, hint: str = "", *, code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def as_json(self) -> dict[str, dict[str, str]]:
+        return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
+
+
+class UsageError(O1LabError):
+    """The command line or a value is invalid."""
+
+    exit_status = 2
+    code = "usage"
+
+
+class LabError(O1LabError):
+    """The lab or the environment is not usable: not writable, too new, no torch, no key."""
+
+    exit_status = 3
+    code = "lab"
+
+
+class NotFoundError(O1LabError):
+    """The trace, run, dataset, model or conversation does not exist."""
+
+    exit_status = 4
+    code = "not_found"
+
+
+class RefusedError(O1LabError):
+    """A preflight check or a budget forbids the operation."""
+
+    exit_status = 5
+    code = "refused"
+
+
+class StoreError(O1LabError):
+    """The database cannot be used."""
+
+    code = "store"
 
 
 class NewerSchemaError(StoreError):
@@ -47,40 +100,28 @@ class UnwritableError(StoreError):
     code = "unwritable"
 
 
-class QueryError(StoreError):
+class QueryError(UsageError):
     """A filter that cannot be read."""
 
     code = "query"
 
 
-class NothingChosenError(StoreError):
+class NothingChosenError(UsageError):
     """A dataset would have no row."""
 
     code = "nothing_chosen"
 
 
-class NameTakenError(StoreError):
+class NameTakenError(UsageError):
     """A dataset of that name exists with other content."""
 
     code = "name_taken"
 
 
-class WrongKindError(StoreError):
+class WrongKindError(RefusedError):
     """A dataset has rows of the other kind than are needed."""
 
     code = "dataset_kind"
-
-
-class InvalidNameError(StoreError):
-    """A name of a dataset is not valid."""
-
-    code = "usage"
-
-
-class MissingError(StoreError):
-    """The requested row does not exist."""
-
-    code = "not_found"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.naming import resolved
 from store.records import now
 from store.rows import columns, insert, insertion, parameters, read, read_all, values
@@ -188,7 +188,7 @@ def get(db: Database, identity: str) -> Evaluation:
     """Return the evaluation with this id, or the only one whose id begins with it.
 
     Raises:
-        MissingError: No evaluation, or several evaluations, have such an id.
+        NotFoundError: No evaluation, or several evaluations, have such an id.
     """
     found = read_all(db, Evaluation, "FROM evaluations WHERE substr(id, 1, ?) = ?", [len(identity), identity])
     return resolved(found, identity, "evaluation", "`o1lab eval ls` lists them.")
@@ -226,11 +226,11 @@ def item(db: Database, evaluation_id: str, wanted: str) -> ItemRow:
     """Return one item.
 
     Raises:
-        MissingError: There is no such item.
+        NotFoundError: There is no such item.
     """
     row = db.execute(f"{_ITEMS} AND item = ?", [evaluation_id, wanted]).fetchone()
     if row is None:
-        raise MissingError(f"Evaluation {evaluation_id} has no item '{wanted}'.", "`o1lab eval samples` lists them.")
+        raise NotFoundError(f"Evaluation {evaluation_id} has no item '{wanted}'.", "`o1lab eval samples` lists them.")
     return read(ItemRow, row)
 
 
@@ -263,7 +263,7 @@ def sample(db: Database, seq: int) -> tuple[str, NewSample]:
     """Return (evaluation id, sample) of one sample.
 
     Raises:
-        MissingError: There is no such sample.
+        NotFoundError: There is no such sample.
     """
     require_sample(db, seq)
     evaluation_id, *row = db.execute(
@@ -275,22 +275,24 @@ def sample(db: Database, seq: int) -> tuple[str, NewSample]:
 
 
 def require_sample(db: Database, seq: int) -> None:
-    """Raise ``MissingError`` if there is no such sample."""
+    """Raise ``NotFoundError`` if there is no such sample."""
     if db.value("SELECT 1 FROM samples WHERE seq = ?", [seq]) is None:
-        raise MissingError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
+        raise NotFoundError(f"There is no sample {seq}.", "`o1lab eval samples` lists them.")
 
 
 def find_sample(db: Database, evaluation_id: str, wanted: str, number: int = 0) -> int:
     """Return the seq of sample ``number`` of an item.
 
     Raises:
-        MissingError: There is no such sample.
+        NotFoundError: There is no such sample.
     """
     seq = db.value(
         "SELECT seq FROM samples WHERE evaluation_id = ? AND item = ? AND sample = ?", [evaluation_id, wanted, number]
     )
     if seq is None:
-        raise MissingError(f"{evaluation_id} has no sample {number} of '{wanted}'.", "`o1lab eval samples` lists them.")
+        raise NotFoundError(
+            f"{evaluation_id} has no sample {number} of '{wanted}'.", "`o1lab eval samples` lists them."
+        )
     return int(seq)
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.records import new_id, now, scrubbed
 from store.rows import insert, read_all, values
 from store.sqlite import Database
@@ -95,7 +95,7 @@ def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotato
     """Record a person's ruling on problems in one transaction; ``none`` withdraws an earlier ruling.
 
     Raises:
-        MissingError: One of the problems does not exist.
+        NotFoundError: One of the problems does not exist.
     """
     created_at = now()
     made = [
@@ -105,7 +105,7 @@ def rule_on(db: Database, problem_ids: Sequence[str], ruling: Ruled, *, annotato
     with db.atomic():
         for one in made:
             if db.execute("SELECT 1 FROM problems WHERE id = ?", [one.problem_id]).fetchone() is None:
-                raise MissingError(f"There is no problem '{one.problem_id}'.", "`o1lab problems ls` lists them.")
+                raise NotFoundError(f"There is no problem '{one.problem_id}'.", "`o1lab problems ls` lists them.")
         insert(db, "rulings", made)
         derive(db, [one.problem_id for one in made])
     return made

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from store.annotation_sql import ALIVE, PRESENT_LABEL
-from store.errors import InvalidNameError, MissingError, NameTakenError
+from store.errors import NameTakenError, NotFoundError, UsageError
 from store.rows import insert
 from store.sqlite import Database
 
@@ -48,14 +48,14 @@ def get(db: Database, name: str) -> Label:
     """Return a label by its present or an earlier name.
 
     Raises:
-        MissingError: The lab has no such label; the hint lists those that it has.
+        NotFoundError: The lab has no such label; the hint lists those that it has.
     """
     labels = {one.name: one for one in every(db)}
     found = labels.get(name) or labels.get(present(db, name))
     if found is None:
         near = get_close_matches(name, labels, 1)
         meant = f"Did you mean '{near[0]}'? " if near else ""
-        raise MissingError(f"The lab has no label '{name}'.", f"{meant}It has {', '.join(labels) or 'none'}.")
+        raise NotFoundError(f"The lab has no label '{name}'.", f"{meant}It has {', '.join(labels) or 'none'}.")
     return found
 
 
@@ -90,7 +90,7 @@ def add(db: Database, name: str, *, colour: str | None = None, digit: int | None
         digit: Its digit; None for the first free one, none if all are taken.
 
     Raises:
-        InvalidNameError: Name, colour or digit is not valid.
+        UsageError: Name, colour or digit is not valid.
         NameTakenError: There is such a label, or the digit is taken.
     """
     name = _checked(name)
@@ -112,8 +112,8 @@ def recolour(db: Database, name: str, colour: str) -> Label:
     """Give a label another colour.
 
     Raises:
-        MissingError: The lab has no such label.
-        InvalidNameError: There is no such colour.
+        NotFoundError: The lab has no such label.
+        UsageError: There is no such colour.
     """
     with db.atomic():
         label = get(db, name)
@@ -128,8 +128,8 @@ def set_digit(db: Database, name: str, digit: int | None) -> tuple[Label, Label 
         The label, and the other one if there was one.
 
     Raises:
-        MissingError: The lab has no such label.
-        InvalidNameError: The digit is not from 1 to 9.
+        NotFoundError: The lab has no such label.
+        UsageError: The digit is not from 1 to 9.
     """
     with db.atomic():
         label = get(db, name)
@@ -147,8 +147,8 @@ def rename(db: Database, name: str, new: str) -> Label:
     """Rename a label. Its spans have the new name from now on, also those of annotations that are merged later.
 
     Raises:
-        MissingError: The lab has no such label.
-        InvalidNameError: The new name is not valid.
+        NotFoundError: The lab has no such label.
+        UsageError: The new name is not valid.
         NameTakenError: Another label has, or had, that name.
     """
     new = _checked(new)
@@ -169,7 +169,7 @@ def remove(db: Database, name: str) -> Label:
     """Remove a label from those that the lab offers; its spans stay.
 
     Raises:
-        MissingError: The lab has no such label.
+        NotFoundError: The lab has no such label.
     """
     with db.atomic():
         label = get(db, name)
@@ -208,7 +208,7 @@ def earlier_names(db: Database) -> Iterator[tuple[str, str]]:
 
 def _checked(name: str) -> str:
     if not (0 < len(name) <= LONGEST and name.isprintable() and name == name.strip() and '"' not in name):
-        raise InvalidNameError(f"'{name}' cannot be the name of a label.", NAME_RULE)
+        raise UsageError(f"'{name}' cannot be the name of a label.", NAME_RULE)
     return name
 
 
@@ -221,11 +221,11 @@ def _require_free(db: Database, name: str) -> None:
 
 def _valid_colour(colour: str) -> str:
     if colour not in COLOURS:
-        raise InvalidNameError(f"A label cannot have the colour '{colour}'.", f"It is one of {', '.join(COLOURS)}.")
+        raise UsageError(f"A label cannot have the colour '{colour}'.", f"It is one of {', '.join(COLOURS)}.")
     return colour
 
 
 def _valid_digit(digit: int) -> int:
     if digit not in DIGITS:
-        raise InvalidNameError(f"A label cannot have the digit {digit}.", "It is one of 1 to 9.")
+        raise UsageError(f"A label cannot have the digit {digit}.", "It is one of 1 to 9.")
     return digit

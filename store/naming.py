@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.sqlite import Database
 
 ENOUGH = 11
@@ -48,13 +48,13 @@ def resolved(rows: Sequence[Identified], prefix: str, noun: str, hint: str) -> I
         hint: Where the user finds the ids.
 
     Raises:
-        MissingError: No row, or several rows, have such an id; those are named.
+        NotFoundError: No row, or several rows, have such an id; those are named.
     """
     found = [row for row in rows if row.id == prefix] or rows
     if not found or not prefix:
-        raise MissingError(f"No {noun} begins with '{prefix}'.", hint)
+        raise NotFoundError(f"No {noun} begins with '{prefix}'.", hint)
     if len(found) > 1:
-        raise MissingError(f"Several {noun}s begin with '{prefix}'.", f"{candidates(row.id for row in found)} {hint}")
+        raise NotFoundError(f"Several {noun}s begin with '{prefix}'.", f"{candidates(row.id for row in found)} {hint}")
     return found[0]
 
 
@@ -104,7 +104,7 @@ def called(
         about: Describes a candidate, with its id; the message then has a line for each candidate.
 
     Raises:
-        MissingError: No row, or several rows, match; those are listed. A row with this key is preferred to one whose
+        NotFoundError: No row, or several rows, match; those are listed. A row with this key is preferred to one whose
             id only begins with it.
     """
     begun = [make(row) for row in db.execute(f"SELECT {columns} FROM {table} WHERE {BEGINNING}", bounds(name))]
@@ -119,10 +119,10 @@ def called(
     if keyed and len(both) > 1:
         several = f"Several {noun}s belong to a problem called '{name}', or have an id that begins so"
         if about is None:
-            raise MissingError(f"{several}.", f"{candidates(sorted(both))} {hint}")
+            raise NotFoundError(f"{several}.", f"{candidates(sorted(both))} {hint}")
         lines = [about(row) for row in list(both.values())[: ENOUGH - 1]]
         more = f"\nand more. {hint}" if len(both) >= ENOUGH else ""
-        raise MissingError(f"{several}.", "\n".join(["Candidates: give the id of one.", *lines]) + more)
+        raise NotFoundError(f"{several}.", "\n".join(["Candidates: give the id of one.", *lines]) + more)
     return resolved(keyed or begun, keyed[0].id if keyed else name, noun, hint)
 
 
@@ -130,7 +130,7 @@ def item_called(db: Database, evaluation_id: str, typed: str) -> str:
     """Return the id of the item of an evaluation that a user named in full or by its beginning.
 
     Raises:
-        MissingError: No item, or several items, have such an id; those are named.
+        NotFoundError: No item, or several items, have such an id; those are named.
     """
     rows = db.column(
         "SELECT item FROM evaluation_items WHERE evaluation_id = ? AND substr(item, 1, ?) = ? "
@@ -142,8 +142,8 @@ def item_called(db: Database, evaluation_id: str, typed: str) -> str:
         return str(found[0])
     hint = f"`o1lab eval samples {evaluation_id}` lists them."
     if found:
-        raise MissingError(f"Several items begin with '{typed}'.", f"{candidates(found)} {hint}")
-    raise MissingError(f"Evaluation {evaluation_id} has no item '{typed}'.", hint)
+        raise NotFoundError(f"Several items begin with '{typed}'.", f"{candidates(found)} {hint}")
+    raise NotFoundError(f"Evaluation {evaluation_id} has no item '{typed}'.", hint)
 
 
 _LISTS = {

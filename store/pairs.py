@@ -47,7 +47,7 @@ def snapshot(
         drops: The reason for each trace that was considered and is in no pair.
 
     Raises:
-        InvalidNameError: The name is a path, blank, or not printable.
+        UsageError: The name is a path, blank, or not printable.
         NameTakenError: A dataset of this name has other content.
         NothingChosenError: There is no pair.
     """
@@ -80,7 +80,7 @@ def rows(db: Database, name: str) -> Iterator[PairRow]:
     """Yield the pairs of a dataset in order.
 
     Raises:
-        MissingError: There is no such dataset.
+        NotFoundError: There is no such dataset.
         WrongKindError: Its rows are single answers.
     """
     yield from _rows(db, ids(db, datasets.get(db, name, kind="pairs").name))

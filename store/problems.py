@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.filters import ProblemQuery
 from store.filters.language import Sql
 from store.naming import BEGINNING, bounds, candidates, problems_called, resolved
@@ -77,7 +77,7 @@ def resolve(db: Database, identity: str) -> Problem:
     """Return the problem with this id or key, or the only one whose id begins with it.
 
     Raises:
-        MissingError: No problem, or several problems, have such an id or key; those are named.
+        NotFoundError: No problem, or several problems, have such an id or key; those are named.
     """
     rows = [
         Problem(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM problems p WHERE {BEGINNING}", bounds(identity))
@@ -88,13 +88,13 @@ def resolve(db: Database, identity: str) -> Problem:
     begins = {rows[0].id} if len(rows) == 1 else set()
     if len(keyed | begins) > 1:
         listed = candidates(sorted(keyed | begins))
-        raise MissingError(
+        raise NotFoundError(
             f"Several problems have the key '{identity}', or an id that begins so.", f"{listed} {_WHERE}"
         )
     if keyed:
         rows = several(db, keyed)
     elif not rows:
-        raise MissingError(f"No problem has the key '{identity}', or an id that begins with it.", _WHERE)
+        raise NotFoundError(f"No problem has the key '{identity}', or an id that begins with it.", _WHERE)
     return rows[0] if len(rows) == 1 else resolved(rows, identity, "problem", _WHERE)
 
 

@@ -80,7 +80,7 @@ def rate(db: Database, seq: int, value: float | None, *, annotator: str, note: s
     """Record a person's mark from 0 to 100, or withdraw it with None; it is durable when this returns.
 
     Raises:
-        MissingError: There is no such sample.
+        NotFoundError: There is no such sample.
         ValueError: The mark is out of range.
     """
     if value is not None and not 0 <= value <= 100:

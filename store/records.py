@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any, Literal, NamedTuple
 
-from store.errors import InvalidNameError
+from store.errors import UsageError
 
 Context = tuple[Mapping[str, str], ...]
 Spans = tuple[tuple[int, int], ...]
@@ -328,9 +328,9 @@ def is_name(text: str) -> bool:
 
 
 def require_name(text: str) -> None:
-    """Raise ``InvalidNameError`` unless ``text`` is a name."""
+    """Raise ``UsageError`` unless ``text`` is a name."""
     if not is_name(text):
-        raise InvalidNameError(f"'{text[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
+        raise UsageError(f"'{text[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
 
 
 def with_suffix(name: str, suffix: str) -> str:

@@ -76,7 +76,7 @@ def get(db: Database, identity: str) -> TeacherRun:
     """Return the run with this id, or the only one whose id begins with it.
 
     Raises:
-        MissingError: No run, or several runs, have such an id.
+        NotFoundError: No run, or several runs, have such an id.
     """
     found = [run for run in all_runs(db) if run.id.startswith(identity)]
     return resolved(found, identity, "teacher run", "`o1lab distill ls` lists them.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.records import now
 from store.rows import insert
 from store.sqlite import Database
@@ -52,13 +52,13 @@ def add(db: Database, scores: Iterable[TokenScores]) -> None:
     """Store scores in one transaction; they replace earlier ones of the same trace and model.
 
     Raises:
-        MissingError: A trace does not exist.
+        NotFoundError: A trace does not exist.
     """
     with db.atomic():
         for one in scores:
             seq = db.value("SELECT seq FROM traces WHERE id = ?", [one.trace_id])
             if seq is None:
-                raise MissingError(f"There is no trace '{one.trace_id}'.", "`o1lab traces ls` lists them.")
+                raise NotFoundError(f"There is no trace '{one.trace_id}'.", "`o1lab traces ls` lists them.")
             row = {
                 "seq": seq, "model": one.model, "name": one.name, "losses": one.losses,
                 "tokens": zlib.compress(json.dumps(one.tokens).encode()), "created_at": now(),

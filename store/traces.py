@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from store import corrections, decisions, search
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.filters import TraceQuery
 from store.filters.clauses import like
 from store.filters.traces import OF_STUDENT, Selection, selection
@@ -220,7 +220,7 @@ def get(db: Database, identity: str) -> TraceRow:
     """Return the trace with this id, or the only one whose id begins with it, or the only one of a problem.
 
     Raises:
-        MissingError: No trace, or several traces, have such a name; those are named.
+        NotFoundError: No trace, or several traces, have such a name; those are named.
     """
 
     def others(name: str) -> list[TraceRow]:
@@ -241,11 +241,11 @@ def text(db: Database, identity: str) -> TraceText:
     """Return the texts of a trace.
 
     Raises:
-        MissingError: There is no such trace.
+        NotFoundError: There is no such trace.
     """
     row = db.execute(f"SELECT {_TEXTS} WHERE t.id = ?", [identity]).fetchone()
     if row is None:
-        raise MissingError(f"There is no trace '{identity}'.", "`o1lab traces ls` lists them.")
+        raise NotFoundError(f"There is no trace '{identity}'.", "`o1lab traces ls` lists them.")
     return _text(row)
 
 

@@ -110,7 +110,7 @@ def get(db: Database, identity: str) -> Tree:
     """Return the tree with this id, or the only one whose id begins with it, or the only one of a problem.
 
     Raises:
-        MissingError: No tree, or several trees, have such a name; those are named.
+        NotFoundError: No tree, or several trees, have such a name; those are named.
     """
     hint = "`o1lab trees ls` lists them."
     return called(db, "trees k", _COLUMNS, lambda row: Tree(*row), name=identity, noun="tree", hint=hint)

@@ -14,7 +14,7 @@ from o1lab.ingest.measuring import moves_of
 from o1lab.serve.registry import ModelRef
 from store import Store, traces
 from store.conversations import Span
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.writers import writers_of
 
 
@@ -66,7 +66,7 @@ def read_chain(store: Store, trace_id: str) -> Chain:
     """Read a chain of the lab.
 
     Raises:
-        MissingError: there is no such trace.
+        NotFoundError: there is no such trace.
     """
     with store.explained():
         row = traces.get(store.db, trace_id)
@@ -84,12 +84,12 @@ def find_chain(store: Store, name: str) -> tuple[Chain, int | None]:
     """Return the chain that ``TRACE`` or ``TRACE:MOVE`` names, and the number of moves.
 
     Raises:
-        MissingError: there is no such trace.
+        NotFoundError: there is no such trace.
     """
     trace, _, number = name.rpartition(":")
     try:
         return read_chain(store, name), None
-    except MissingError:
+    except NotFoundError:
         if not trace or not number.isdecimal():
             raise
     return read_chain(store, trace), int(number)

@@ -126,7 +126,7 @@ class ConversationSession(BranchedHistory):
             find: returns the model with an id; raises ``O1LabError`` if there is none.
 
         Raises:
-            store.errors.MissingError: there is no such conversation.
+            store.errors.NotFoundError: there is no such conversation.
         """
 
         def read() -> tuple[conversations.Conversation, list[conversations.Message]]:
@@ -343,7 +343,7 @@ class ConversationSession(BranchedHistory):
         saved = None
         try:
             saved = await asyncio.shield(self._keep(pane, turn, pending))
-        except (O1LabError, StoreError) as error:
+        except O1LabError as error:
             sentence = f"The answer could not be saved: {error.message}"
             end = Failed(RequestError.of(error.code, sentence, error.hint))
         if end is not None:

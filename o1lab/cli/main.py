@@ -10,10 +10,9 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from o1lab.errors import Interrupted, LabError, O1LabError, from_store, signal_status
+from o1lab.errors import Interrupted, LabError, O1LabError, signal_status
 from o1lab.files import protect_files
 from o1lab.paths import find_lab, log_dir
-from store.errors import StoreError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,8 +47,6 @@ def run(arguments: list[str]) -> int:
         return error.status if isinstance(error, Interrupted) else signal_status(signal.SIGINT)
     except O1LabError as error:
         return _report(error, as_json=as_json)
-    except StoreError as error:
-        return _report(from_store(error), as_json=as_json)
     except BrokenPipeError:
         _drop_output()
         return 1

@@ -115,14 +115,14 @@ def _find(store: Store, identity: str) -> tuple[Tree, Walk]:
     from o1lab.chains.trees.walk import walk_tree
     from o1lab.ingest.trees import load_tree, walk_of_trace
     from store import traces, trees
-    from store.errors import MissingError
+    from store.errors import NotFoundError
 
     try:
         tree = trees.get(store.db, identity)
-    except MissingError as missing:
+    except NotFoundError as missing:
         try:
             trace = traces.get(store.db, identity)
-        except MissingError:
+        except NotFoundError:
             raise missing from None
         if options.given():
             raise UsageError("A trace keeps the rules of its walk.", "Omit the options, or name the tree.") from None

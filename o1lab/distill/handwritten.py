@@ -16,13 +16,12 @@ from o1lab.chains.parse import parse
 from o1lab.chains.segmentation.moves import Move, pack
 from o1lab.chains.verify import VerifierPool
 from o1lab.distill.drafts import Draft, body_of, draft_of, draft_path, is_by_lines, list_drafts, read_draft, template
-from o1lab.errors import LabError, O1LabError, UsageError, from_store
+from o1lab.errors import LabError, O1LabError, UsageError
 from o1lab.ingest.edit import SYNTHESIS, run_editor
 from o1lab.ingest.measuring import measure_trace
 from o1lab.paths import Lab
 from store import problems, traces
 from store.connection import Store
-from store.errors import StoreError
 from store.records import OWN_MOVES, NewTrace, Problem, TraceRow, decode, encode
 from store.sqlite import Database
 
@@ -114,13 +113,12 @@ def write(
             draft = draft_of(text) if is_by_lines(text) else None
             with store.explained():
                 row = _record(store, _trace(problem, raw, annotator, licence, draft), problem.statement, pool)
-    except (O1LabError, StoreError, OSError, UnicodeDecodeError) as error:
-        cause = from_store(error) if isinstance(error, StoreError) else error
-        message = cause.message if isinstance(cause, O1LabError) else f"{path} cannot be read or written: {cause}."
+    except (O1LabError, OSError, UnicodeDecodeError) as error:
+        message = error.message if isinstance(error, O1LabError) else f"{path} cannot be read or written: {error}."
         if _edited(path, problem):
             raise LabError(message, f"Your text is in {path}; the same command opens it again.") from error
         path.unlink(missing_ok=True)
-        raise LabError(message, cause.hint if isinstance(cause, O1LabError) else "") from error
+        raise LabError(message, error.hint if isinstance(error, O1LabError) else "") from error
     path.unlink(missing_ok=True)
     return row
 

@@ -12,7 +12,7 @@ from o1lab.ingest.measuring import moves_of
 from store import annotations as annotation_log
 from store import problems, traces, trees, wrong_steps
 from store.connection import Store
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.filters import Condition, ProblemQuery, TraceQuery
 from store.records import Problem
 
@@ -111,7 +111,7 @@ def _of_traces(store: Store, query: TraceQuery, language: str, limit: int | None
 def _of_trace(store: Store, identity: str, language: str) -> Iterator[SourceItem]:
     try:
         text, row = traces.text(store.db, identity), traces.get(store.db, identity)
-    except MissingError:
+    except NotFoundError:
         return
     problem = problems.get(store.db, row.problem_id)
     if problem is None:  # cannot happen, because of a foreign key
@@ -135,7 +135,7 @@ def _of_lab_trees(store: Store, query: ProblemQuery, limit: int | None) -> Itera
 def _of_tree(store: Store, identity: str) -> Iterator[SourceItem]:
     try:
         tree = trees.get(store.db, identity)
-    except MissingError:
+    except NotFoundError:
         return
     if (problem := problems.get(store.db, tree.problem_id)) is not None:
         text = trees.text(store.db, tree.id)

@@ -38,7 +38,7 @@ def add_edited(store: Store, parent_id: str, raw: str, *, annotator: str, pool: 
         The annotation of the parent; its value is the id of the new trace.
 
     Raises:
-        MissingError: there is no such parent.
+        NotFoundError: there is no such parent.
         UsageError: the text is empty or unchanged.
     """
     parent, text = traces.get(store.db, parent_id), traces.text(store.db, parent_id)

@@ -145,7 +145,7 @@ def export_dataset(store: Store, name: str, form: str, path: Path) -> Exported:
         path: the file to write.
 
     Raises:
-        MissingError: there is no such dataset.
+        NotFoundError: there is no such dataset.
         WrongKindError: it is not of the kind that the format is for.
         OSError: the file cannot be written.
     """

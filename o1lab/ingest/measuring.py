@@ -87,7 +87,7 @@ def measure_trace(store: Store, trace_id: str, *, pool: VerifierPool | None = No
     """Measure and verify one trace now. Blocks until the verifier answers.
 
     Raises:
-        MissingError: there is no such trace.
+        NotFoundError: there is no such trace.
         StoreError: the database failed.
     """
     with store.explained(), _pool(pool) as verifier:

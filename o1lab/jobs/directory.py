@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import BaseModel, Field
 
-from o1lab.errors import LabError, NotFoundError, UsageError
+from o1lab.errors import LabError, UsageError
 from o1lab.files import write_json
 from o1lab.jobs.about import About, id_of_name, read_about
 from o1lab.jobs.lock import exclusive_lock, holder
@@ -27,7 +27,6 @@ from o1lab.jobs.log import cause_of_death, hook_fault, log_tail
 from o1lab.paths import Lab, PathIn
 from o1lab.process import is_alive
 from o1lab.small_files import UnreadableError, read_json
-from store.errors import MissingError
 from store.naming import resolved
 
 ACTIVE = ("queued", "starting", "running", "paused", "stopping")
@@ -389,7 +388,4 @@ def find_directory(parent: Path, identity: str, kind: type[FolderT]) -> FolderT:
     Raises:
         NotFoundError: there is none, or there are several.
     """
-    try:
-        return resolved(matching(parent, identity, kind), identity, kind.noun, f"`{kind.verb} ls` lists them.")
-    except MissingError as error:
-        raise NotFoundError(error.message, error.hint) from None
+    return resolved(matching(parent, identity, kind), identity, kind.noun, f"`{kind.verb} ls` lists them.")

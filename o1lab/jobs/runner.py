@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple
 
 from o1lab.chains.marks import use_marks_of
-from o1lab.errors import Interrupted, LabError, O1LabError, from_store
+from o1lab.errors import Interrupted, LabError, O1LabError
 from o1lab.jobs.control import Clock, Control, MonotonicClock
 from o1lab.jobs.directory import HEARTBEAT_S, JobFolder, SettingsT, StatusT
 from o1lab.jobs.hook import HookCaller
@@ -27,7 +27,6 @@ from o1lab.labs import open_lab
 from o1lab.paths import Lab
 from o1lab.process import started_at
 from store.connection import Store
-from store.errors import StoreError
 
 STATUS_S = 0.5
 """Seconds between two checks of the control files, and at least between two writes of status.json."""
@@ -100,8 +99,8 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
 
         Raises:
             UsageError: another process is running it.
-            LabError: a model cannot be opened, the disk is full, or the database cannot be written. The status has the
-                same message.
+            LabError: a model cannot be opened, or the disk is full. The status has the same message.
+            StoreError: the database cannot be written. The status has the same message.
         """
         with self.folder.exclusive_lock() as ours:
             if not ours:
@@ -133,8 +132,6 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
             end = self._end_of(error)
             with contextlib.suppress(OSError):  # a full disk cannot take the status either; the error is raised
                 self._write_status(*end)
-            if isinstance(error, StoreError):
-                raise from_store(error) from error
             if isinstance(error, OSError):
                 raise LabError(end.message, end.hint) from error
             raise
@@ -213,7 +210,7 @@ class JobRunner(ABC, Generic[StatusT, SettingsT]):
         match error:
             case asyncio.CancelledError() | KeyboardInterrupt() | Interrupted():
                 return End("stopped", "interrupt", "The run was interrupted; calls in flight were cancelled.", again)
-            case O1LabError() | StoreError():
+            case O1LabError():
                 return End("failed", None, error.message, error.hint or again)
             case OSError():
                 return End("failed", None, f"The disk cannot be used: {error.strerror or error}.", again)

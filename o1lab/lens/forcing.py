@@ -48,7 +48,7 @@ def chain_of(db: Database, trace_id: str) -> Chain:
     """Return a trace as a chain to be cut.
 
     Raises:
-        MissingError: there is no such trace.
+        NotFoundError: there is no such trace.
         RefusedError: it has no thought.
     """
     text = traces.text(db, trace_id)

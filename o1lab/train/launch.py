@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from o1lab.errors import O1LabError, RefusedError, UsageError, from_store
+from o1lab.errors import O1LabError, RefusedError, UsageError
 from o1lab.files import write_json, write_text, writing
 from o1lab.jobs import spawn
 from o1lab.jobs.manage import JobKind
@@ -41,7 +41,6 @@ from o1lab.train.runs.directory import RunDir, RunStatus, list_run_dirs
 from o1lab.train.runs.environment import environment
 from store import datasets, pairs, runs
 from store.connection import Store
-from store.errors import StoreError
 from store.records import RunRecord, now
 
 
@@ -140,12 +139,10 @@ def _partly_started(error: O1LabError, started: Sequence[RunDir], refused: Seque
 
 @contextmanager
 def opened_store(lab: Lab, store: Store | None) -> Iterator[Store]:
-    """Yield ``store``, or open the lab's database for the block; store errors become :class:`O1LabError`."""
+    """Yield ``store``, or open the lab's database for the block."""
     opened = store or open_lab(lab, create=False)
     try:
         yield opened
-    except StoreError as error:
-        raise from_store(error) from error
     finally:
         if store is None:
             opened.close()
@@ -190,15 +187,12 @@ def resolve_rows(lab: Lab, recipe: Recipe, store: Store) -> tuple[Recipe, list[T
             has another base; the recipe is for phase 1 and some rows have no solution; or the rows have different
             system messages and the recipe does not say what to do with them (code ``system_differs``).
     """
-    try:
-        dataset = datasets.get(store.db, recipe.dataset, kind=kind_of(recipe.objective))
-        if dataset.kind == "pairs":
-            rows = [pair_row(row, recipe.phase) for row in pairs.rows(store.db, dataset.name)]
-        else:
-            rows = [training_row(row, recipe.phase) for row in datasets.rows(store.db, dataset.name)]
-        replay, replayed = replay_rows(store.db, recipe.model_copy(update=_absolute(lab, recipe.base)), rows)
-    except StoreError as error:
-        raise from_store(error) from error
+    dataset = datasets.get(store.db, recipe.dataset, kind=kind_of(recipe.objective))
+    if dataset.kind == "pairs":
+        rows = [pair_row(row, recipe.phase) for row in pairs.rows(store.db, dataset.name)]
+    else:
+        rows = [training_row(row, recipe.phase) for row in datasets.rows(store.db, dataset.name)]
+    replay, replayed = replay_rows(store.db, recipe.model_copy(update=_absolute(lab, recipe.base)), rows)
     if recipe.dataset_hash and recipe.dataset_hash != dataset.hash:
         raise UsageError(
             f"The dataset {dataset.name} has the hash {dataset.hash}, but the recipe expects {recipe.dataset_hash}.",

@@ -17,7 +17,6 @@ from o1lab.train.parent_run import parent_id
 from o1lab.train.recipes.recipe_file import load_values
 from o1lab.train.runs.directory import RunDir, find_run, list_run_dirs
 from store import Store, datasets
-from store.errors import MissingError
 from store.records import Dataset
 
 
@@ -183,7 +182,7 @@ def _stage(store: Store, run: RunDir) -> Stage:
 def _dataset(store: Store, name: str) -> Dataset | None:
     try:
         return datasets.get(store.db, name) if name else None
-    except MissingError:
+    except NotFoundError:
         return None
 
 

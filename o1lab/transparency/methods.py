@@ -19,7 +19,7 @@ from o1lab.text import one_line
 from o1lab.train.recipes.recipe_file import load_values
 from o1lab.train.runs.directory import list_run_dirs
 from store import Store, datasets, synthesis, teacher_runs
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.synthesis import MadeChains
 
 NOT_RECORDED = "not recorded"
@@ -229,7 +229,7 @@ class _Students:
             try:
                 recipe = load_values(run.recipe)
                 dataset = datasets.get(self._store.db, str(recipe.get("dataset")))
-            except (UsageError, MissingError):
+            except (UsageError, NotFoundError):
                 continue
             if recipe.get("dataset_hash") not in (None, "", dataset.hash):
                 continue  # the lab has another dataset of this name today

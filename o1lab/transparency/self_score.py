@@ -14,7 +14,6 @@ from o1lab.transparency.framework import Framework, Item
 from o1lab.transparency.lab_facts import LabFacts, collect
 from store import Store
 from store import transparency as log
-from store.errors import StoreError
 from store.records import now
 from store.sqlite import Database
 
@@ -125,7 +124,7 @@ def _judge(facts: LabFacts, scored: scores.ScoredItem) -> Finding:
     identity = scored.item.id
     try:
         finding = CHECKS[identity](facts) if identity in CHECKS else _for_person(identity)
-    except (O1LabError, StoreError, OSError, ValueError, TypeError, AttributeError) as error:
+    except (O1LabError, OSError, ValueError, TypeError, AttributeError) as error:
         return Finding("no", (), f"The records cannot be read: {error}", "o1lab doctor")
     if finding.answer != "person" or scored.answer is None:
         return finding

@@ -19,13 +19,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker
 
-from o1lab.errors import O1LabError, from_store
+from o1lab.errors import O1LabError
 from o1lab.text import visible
 from o1lab.widgets.keys import Binding, KeyFooter
 from o1lab.widgets.status_line import StatusLine
 from o1lab.widgets.typed_ahead import TypedAheadApp
 from screens.base.context import LabContext
-from store.errors import StoreError
 from store.sqlite import Database
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ SHORT = 18
 """The height below which screens show less around what they are for, such as half of a split terminal."""
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
-ERRORS = (O1LabError, StoreError, OSError)
+ERRORS = (O1LabError, OSError)
 """Errors that are reported to the user; others are programming errors."""
 log = logging.getLogger("o1lab.screens")
 
@@ -209,8 +208,6 @@ class ScreenPart(Widget):
 
 def report(app: App[Any], error: BaseException) -> None:
     """Show an error in one sentence; the traceback of an unexpected one goes to the log."""
-    if isinstance(error, StoreError):
-        error = from_store(error)
     if isinstance(error, O1LabError):
         message, hint = error.message, error.hint
     else:
@@ -282,8 +279,6 @@ def task(
 
 def words_of(error: Exception) -> str:
     """Return an error as one line of safe text."""
-    if isinstance(error, StoreError):
-        error = from_store(error)
     if isinstance(error, O1LabError):
         return visible(f"{error.message} {error.hint or ''}".strip())
     return visible(f"{type(error).__name__}: {error}")

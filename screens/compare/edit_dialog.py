@@ -28,7 +28,6 @@ from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import PlainArea
 from screens.base.editor import edit_draft, write_draft
 from screens.base.screen import LabScreen, words_of
-from store.errors import StoreError
 
 Go = Callable[[Prefix, ModelRef], Awaitable[None]]
 More = Callable[[], Awaitable[tuple[Prefix, list[ModelRef]]]]
@@ -123,7 +122,7 @@ class EditDialog(Dialog[bool]):
         """Read the tokens and the other models in the background."""
         try:
             self.prefix, known = await self._more()
-        except (O1LabError, StoreError) as error:
+        except O1LabError as error:
             self.say(words_of(error))
             return
         self.list_models([*self.models, *(ref for ref in known if ref.id not in {one.id for one in self.models})])
@@ -257,7 +256,7 @@ class EditDialog(Dialog[bool]):
                 self.say("There is no text before the cursor: move it into the text.")
                 return
             await self._go(prefix, ref)
-        except (O1LabError, StoreError) as error:
+        except O1LabError as error:
             self.say(words_of(error))
             return
         self.drop_drafts()

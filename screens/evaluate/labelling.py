@@ -141,7 +141,7 @@ def write(store: Store, annotator: str, act: Action, seq: int) -> Written:
     """Record an action on a sample's trace, which is created if necessary; undo removes the last annotation.
 
     Raises:
-        MissingError: the sample is gone.
+        NotFoundError: the sample is gone.
         UsageError: the sample has no answer, or there is nothing to undo.
     """
     db = store.db

@@ -68,7 +68,7 @@ def read_pair(db: Database, a: str, b: str) -> SamplePair:
     """Compare two evaluations on the items that both have.
 
     Raises:
-        MissingError: One of them is gone.
+        NotFoundError: One of them is gone.
         UsageError: They cannot be compared; the message says why.
     """
     from o1lab.evaluate.stats.paired import compare_evaluations

@@ -74,7 +74,7 @@ def read_sample(db: Database, seq: int) -> WholeSample:
     """Read a sample with everything that is known about it.
 
     Raises:
-        MissingError: The sample is gone.
+        NotFoundError: The sample is gone.
     """
     evaluation_id, sample = evaluations.sample(db, seq)
     evaluation = evaluations.get(db, evaluation_id)

@@ -72,7 +72,7 @@ def write(db: Database, annotator: str, action: Action) -> Written:
     """Save an action. The next trace is looked up first, before this one can leave the list.
 
     Raises:
-        MissingError: The trace does not exist.
+        NotFoundError: The trace does not exist.
     """
     if action.kind == "undo":
         return _undo(db, annotator, action)

@@ -57,7 +57,7 @@ def read_chain(db: Database, trace_id: str, lab: Lab | None = None) -> Chain:
         lab: Its lab, if the classifier of moves is to label the chain first.
 
     Raises:
-        MissingError: There is no such trace.
+        NotFoundError: There is no such trace.
     """
     if lab is not None:
         with suppress(LabError):  # the app has reported it; the kinds are those of the rules

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
+from o1lab.errors import O1LabError
 from o1lab.paths import assets_dir
 from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.paged_table import PagedTable
@@ -30,7 +31,6 @@ from screens.traces.trace_list import TraceList
 from store import filter_values, traces
 from store.annotations import Progress
 from store.decisions import ADJUDICATION
-from store.errors import StoreError
 from store.filters import TraceQuery
 
 POLL_S, PLACEHOLDER = 2.0, "filter and search: / then for example  verdict:wrong reflect>=2 wait"
@@ -127,7 +127,7 @@ class TracesScreen(LabScreen):
         """Show the traces of a filter, with ``trace_id`` in the reader if given. Called for another screen."""
         try:
             wanted = TraceQuery.parse(query)
-        except StoreError as error:
+        except O1LabError as error:
             self.report(error)
             return
         self.filter_bar.set_filter(wanted)

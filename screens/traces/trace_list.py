@@ -9,6 +9,7 @@ from textual import on, work
 from textual.binding import BindingType
 from textual.message import Message
 
+from o1lab.errors import O1LabError
 from o1lab.widgets.columns import Page, RowKey, called
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.paged_table import PagedTable
@@ -16,7 +17,6 @@ from screens.traces.text import COLUMNS, NOTHING, table_row
 from store import annotations as annotation_log
 from store import traces
 from store.connection import Store
-from store.errors import StoreError
 from store.filters import TraceQuery
 
 _NO_ROW = -2  # of a key whose row is gone
@@ -123,7 +123,7 @@ class TraceList(PagedTable):
 
         try:
             whole = await called(counted)
-        except StoreError as error:
+        except O1LabError as error:
             self.post_message(self.FetchFailed(error))
             return
         if query is not self.query_now:

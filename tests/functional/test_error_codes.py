@@ -17,7 +17,7 @@ import pytest
 from o1lab.config import ClusterConfig, init_lab, load_config
 from o1lab.demo import headless
 from o1lab.demo.seed import seed_demo
-from o1lab.errors import O1LabError, RefusedError, from_store
+from o1lab.errors import O1LabError, RefusedError
 from o1lab.evaluate.run import measure as measuring
 from o1lab.inference.engines.ray import connect
 from o1lab.models import student
@@ -33,7 +33,7 @@ from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.rows import read_rows
 from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.report import pdf
-from store.errors import StoreError, explained
+from store.errors import explained
 from tests.support.fake_runs import write_run
 from tests.support.lab_seed import seeded_context
 from tests.support.tempers import TEMPERS
@@ -279,13 +279,6 @@ def _vllm_ended(_folder: Path, _patch: Patch) -> None:
         vllm._wait_ready(child, 1, 60, deque(["No GPU."]))
 
 
-def _stored(action: Callable[[], object]) -> None:
-    try:
-        action()
-    except StoreError as error:
-        raise from_store(error) from error
-
-
 def _sqlite(message: str, kind: str = "OperationalError") -> None:
     import sqlite3
 
@@ -302,18 +295,18 @@ PROVOKED: dict[str, Callable[[Path, Patch], Any]] = {
     "adapter": _adapter,
     "adapter_of_other_base": lambda folder, _: _starts_from(folder, "running", "other"),
     "browser": lambda folder, _: pdf.print_pdf("/bin/false", folder / "page.html", folder / "page.pdf"),
-    "busy": lambda *_: _stored(lambda: _sqlite("database is locked")),
+    "busy": lambda *_: _sqlite("database is locked"),
     "cache": _cache,
     "cancelled": _cancelled,
     "config": _config,
     "convert": _convert,
-    "disk_full": lambda *_: _stored(lambda: _sqlite("database or disk is full")),
+    "disk_full": lambda *_: _sqlite("database or disk is full"),
     "empty_dataset": _no_rows,
     "evaluation": _evaluation,
     "gone": _gone,
     "init_missing": _init_missing,
     "model": _not_a_model,
-    "name_taken": lambda folder, patch: _stored(lambda: _name_taken(folder, patch)),
+    "name_taken": _name_taken,
     "no_browser": _no_browser,
     "no_gpu": _ray_without_gpus,
     "no_pip": _no_pip,
@@ -326,10 +319,10 @@ PROVOKED: dict[str, Callable[[Path, Patch], Any]] = {
     "origin_ended": lambda folder, _: _starts_from(folder, "failed", "mine"),
     "port": lambda *_: web.listen_for_web(99_999, None),
     "preflight": _preflight,
-    "store": lambda *_: _stored(lambda: _sqlite("file is not a database", "DatabaseError")),
+    "store": lambda *_: _sqlite("file is not a database", "DatabaseError"),
     "training": _training,
     "unreadable": lambda folder, _: read_text(folder / "none"),
-    "unwritable": lambda *_: _stored(lambda: _sqlite("attempt to write a readonly database")),
+    "unwritable": lambda *_: _sqlite("attempt to write a readonly database"),
     "vllm": _vllm_ended,
 }
 

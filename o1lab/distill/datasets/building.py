@@ -77,7 +77,7 @@ def preview(store: Store, plan: DatasetPlan) -> Preview:
     """Select the traces without storing anything.
 
     Raises:
-        MissingError: a dataset to mix in does not exist.
+        NotFoundError: a dataset to mix in does not exist.
         UsageError: it has another phase.
     """
     for name in plan.mix:

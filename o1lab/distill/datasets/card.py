@@ -29,7 +29,7 @@ from o1lab.markdown import fenced, inline, table
 from o1lab.paths import Lab
 from o1lab.text import one_line
 from store import Store, dataset_facts, datasets, exclusions, policy, teacher_runs, trees
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.records import Dataset
 from store.teacher_runs import TeacherRun
 
@@ -86,7 +86,7 @@ def export_with_card(lab: Lab, store: Store, name: str, form: str, out: Path, *,
         folder: whether ``out`` is a folder, even if it does not exist yet.
 
     Raises:
-        MissingError: there is no such dataset.
+        NotFoundError: there is no such dataset.
         LabError: a file cannot be written, or o1lab.toml cannot be read.
     """
     if folder or out.is_dir():
@@ -118,7 +118,7 @@ def card(lab: Lab, store: Store, name: str, *, data_file: str = "") -> Iterator[
         data_file: path of the data file relative to the card, for the hub's viewer.
 
     Raises:
-        MissingError: there is no such dataset.
+        NotFoundError: there is no such dataset.
         LabError: o1lab.toml cannot be read.
     """
     dataset = datasets.get(store.db, name)
@@ -369,7 +369,7 @@ def _selection(store: Store, dataset: Dataset) -> Iterator[str]:
     dropped = datasets.drop_counts(store.db, dataset.name)
     yield (table(("dropped because", "traces"), dropped.items()) if dropped else "No trace was dropped.\n") + "\n"
     for part in parts or ():
-        with suppress(MissingError):
+        with suppress(NotFoundError):
             yield from _part(store, str(part["name"]))
 
 

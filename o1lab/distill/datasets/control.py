@@ -34,7 +34,7 @@ def make_control(
         The control; its ``selection`` records the parent, the repetitions and both numbers of trained tokens.
 
     Raises:
-        MissingError: there is no such dataset.
+        NotFoundError: there is no such dataset.
         UsageError: it is a dataset for phase 1, which has no thoughts.
         NothingChosenError: no row has a solution.
     """

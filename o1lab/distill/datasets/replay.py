@@ -192,7 +192,7 @@ def make_replay(
         are dropped and recorded as such.
 
     Raises:
-        MissingError: there is no such run.
+        NotFoundError: there is no such run.
         UsageError: the run has another method.
         RefusedError: a prompt is an item of a suite (code ``contaminated``).
         NothingChosenError: no answer is complete.

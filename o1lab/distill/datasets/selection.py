@@ -136,7 +136,7 @@ def mix(store: Store, names: Sequence[str], *, balance: bool = False, seed: int 
         The selection and the common phase of the datasets.
 
     Raises:
-        MissingError: a dataset does not exist.
+        NotFoundError: a dataset does not exist.
         UsageError: they have different phases, or ``balance`` would leave no rows.
     """
     parts = list({part.name: part for part in (datasets.get(store.db, name, kind="sft") for name in names)}.values())
@@ -174,7 +174,7 @@ def mixed_size(store: Store, ids: Sequence[str], names: Sequence[str], *, balanc
     """Return the number of rows that :func:`mix` makes of a dataset of these traces and the named datasets.
 
     Raises:
-        MissingError: a dataset does not exist.
+        NotFoundError: a dataset does not exist.
     """
     others = dict.fromkeys(datasets.get(store.db, name, kind="sft").name for name in names)
     sizes = [len(own) for own in _once([ids, *(datasets.trace_ids(store.db, name) for name in others)])]

@@ -30,7 +30,7 @@ def make_subsets(
         The subsets, the smallest first; their ``selection`` records the parent, the seed and the number of problems.
 
     Raises:
-        MissingError: there is no such dataset.
+        NotFoundError: there is no such dataset.
         UsageError: no size is given, or one is below 1 or above the number of rows.
         NameTakenError: a dataset with the name of a subset has other content.
     """

@@ -170,7 +170,7 @@ def read(db: Database, of: Calibration, at: int) -> SampleToLabel:
 
     Raises:
         NotFoundError: there is no such position.
-        MissingError: the sample no longer exists.
+        NotFoundError: the sample no longer exists.
     """
     if not 0 <= at < len(of.order):
         raise NotFoundError(

@@ -32,7 +32,7 @@ def promote(store: Store, seq: int) -> str:
         The id of the trace.
 
     Raises:
-        MissingError: there is no such sample.
+        NotFoundError: there is no such sample.
         UsageError: the sample has no answer.
     """
     db = store.db
@@ -69,7 +69,7 @@ def label(
         span: (start, end) in the raw text of the trace, or None for the whole trace.
 
     Raises:
-        MissingError: there is no such sample.
+        NotFoundError: there is no such sample.
         UsageError: the sample has no answer.
     """
     with store.db.atomic():

@@ -150,7 +150,7 @@ def read(db: Database, of: Sheet, at: int) -> BlindSample:
     """Return the sample at a position of a sheet.
 
     Raises:
-        MissingError: the sample no longer exists.
+        NotFoundError: the sample no longer exists.
     """
     name, seq = of.order[at]
     evaluation_id, one = evaluations.sample(db, seq)

@@ -62,7 +62,7 @@ class Attribution:
             limit: the maximum number of chains.
 
         Raises:
-            MissingError: there is no such sample.
+            NotFoundError: there is no such sample.
             UsageError: the model was not trained in this lab.
             NotFoundError: the rows of the run no longer exist.
         """

@@ -82,7 +82,7 @@ def case(db: Database, before: str, after: str, item: str, *, sample: int = 0) -
         sample: which of the item's samples.
 
     Raises:
-        MissingError: an evaluation, the item or its sample does not exist.
+        NotFoundError: an evaluation, the item or its sample does not exist.
         UsageError: the item differs between the two evaluations.
     """
     one, other = evaluations.get(db, before), evaluations.get(db, after)

@@ -150,7 +150,7 @@ def choose(
         scorer: use the scores of this scorer, and leave out evaluations without them.
 
     Raises:
-        MissingError: an id matches no evaluation or several.
+        NotFoundError: an id matches no evaluation or several.
         NotFoundError: a model or suite was never evaluated, or nothing was scored by this scorer.
     """
     if ids:

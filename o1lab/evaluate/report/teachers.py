@@ -48,7 +48,7 @@ def teacher_chains(db: Database, models: Sequence[str] = (), dataset: str | None
         dataset: only chains of this dataset.
 
     Raises:
-        MissingError: there is no such dataset.
+        NotFoundError: there is no such dataset.
         NotFoundError: a model has no such chains.
     """
     if dataset is not None:

@@ -32,7 +32,6 @@ from o1lab.serve.identity import Identity, identify
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.settings import validate
 from store import Store, evaluations, sample_list
-from store.errors import MissingError
 from store.evaluations import Evaluation, ItemRow
 
 CHANGEABLE = (*preparing.CHANGEABLE, "max_tokens")
@@ -116,7 +115,7 @@ def register(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
     with store.explained():
         try:
             return evaluations.get(store.db, folder.id)
-        except MissingError:
+        except NotFoundError:
             pass
         items = list(folder.items())
         made = _describe(lab, folder, items)
@@ -133,7 +132,7 @@ def recorded(lab: Lab, folder: EvalFolder, store: Store) -> Evaluation:
     """
     try:
         return evaluations.get(store.db, folder.id)
-    except MissingError:
+    except NotFoundError:
         return _describe(lab, folder, list(folder.items()))
 
 

@@ -36,7 +36,7 @@ from o1lab.transparency.self_score import LabScore
 from store import Store, dataset_facts, datasets, exclusions, imports, labels, teacher_runs
 from store import annotations as annotation_log
 from store.decisions import ADJUDICATION
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.records import Annotation, Dataset
 
 _LOCAL = ("base", "checkpoint", "solver", "server")
@@ -82,7 +82,7 @@ def used_datasets(store: Store, wanted: Iterable[Dataset]) -> list[Dataset]:
         if one.name in found:
             return
         for name in made_from(one):
-            with suppress(MissingError):
+            with suppress(NotFoundError):
                 add(datasets.get(store.db, name))
         found[one.name] = one
 

@@ -27,7 +27,6 @@ from o1lab.transparency.report import compute
 from o1lab.transparency.report.page import deeper
 from o1lab.transparency.self_score import LabScore
 from store import imports
-from store.errors import StoreError
 
 _COUNTS = ("rows", "added", "duplicates", "rejected")
 _CASES = 2  # items of each kind: gained and lost
@@ -262,5 +261,5 @@ def _json(path: Path) -> dict[str, Any]:
     return read_json(path, dict) if path.exists() else {}
 
 
-ERRORS = (O1LabError, StoreError, OSError, ValueError)
+ERRORS = (O1LabError, OSError, ValueError)
 """Errors that end a section: its place in the report has the message, and the other sections follow."""

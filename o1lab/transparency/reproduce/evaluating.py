@@ -24,7 +24,6 @@ from o1lab.transparency.reproduce.outcome import Outcome, impossible
 from o1lab.transparency.reproduce.rows import inside
 from o1lab.transparency.reproduce.training import OnProgress
 from store import Store
-from store.errors import StoreError
 from store.records import is_name
 
 
@@ -86,7 +85,7 @@ class Evaluator:
             [found] = choose(self.store.db, [folder.id])
             if found.scorer != record.scorer:
                 return impossible(what, expected, f"scored by {record.scorer}; the suite has {found.scorer} here")
-        except (O1LabError, StoreError) as error:
+        except O1LabError as error:
             return impossible(what, expected, error.message)
         except OSError as error:
             return impossible(what, expected, f"its suite cannot be copied: {error.strerror}")

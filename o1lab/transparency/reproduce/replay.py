@@ -10,7 +10,7 @@ from pathlib import Path
 
 from o1lab.chains.marks import use_marks_of
 from o1lab.config import init_lab
-from o1lab.errors import LabError, RefusedError, from_store
+from o1lab.errors import LabError, RefusedError
 from o1lab.files import write_text
 from o1lab.ingest.measuring import measure_pending
 from o1lab.labs import opened_lab
@@ -23,7 +23,6 @@ from o1lab.transparency.reproduce.evaluating import Evaluator
 from o1lab.transparency.reproduce.outcome import Outcome, is_ok
 from o1lab.transparency.reproduce.training import OnProgress
 from store import Store, problems
-from store.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -78,17 +77,14 @@ def reproduce(
     """
     manifest = read_manifest(folder)
     lab = _fresh_lab(root, manifest)
-    try:
-        with opened_lab(lab) as store:
-            if problems.count(store.db):
-                raise RefusedError(
-                    f"The lab at {lab.root} has problems already, so its counts would not be comparable.",
-                    "Name a new folder: --lab NEW",
-                    code="not_fresh",
-                )
-            outcomes = tuple(_repeat(lab, store, manifest, folder, options, on_progress=on_progress))
-    except StoreError as error:
-        raise from_store(error) from error
+    with opened_lab(lab) as store:
+        if problems.count(store.db):
+            raise RefusedError(
+                f"The lab at {lab.root} has problems already, so its counts would not be comparable.",
+                "Name a new folder: --lab NEW",
+                code="not_fresh",
+            )
+        outcomes = tuple(_repeat(lab, store, manifest, folder, options, on_progress=on_progress))
     return Reproduction(manifest.run, outcomes, tuple(_notes(manifest, options)))
 
 

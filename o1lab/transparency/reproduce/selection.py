@@ -19,7 +19,7 @@ from o1lab.transparency.report.manifest import ANNOTATIONS, DatasetRecord, Manif
 from o1lab.transparency.reproduce.outcome import Outcome, compared, impossible
 from o1lab.transparency.reproduce.rows import inside
 from store import Store, datasets, decisions, exclusions, pairs, problems
-from store.errors import MissingError, StoreError
+from store.errors import NameTakenError, NotFoundError, NothingChosenError, QueryError, StoreError, WrongKindError
 from store.filters import ProblemQuery, TraceQuery
 from store.policy import DEFAULT, POLICIES
 from store.records import Dataset, with_suffix
@@ -110,9 +110,9 @@ def _selected_again(lab: Lab, store: Store, record: DatasetRecord) -> Outcome:
             return impossible(what, record.hash, f"a student's scores of its candidates are not here: {record.query}")
         _decide_as(store, record)
         made = _select(lab, store, record, query)
-    except MissingError as error:
+    except NotFoundError as error:
         return impossible(what, record.hash, error.message)
-    except StoreError as error:
+    except (StoreError, NameTakenError, NothingChosenError, QueryError, WrongKindError) as error:
         return Outcome(what, "different", record.hash, "", f"{error.message} {error.hint}".strip())
     except O1LabError as error:
         return impossible(what, record.hash, error.message)

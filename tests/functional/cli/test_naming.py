@@ -27,7 +27,7 @@ from o1lab.ingest.formats import SYNTHESES
 from o1lab.paths import Lab
 from o1lab.remembered import KINDS, SavedFilters
 from store import datasets, evaluations, open_store, problems, trees
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.filters import TraceQuery
 from store.records import NewProblem
 from store.trees import NewTree
@@ -307,7 +307,7 @@ def test_a_key_does_not_give_way_to_an_id_that_begins_like_it(tmp_path: Path) ->
 
     first = tree_of("one")
     keyed = tree_of(first[:2])
-    with pytest.raises(MissingError, match="Several trees") as told:
+    with pytest.raises(NotFoundError, match="Several trees") as told:
         trees.get(store.db, first[:2])
     assert first in told.value.hint and keyed in told.value.hint
     assert trees.get(store.db, f"deep:{first[:2]}").id == keyed

@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 
 from store import Store, annotations, datasets, open_store, traces
-from store.errors import InvalidNameError, MissingError, NameTakenError, StoreError
+from store.errors import NameTakenError, NotFoundError, StoreError, UsageError
 from store.filters import TraceQuery
 from tests.unit.store.test_store import add_chain, found
 
@@ -110,7 +110,7 @@ def test_labs_merge_each_others_records_once(store: Store, tmp_path: Path) -> No
 
 
 def test_nobody_annotates_what_is_not_there(store: Store) -> None:
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         say(store, "0123456789abcdef", "decision", "accept")
 
 
@@ -172,7 +172,7 @@ def test_a_dataset_is_its_content(store: Store, tmp_path: Path) -> None:
 def test_an_empty_or_unknown_dataset_is_an_error(store: Store) -> None:
     with pytest.raises(StoreError, match="no trace"):
         datasets.create(store.db, "none", TraceQuery.parse("decision:accept"))
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         datasets.get(store.db, "none")
 
 
@@ -203,7 +203,7 @@ def test_the_order_is_that_of_the_records_whatever_the_clock_says(
 )
 def test_a_name_of_a_dataset_is_no_path(store: Store, name: str) -> None:
     say(store, add_chain(store, "s", "t"), "decision", "accept")
-    with pytest.raises(InvalidNameError, match="not a valid name"):
+    with pytest.raises(UsageError, match="not a valid name"):
         datasets.create(store.db, name, TraceQuery.parse(""))
     assert datasets.create(store.db, "长思维 2", TraceQuery.parse("")).rows == 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from store import Store, evaluations, open_store, ratings, sample_list
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.evaluations import Evaluation, ItemRow, NewSample, NewScore, State, Turn
 from store.filters import SampleQuery
 
@@ -118,7 +118,7 @@ def test_of_an_annotator_s_marks_the_latest_counts_and_none_takes_it_back(store:
     assert ratings.marks(store.db, ["e1"]) == [(first, "ann", 70.0), (first, "bob", 50.0)]
     with pytest.raises(ValueError, match="101"):
         ratings.rate(store.db, first, 101, annotator="ann")
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         ratings.rate(store.db, 10**6, 1, annotator="ann")
 
 
@@ -127,5 +127,5 @@ def test_an_evaluation_is_found_by_the_beginning_of_its_id(store: Store) -> None
     assert [one.item for one in evaluations.items(store.db, "e1")] == ["a", "b", "c"]
     assert evaluations.item(store.db, "e1", "a").gold == ("2",)
     for wrong in ("", "x", "%"):
-        with pytest.raises(MissingError):
+        with pytest.raises(NotFoundError):
             evaluations.get(store.db, wrong)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from store import Store, exclusions, problems
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.exclusions import Exclusion, RuleRun
 from store.filters import ProblemQuery
 from store.records import NewProblem
@@ -64,7 +64,7 @@ def test_a_persons_word_goes_before_the_rules_and_can_be_taken_back(store: Store
 
 
 def test_all_rulings_or_none(store: Store, ids: list[str]) -> None:
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         exclusions.rule_on(store.db, [ids[0], "0123456789abcdef"], "exclude", annotator="anna")
     assert exclusions.rulings(store.db, ids[0]) == []
     assert state(store, ids[0]) is None
@@ -105,7 +105,7 @@ def test_a_problem_by_the_beginning_of_its_id(store: Store, ids: list[str]) -> N
     shortest = next(length for length in range(1, 17) if sum(one[:length] == ids[0][:length] for one in ids) == 1)
     assert problems.resolve(store.db, ids[0][:shortest]).id == ids[0]
     for wrong in ("", "zzz", "%"):
-        with pytest.raises(MissingError):
+        with pytest.raises(NotFoundError):
             problems.resolve(store.db, wrong)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from store import Store, filter_values, labels, open_store, traces
 from store import annotations as annotation_log
-from store.errors import InvalidNameError, MissingError, NameTakenError
+from store.errors import NameTakenError, NotFoundError, UsageError
 from store.filters import TraceQuery
 from store.filters.traces import TRACES
 from tests.unit.store.test_store import add_chain
@@ -47,11 +47,11 @@ def test_a_label_is_added_with_a_free_digit_and_the_least_used_colour(store: Sto
     with pytest.raises(NameTakenError, match="has a label 'odd' already"):
         labels.add(store.db, "odd")
     for bad in ("", " x", 'a "b"', "a\nb", "x" * 41):
-        with pytest.raises(InvalidNameError):
+        with pytest.raises(UsageError):
             labels.add(store.db, bad)
-    with pytest.raises(InvalidNameError, match="digit 0"):
+    with pytest.raises(UsageError, match="digit 0"):
         labels.set_digit(store.db, "odd", 0)
-    with pytest.raises(InvalidNameError, match="mauve"):
+    with pytest.raises(UsageError, match="mauve"):
         labels.recolour(store.db, "odd", "mauve")
     assert len(labels.every(store.db)) == 10
 
@@ -65,7 +65,7 @@ def test_labels_change_places_when_one_takes_the_digit_of_another(store: Store) 
 
 
 def test_an_unknown_label_is_named_with_the_known_ones(store: Store) -> None:
-    with pytest.raises(MissingError) as caught:
+    with pytest.raises(NotFoundError) as caught:
         labels.get(store.db, "slpi")
     assert caught.value.message == "The lab has no label 'slpi'."
     assert caught.value.hint.startswith("Did you mean 'slip'? It has slip, wrong turn, ")

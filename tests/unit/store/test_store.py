@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from store import Store, calibrations, conversations, evaluations, open_store, problems, ratings, search, traces
 from store.connection import on_network
-from store.errors import BusyError, DiskFullError, MissingError, NewerSchemaError, UnwritableError
+from store.errors import BusyError, DiskFullError, NewerSchemaError, NotFoundError, UnwritableError
 from store.filters import TraceQuery
 from store.records import Measured, NewProblem, NewTrace, problem_id
 
@@ -184,7 +184,7 @@ def test_whatever_a_model_wrote_comes_back_as_it_was(store: Store, thought: str,
 
 def test_an_unknown_trace_is_missing(store: Store) -> None:
     for identity in ("", "zz", "0123"):
-        with pytest.raises(MissingError):
+        with pytest.raises(NotFoundError):
             traces.get(store.db, identity)
 
 

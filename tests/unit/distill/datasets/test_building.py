@@ -9,7 +9,7 @@ import pytest
 from o1lab.distill.datasets.building import DatasetPlan, create, preview
 from o1lab.errors import UsageError
 from store import Store, annotations, datasets, open_store, traces
-from store.errors import MissingError, NameTakenError
+from store.errors import NameTakenError, NotFoundError
 from store.filters import TraceQuery
 from tests.support.lab_seed import make_lab
 
@@ -68,7 +68,7 @@ def test_what_cannot_be_mixed_leaves_nothing_behind(store: Store) -> None:
     datasets.create(store.db, "first", ALL, phase=1)
     with pytest.raises(UsageError, match="has phase 1"):
         preview(store, DatasetPlan(ALL, mix=("first",)))
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         preview(store, DatasetPlan(ALL, mix=("nowhere",)))
     datasets.create(store.db, "taken", ALL)
     with pytest.raises(NameTakenError):

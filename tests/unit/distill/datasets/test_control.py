@@ -10,7 +10,7 @@ import pytest
 from o1lab.distill.datasets.control import REFERENCE, make_control
 from o1lab.errors import UsageError
 from store import Store, datasets, open_store, problems
-from store.errors import MissingError
+from store.errors import NotFoundError
 from store.filters import TraceQuery
 from store.records import NewProblem
 from tests.support import lab_seed
@@ -71,5 +71,5 @@ def test_what_has_no_thoughts_has_no_control(store: Store) -> None:
     make_control(store, "long", "short", count_tokens=words)
     with pytest.raises(UsageError, match="no thoughts"):
         make_control(store, "short", "shorter", count_tokens=words)
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         make_control(store, "gone", "short", count_tokens=words)

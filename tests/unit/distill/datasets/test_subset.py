@@ -11,7 +11,7 @@ import pytest
 from o1lab.distill.datasets.subset import default_sizes, draw_order, make_subsets
 from o1lab.errors import UsageError
 from store import Store, datasets, open_store, traces
-from store.errors import MissingError, NameTakenError
+from store.errors import NameTakenError, NotFoundError
 from store.filters import TraceQuery
 from store.records import NewTrace
 from tests.support.training_lab import make_lab
@@ -78,6 +78,6 @@ def test_sizes_that_do_not_fit_are_refused(store: Store) -> None:
         with pytest.raises(UsageError, match=words) as raised:
             make_subsets(store, "sums", sizes)
         assert raised.value.hint == "Give sizes such as --sizes 3,6,12,24."
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         make_subsets(store, "none", [1])
     assert [default_sizes(rows) for rows in (1, 3, 400)] == [[1], [1, 3], [50, 100, 200, 400]]

@@ -13,7 +13,6 @@ from o1lab.evaluate.report.changes import change, overall_change
 from o1lab.evaluate.report.selection import EvaluationResult, choose
 from o1lab.evaluate.report.tables import REST, accuracy_table, change_table, plain_table
 from store import Store, open_store
-from store.errors import MissingError
 from tests.support.tables_lab import evaluated
 
 BASE, STUDENT = "SmolLM2-135M", "7f3a/100"
@@ -175,7 +174,7 @@ def test_what_was_never_evaluated_is_said(store: Store) -> None:
     for options in ({"models": ["m"]}, {"suites": ["s"]}, {"scorer": "x@1"}):
         with pytest.raises(NotFoundError):
             choose(store.db, **options)  # type: ignore[arg-type]  # one option each
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         choose(store.db, ["zz"])
     with pytest.raises(UsageError, match="'m'"):
         plain_table(choose(store.db), before="m")
