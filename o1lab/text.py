@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -79,6 +81,36 @@ def _cut_marks(run: str, count: str) -> str:
 
 def _has_no_width(char: str) -> bool:
     return unicodedata.category(char) in ("Mn", "Me", "Cf") or "\u1160" <= char <= "\u11ff"
+
+
+def json_of(record: object, *keys: str, digits: int | None = None) -> dict[str, Any]:
+    """Return some attributes of an object as JSON.
+
+    Args:
+        record: the object.
+        keys: names of attributes, which become the keys; ``key=attribute`` gives another key, and ``=a.b`` the
+            attribute b of a.
+        digits: the number of decimals of numbers; None leaves them as they are.
+
+    Returns:
+        The values by key, in the order of ``keys``; those that have ``as_json`` as it returns them.
+    """
+    pairs = (key.partition("=") for key in keys)
+    return {name: json_value(attrgetter(attribute or name)(record), digits) for name, _, attribute in pairs}
+
+
+def json_value(value: Any, digits: int | None = None) -> Any:
+    """Return a value as JSON, and what it contains; see :func:`json_of`."""
+    if hasattr(value, "as_json"):
+        return value.as_json()
+    match value:
+        case float():
+            return value if digits is None else round(value, digits)
+        case list() | tuple():
+            return [json_value(one, digits) for one in value]
+        case Mapping():
+            return {key: json_value(one, digits) for key, one in value.items()}
+    return value
 
 
 def json_text(value: object) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from o1lab.chat.contestants import Contestant, contestants_of, names
+from o1lab.text import json_of
 from store.conversations import Vote
 
 if TYPE_CHECKING:
@@ -54,12 +55,9 @@ class Standing:
     high: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name, "model": self.contestant.model, "settings": self.contestant.settings(),
-            "shown": self.shown, "wins": self.wins, "losses": self.losses, "ties": self.ties, "none": self.none,
-            "group": self.group, "strength": _rounded(self.strength), "low": _rounded(self.low),
-            "high": _rounded(self.high),
-        }  # fmt: skip
+        found = {"name": self.name, "model": self.contestant.model, "settings": self.contestant.settings()}
+        votes = json_of(self, "shown", "wins", "losses", "ties", "none", "group")
+        return found | votes | json_of(self, "strength", "low", "high", digits=4)
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,7 @@ class Ranking:
     groups: int
 
     def as_json(self) -> dict[str, Any]:
-        counts = {name: getattr(self, name) for name in ("votes", "blind", "ties", "none", "questions", "groups")}
-        return counts | {"standings": [one.as_json() for one in self.standings]}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+        return json_of(self, "votes", "blind", "ties", "none", "questions", "groups", "standings")
 
 
 def winner_of(ballot: Vote) -> int | None:

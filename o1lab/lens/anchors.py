@@ -21,6 +21,7 @@ from typing import Any
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.verify import canonical
 from o1lab.lens.convergence import Chain
+from o1lab.text import json_of
 from store.continuations import Rollout
 
 SAME = 0.8
@@ -106,11 +107,8 @@ class Anchor:
     before: float | None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "start": self.start, "end": self.end, "importance": self.importance, "kept": self.kept,
-            "different": self.different, "same": self.same, "answer": self.answer, "share": self.share,
-            "share_without": self.before,
-        }  # fmt: skip
+        counts = ("kept", "different", "same")
+        return json_of(self, "start", "end", "importance", *counts, "answer", "share", "share_without=before")
 
 
 def anchors(chain: Chain, rollouts: Sequence[Rollout]) -> list[Anchor]:

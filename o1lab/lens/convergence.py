@@ -18,6 +18,7 @@ from typing import Any
 from o1lab.chains.answers import extract_answer
 from o1lab.chains.segmentation.moves import Move
 from o1lab.chains.verify import canonical
+from o1lab.text import json_of
 from store.continuations import ForcedAnswer
 
 CLOSING = "\n</think>\n\n"
@@ -145,7 +146,7 @@ class Point:
     right: bool | None
 
     def as_json(self) -> dict[str, Any]:
-        return {"position": self.position, "tokens": self.tokens, "answer": self.answer, "right": self.right}
+        return json_of(self, "position", "tokens", "answer", "right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +204,8 @@ class Convergence:
         return self.first_right is not None and last.answer is not None and last.right is False
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "against": self.against,
-            "points": [one.as_json() for one in self.points],
-            "first_right": self.first_right,
-            "stable": self.stable,
-            "tokens": self.tokens,
-            "tokens_after": self.tokens_after,
-            "overwritten": self.overwritten,
-            "lost": self.lost,
-        }
+        places = ("points", "first_right", "stable")
+        return json_of(self, "model", "against", *places, "tokens", "tokens_after", "overwritten", "lost")
 
 
 def converged(chain: Chain, answers: Sequence[ForcedAnswer], right: Sequence[bool | None]) -> Convergence | None:

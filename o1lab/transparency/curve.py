@@ -16,6 +16,7 @@ from o1lab.evaluate.stats.seeds import mean_over_seeds
 from o1lab.format import first_of
 from o1lab.markdown import inline, table
 from o1lab.paths import Lab
+from o1lab.text import json_of
 from o1lab.train.groups import SEED, list_groups, tag_of
 from o1lab.train.recipes.recipe_file import load_values
 from o1lab.train.runs.directory import RunDir
@@ -76,11 +77,8 @@ class Curve:
     missing: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "group": self.group, "dataset": self.parent, "suite": self.key.suite, "metric": self.key.metric,
-            "points": [one.as_json() for one in self.points], "levels": [one.as_json() for one in self.levels],
-            "missing": list(self.missing),
-        }  # fmt: skip
+        of_evaluations = ("suite=key.suite", "metric=key.metric")
+        return json_of(self, "group", "dataset=parent", *of_evaluations, "points", "levels", "missing")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from o1lab.evaluate.stats.metrics import wilson
 from o1lab.evaluate.stats.paired import Paired, compare_evaluations
 from o1lab.format import percent
 from o1lab.markdown import inline, table
+from o1lab.text import json_of
 from o1lab.transparency import replay_price
 from o1lab.transparency.lab_facts import LabFacts
 from o1lab.transparency.replay_price import ReplayPrice
@@ -79,10 +80,7 @@ class SuiteFall:
         return self.interval[1] < 0 if self.interval is not None else self.p <= 0.05 and self.difference < 0
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "suite": self.suite, "before": self.before, "after": self.after, "difference": self.difference,
-            "ci95": None if self.interval is None else list(self.interval), "p": self.p, "clear": self.is_clear,
-        }  # fmt: skip
+        return json_of(self, "suite", "before", "after", "difference", "ci95=interval", "p", "clear=is_clear")
 
 
 @dataclass(frozen=True)

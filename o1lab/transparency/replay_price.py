@@ -9,6 +9,7 @@ from typing import Any
 from o1lab.evaluate.report.cells import Interval, figure_text
 from o1lab.evaluate.report.selection import EvaluationResult
 from o1lab.markdown import inline, table
+from o1lab.text import json_of
 from o1lab.train.runs.directory import RunDir
 from o1lab.transparency.checks.methodology import differing_fields
 from o1lab.transparency.lab_facts import LabFacts, recipe_values, replayed_traces
@@ -71,10 +72,7 @@ class ReplayPrice:
     suites: tuple[SuitePrice, ...]
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "without": self.without, "with": self.with_replay, "share": self.share, "rows": self.rows,
-            "also_differ_in": list(self.also), "suites": [one.as_json() for one in self.suites],
-        }  # fmt: skip
+        return json_of(self, "without", "with=with_replay", "share", "rows", "also_differ_in=also", "suites")
 
 
 def replay_price(facts: LabFacts) -> ReplayPrice | None:

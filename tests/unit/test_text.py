@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from o1lab.text import MOST_MARKS, harmless, json_text, visible, without_controls
+from o1lab.text import MOST_MARKS, harmless, json_of, json_text, visible, without_controls
 from tests.support.hostile_lab import HOSTILE, forbidden
 
 NASTY = st.text(
@@ -52,3 +53,15 @@ def test_a_flood_of_marks_is_counted() -> None:
 
 def test_the_hostile_corpus_is_hostile() -> None:
     assert len(set(forbidden(HOSTILE))) > 15
+
+
+def test_attributes_become_json_under_the_keys_that_are_given() -> None:
+    inner = SimpleNamespace(share=2 / 3, as_json=lambda: {"own": 1 / 3})
+    record = SimpleNamespace(name="a", place=(0.123456, None), inner=inner, by_kind={"x": 0.98765}, count=3)
+    found = json_of(record, "count", "called=name", "place", "by_kind", "inner", "share=inner.share", digits=2)
+    assert found == {
+        "count": 3, "called": "a", "place": [0.12, None], "by_kind": {"x": 0.99}, "inner": {"own": 1 / 3},
+        "share": 0.67,
+    }  # fmt: skip
+    assert list(found) == ["count", "called", "place", "by_kind", "inner", "share"]
+    assert json_of(record, "place") == {"place": [0.123456, None]}

@@ -10,6 +10,7 @@ from o1lab.chains.segmentation.labelling import Labeller
 from o1lab.chains.segmentation.moves import kind_within, segment
 from o1lab.evaluate.stats.agreement import Agreement, cohen_kappa
 from o1lab.ingest.corrected_moves import every_corrected
+from o1lab.text import json_of
 from store import labelling
 from store.sqlite import Database
 
@@ -33,12 +34,7 @@ class MoveAgreement:
     labelled: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "classifier": self.classifier,
-            "schemes": {name: found.as_json() for name, found in self.schemes.items()},
-            "chains": self.chains,
-            "labelled": dict(self.labelled),
-        }
+        return json_of(self, "classifier", "schemes", "chains", "labelled")
 
     def lines(self) -> list[str]:
         """Return the agreement as lines of text."""

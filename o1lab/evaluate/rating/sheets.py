@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.scorers.base import label_of
-from o1lab.evaluate.stats.metrics import rounded_ends
 from o1lab.format import counted
-from o1lab.text import visible
+from o1lab.text import json_of, visible
 from store import Store, evaluations, ratings
 from store.evaluations import NewScore, Turn
 from store.ratings import Mark, Ratable
@@ -92,15 +91,7 @@ class EvaluationMarks:
     ci95: tuple[float, float] | None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "id": self.evaluation_id,
-            "model": self.model,
-            "suite": self.suite,
-            "samples": self.samples,
-            "rated": self.rated,
-            "mean": None if self.mean is None else round(self.mean, 4),
-            "ci95": rounded_ends(self.ci95),
-        }
+        return json_of(self, "id=evaluation_id", "model", "suite", "samples", "rated", "mean", "ci95", digits=4)
 
 
 @dataclass(frozen=True)
@@ -118,13 +109,7 @@ class RatingResults:
         return bool(self.progress) and all(done == self.total for done in self.progress.values())
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "total": self.total,
-            "finished": self.finished,
-            "annotators": dict(self.progress),
-            "evaluations": [one.as_json() for one in self.evaluations],
-            "alpha": self.alpha.as_json(),
-        }
+        return json_of(self, "total", "finished", "annotators=progress", "evaluations", "alpha")
 
 
 def human_label() -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from o1lab.evaluate.stats.metrics import rounded_ends
+from o1lab.text import json_of
 
 Kind = Literal["percent", "rate", "count", "tokens", "fraction", "difference", "text"]
 Verdict = Literal["better", "worse", "no clear change", "the same"]
@@ -85,11 +86,7 @@ class TableRow:
         return self.cells.get(column.key, NOTHING)
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "label": self.label,
-            "published": self.published,
-            "cells": {key: cell.as_json() for key, cell in self.cells.items()},
-        }
+        return json_of(self, "label", "published", "cells")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +100,7 @@ class Section:
     scorer: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        about = {"suite": self.suite, "items_hash": self.items_hash, "scorer": self.scorer}
-        return {"title": self.title, **about, "rows": [row.as_json() for row in self.rows]}
+        return json_of(self, "title", "suite", "items_hash", "scorer", "rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +116,8 @@ class Table:
 
     def as_json(self) -> dict[str, Any]:
         """Return the table as a JSON object; percentages and their differences are out of 100."""
-        return {
-            "table": self.name,
-            "title": self.title,
-            "columns": [{"key": one.key, "title": one.title, "kind": one.kind} for one in self.columns],
-            "sections": [section.as_json() for section in self.sections],
-            "notes": list(self.notes),
-        }
+        columns = [json_of(one, "key", "title", "kind") for one in self.columns]
+        return json_of(self, "table=name", "title") | {"columns": columns} | json_of(self, "sections", "notes")
 
 
 def verdict(difference: float, interval: Interval | None, p: float | None = None) -> Verdict:

@@ -18,6 +18,7 @@ from o1lab.evaluate.report.published import Benchmark, PublishedAccuracy, publis
 from o1lab.evaluate.report.selection import ComparisonKey, EvaluationResult
 from o1lab.evaluate.report.tables import comparable_groups, heading_of, row_labels
 from o1lab.evaluate.stats.metrics import rounded_ends
+from o1lab.text import json_of
 
 BINS = 48
 _OWN_MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -84,11 +85,7 @@ class Scatter:
         return percent_bounds([*seen, *(share for line in self.lines for *_, share in line.steps)])
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "title": self.title,
-            "points": [one.as_json() for one in self.points],
-            "lines": [one.as_json() for one in self.lines],
-        }
+        return json_of(self, "title", "points", "lines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +131,7 @@ class Histogram:
     models: tuple[Lengths, ...]
 
     def as_json(self) -> dict[str, Any]:
-        models = [one.as_json() for one in self.models]
-        return {"title": self.title, "edges": [round(edge, 3) for edge in self.edges], "models": models}
+        return json_of(self, "title", "edges", "models", digits=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +144,7 @@ class SizePoint:
     each: tuple[float, ...]
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "size": self.size, "accuracy": round(self.accuracy, 4), "interval": rounded_ends(self.interval),
-            "each": [round(value, 4) for value in self.each],
-        }  # fmt: skip
+        return json_of(self, "size", "accuracy", "interval", "each", digits=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +157,7 @@ class Level:
     interval: Interval | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "label": self.label, "accuracy": round(self.accuracy, 4), "interval": rounded_ends(self.interval),
-        }  # fmt: skip
+        return json_of(self, "label", "accuracy", "interval", digits=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +180,7 @@ class SizeCurve:
         return percent_bounds([*seen, *(level.accuracy for level in self.levels)])
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "title": self.title,
-            "points": [one.as_json() for one in self.points],
-            "levels": [one.as_json() for one in self.levels],
-        }
+        return json_of(self, "title", "points", "levels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +194,7 @@ class PlotData:
 
     def as_json(self) -> dict[str, Any]:
         """Return the plot as a JSON object; accuracies are out of 100."""
-        panels = [panel.as_json() for panel in self.panels]
-        return {"plot": self.name, "title": self.title, "panels": panels, "notes": list(self.notes)}
+        return json_of(self, "plot=name", "title", "panels", "notes")
 
 
 def tokens_plot(chosen: Sequence[EvaluationResult], *, suites: Sequence[str] = ()) -> PlotData:

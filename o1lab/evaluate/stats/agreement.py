@@ -11,8 +11,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from o1lab.evaluate.stats.metrics import TAILS, rounded_ends
+from o1lab.evaluate.stats.metrics import TAILS
 from o1lab.format import counted
+from o1lab.text import json_of
 
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 
@@ -57,14 +58,7 @@ class Agreement:
         return f"{self.value:.2f} (95 % {self.ci95[0]:.2f} to {self.ci95[1]:.2f}), {units}"
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "value": None if self.value is None else round(self.value, 4),
-            "ci95": rounded_ends(self.ci95),
-            "units": self.units,
-            "raters": self.raters,
-            "observed": None if self.observed is None else round(self.observed, 4),
-            "why_not": self.why_not,
-        }
+        return json_of(self, "value", "ci95", "units", "raters", "observed", "why_not", digits=4)
 
 
 def cohen_kappa(ones: Sequence[Hashable], others: Sequence[Hashable], *, resamples: int = RESAMPLES) -> Agreement:

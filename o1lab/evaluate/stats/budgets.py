@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from o1lab.evaluate.stats.metrics import Rate, accuracy, rounded
+from o1lab.evaluate.stats.metrics import Rate, accuracy
+from o1lab.text import json_of
 from store import evaluations
 from store.evaluations import Evaluation, Result
 from store.sqlite import Database
@@ -36,14 +37,8 @@ class BudgetPoint:
 
     def as_json(self) -> dict[str, Any]:
         source = {} if self.evaluation is None else {"evaluation": self.evaluation}
-        return {
-            "way": self.way,
-            "budget": self.budget,
-            **self.rate.as_json(),
-            "avg_output_tokens": rounded(self.spent),
-            "over": self.over,
-            **source,
-        }
+        spent = json_of(self, "avg_output_tokens=spent", "over", digits=6)
+        return json_of(self, "way", "budget") | self.rate.as_json() | spent | source
 
 
 def log_spaced(results: Iterable[Result]) -> list[int]:

@@ -17,12 +17,11 @@ from o1lab.evaluate.stats.metrics import (
     cluster,
     interval_json,
     rate_of,
-    rounded,
 )
 from o1lab.format import percent, percent_within
 from o1lab.lens.convergence import Chain, Convergence
 from o1lab.lens.forcing import judged
-from o1lab.text import one_line
+from o1lab.text import json_of, one_line
 from store import continuations, evaluations, sample_list
 from store.evaluations import Evaluation
 from store.sqlite import Database
@@ -37,11 +36,7 @@ class Median:
     interval: Interval | None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "median": rounded(self.value),
-            "n": self.n,
-            **interval_json(self.interval),
-        }
+        return json_of(self, "median=value", "n", digits=6) | interval_json(self.interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +63,8 @@ class ConvergenceSummary:
     lost: Rate
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "chains": self.chains,
-            "incomplete": self.incomplete,
-            "tokens_after": self.after.as_json(),
-            "share_after": self.share.as_json(),
-            "right": self.right.as_json(),
-            "overwritten": self.overwritten.as_json(),
-            "lost": self.lost.as_json(),
-        }
+        spent = ("tokens_after=after", "share_after=share")
+        return json_of(self, "model", "chains", "incomplete", *spent, "right", "overwritten", "lost")
 
     def lines(self) -> Iterator[str]:
         """Yield the figures as lines of text."""

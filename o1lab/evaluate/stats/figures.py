@@ -14,6 +14,7 @@ from o1lab.evaluate.stats.majority import MajorityPoint
 from o1lab.evaluate.stats.metrics import Mean, Metric, Rate, Tokens, headline, rounded
 from o1lab.evaluate.stats.paired import check_scorer
 from o1lab.evaluate.stats.variants import Groups, Refusals, Shift, Weighted
+from o1lab.text import json_of, json_value
 from store import evaluations
 from store.evaluations import OUTCOMES, Evaluation, Result, Tally
 from store.sqlite import Database
@@ -76,31 +77,21 @@ class Figures:
 
     def as_json(self) -> dict[str, Any]:
         one, tokens = self.evaluation, self.whole.tokens
-        return {
-            **_heading(one, self.scorer),
-            "force_answer": self.force_answer,
-            "items": one.items,
-            "samples": one.samples,
-            "missing": self.missing,
-            **self.whole.as_json(),
-            "avg_thought_tokens": rounded(tokens.thought.mean if tokens.thought else None),
-            "avg_answer_tokens": rounded(tokens.answer.mean if tokens.answer else None),
-            "avg_dropped_tokens": self.dropped_tokens,
-            "tokens": tokens.as_json(),
-            "estimated": self.estimated,
-            "cached": self.cached,
-            "cost_of_samples_usd": rounded(self.cost_of_samples_usd),
-            "pass_at": {str(k): rounded(value) for k, value in self.pass_at.items()},
-            "maj_at": [point.as_json() for point in self.maj_at],
-            "budgets": [point.as_json() for point in (*self.cut, *self.forced)],
-            "by_variant": {name: part.as_json() for name, part in self.by_variant.items()},
-            "by_category": {name: part.as_json() for name, part in self.by_category.items()},
-            "groups": self.groups and self.groups.as_json(),
-            "shifts": [shift.as_json() for shift in self.shifts],
-            "refusals": self.refusals and self.refusals.as_json(),
-            "weighted": self.weighted and self.weighted.as_json(),
-            "convergence": [one.as_json() for one in self.convergence],
-        }
+        parts = ("by_variant", "by_category", "groups", "shifts", "refusals", "weighted", "convergence")
+        return (
+            _heading(one, self.scorer)
+            | json_of(self, "force_answer", "items=evaluation.items", "samples=evaluation.samples", "missing")
+            | self.whole.as_json()
+            | {
+                "avg_thought_tokens": rounded(tokens.thought.mean if tokens.thought else None),
+                "avg_answer_tokens": rounded(tokens.answer.mean if tokens.answer else None),
+                "avg_dropped_tokens": self.dropped_tokens,
+            }
+            | json_of(self, "tokens=whole.tokens", "estimated", "cached", "cost_of_samples_usd", digits=6)
+            | {"pass_at": {str(k): rounded(value) for k, value in self.pass_at.items()}}
+            | {"maj_at": json_value(self.maj_at), "budgets": json_value((*self.cut, *self.forced))}
+            | json_of(self, *parts)
+        )
 
 
 def figures(db: Database, evaluation: Evaluation, scorer: str | None = None) -> Figures:

@@ -29,9 +29,9 @@ from o1lab.evaluate.stats.metrics import (
     cluster,
     interval_json,
     ladder,
-    rounded,
     share_interval,
 )
+from o1lab.text import json_of
 from store.evaluations import Result
 
 if TYPE_CHECKING:
@@ -81,17 +81,10 @@ class MajorityPoint:
     interval: Interval | None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "k": self.k,
-            "value": rounded(self.value),
-            "ties_wrong": rounded(self.strict),
-            "ties": rounded(self.ties),
-            "no_answer": rounded(self.silent),
-            "tokens": rounded(self.tokens),
-            "items": self.items,
-            "how": "all subsets" if self.exact else f"{DRAWS:,} drawn subsets, seed {SEED}",
-            **interval_json(self.interval),
-        }
+        shares = ("value", "ties_wrong=strict", "ties", "no_answer=silent")
+        counted = json_of(self, "k", *shares, "tokens", "items", digits=6)
+        how = "all subsets" if self.exact else f"{DRAWS:,} drawn subsets, seed {SEED}"
+        return counted | {"how": how} | interval_json(self.interval)
 
 
 def answers_are_votes(label: str) -> bool:

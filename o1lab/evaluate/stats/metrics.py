@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal, final
 
+from o1lab.text import json_of
 from store.evaluations import Evaluation, ItemRow, Result, Tally
 
 if TYPE_CHECKING:
@@ -69,12 +70,7 @@ class Rate:
     interval: Interval | None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "correct": self.correct,
-            "n": self.n,
-            "accuracy": rounded(self.value),
-            **interval_json(self.interval),
-        }
+        return json_of(self, "correct", "n", "accuracy=value", digits=6) | interval_json(self.interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +84,7 @@ class Mean:
     interval: Interval | None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "mean": rounded(self.value),
-            "n": self.n,
-            "of": self.total,
-            "rest_as_zero": rounded(self.rest_as_zero),
-            **interval_json(self.interval),
-        }
+        return json_of(self, "mean=value", "n", "of=total", "rest_as_zero", digits=6) | interval_json(self.interval)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +115,7 @@ class Tokens:
     other: Spread | None  # output tokens of all other samples
 
     def as_json(self) -> dict[str, Any]:
-        named = {name: getattr(self, name) for name in ("output", "thought", "answer", "correct", "other")}
-        return {name: spread and spread.as_json() for name, spread in named.items()}
+        return json_of(self, "output", "thought", "answer", "correct", "other")
 
 
 def wilson(correct: float, n: float) -> tuple[float, float]:

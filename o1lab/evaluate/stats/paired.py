@@ -20,9 +20,9 @@ from o1lab.evaluate.stats.metrics import (
     cluster,
     clustered_bootstrap,
     interval_json,
-    rounded,
     share_correct,
 )
+from o1lab.text import json_of
 from store import evaluations
 from store.evaluations import Evaluation, ItemRow, Result
 from store.sqlite import Database
@@ -70,21 +70,9 @@ class Paired:
     by_variant: Mapping[str, Paired] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "items": self.items,
-            "a": self.a.as_json(),
-            "b": self.b.as_json(),
-            "only_a": list(self.only_a),
-            "only_b": list(self.only_b),
-            "both": list(self.both),
-            "neither": list(self.neither),
-            "mcnemar_p": rounded(self.mcnemar_p),
-            "difference": rounded(self.difference),
-            **interval_json(self.interval),
-            "p": rounded(self.chance.p),
-            "p_method": self.chance.method,
-            "by_variant": {name: one.as_json() for name, one in self.by_variant.items()},
-        }
+        sides = ("items", "a", "b", "only_a", "only_b", "both", "neither")
+        found = json_of(self, *sides, "mcnemar_p", "difference", digits=6) | interval_json(self.interval)
+        return found | json_of(self, "p=chance.p", "p_method=chance.method", "by_variant", digits=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +87,10 @@ class Comparison:
     paired: Paired
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "a": {"id": self.a.id, "model": self.a.model, "revision": self.a.revision, "role": self.a.role},
-            "b": {"id": self.b.id, "model": self.b.model, "revision": self.b.revision, "role": self.b.role},
-            "suite": self.a.suite,
-            "suite_version": self.a.suite_version,
-            "scorer": self.scorer,
-            "left_out": self.left_out,
-            "other_settings": list(self.other),
-            "paired": self.paired.as_json(),
-        }
+        about = ("id", "model", "revision", "role")
+        suite = ("suite=a.suite", "suite_version=a.suite_version")
+        both = {"a": json_of(self.a, *about), "b": json_of(self.b, *about)}
+        return both | json_of(self, *suite, "scorer", "left_out", "other_settings=other", "paired")
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

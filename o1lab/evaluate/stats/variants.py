@@ -27,6 +27,7 @@ from o1lab.evaluate.stats.metrics import (
     wilson_interval,
 )
 from o1lab.evaluate.stats.paired import Paired, compare
+from o1lab.text import json_of
 from store.evaluations import ItemRow, Result
 
 PLAIN = "plain"
@@ -54,13 +55,8 @@ class NoiseFloor:
     excess_ci: Interval | None
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "variant": NO_PRESSURE,
-            "flip_rate": rounded(self.flipped),
-            "flip_ci95": self.flipped_ci and self.flipped_ci.as_json(),
-            "excess": rounded(self.excess),
-            "excess_ci95": self.excess_ci and self.excess_ci.as_json(),
-        }
+        keys = ("flip_rate=flipped", "flip_ci95=flipped_ci", "excess", "excess_ci95=excess_ci")
+        return {"variant": NO_PRESSURE} | json_of(self, *keys, digits=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +90,17 @@ class Shift:
         return 0 - self.paired.difference  # not -0.0
 
     def as_json(self) -> dict[str, Any]:
-        pair = self.paired
-        return {
-            "variant": self.variant,
-            "against": self.against,
-            "groups": pair.items,
-            "accuracy_against": rounded(pair.a.value),
-            "accuracy": rounded(pair.b.value),
-            "drop": rounded(self.drop),
-            "ci95": pair.interval and [rounded(0 - pair.interval.high), rounded(0 - pair.interval.low)],
-            "p": rounded(pair.chance.p),
-            "p_method": pair.chance.method,
-            "mcnemar_p": rounded(pair.mcnemar_p),
-            "flip_rate": rounded(self.flipped),
-            "flip_ci95": self.flipped_ci and self.flipped_ci.as_json(),
-            "recovery_rate": rounded(self.recovered),
-            "flipped": list(pair.only_a),
-            "recovered": list(pair.only_b),
-            "wrong_taken": self.wrong_taken and self.wrong_taken.as_json(),
-            "wrong_taken_against": self.wrong_taken_plain and self.wrong_taken_plain.as_json(),
-            "noise_floor": self.floor and self.floor.as_json(),
-        }
+        both = ("groups=paired.items", "accuracy_against=paired.a.value", "accuracy=paired.b.value")
+        chance = ("p=paired.chance.p", "p_method=paired.chance.method", "mcnemar_p=paired.mcnemar_p")
+        flips = ("flip_rate=flipped", "flip_ci95=flipped_ci", "recovery_rate=recovered")
+        items = ("flipped=paired.only_a", "recovered=paired.only_b")
+        taken = ("wrong_taken", "wrong_taken_against=wrong_taken_plain", "noise_floor=floor")
+        interval = self.paired.interval
+        return (
+            json_of(self, "variant", "against", *both, "drop", digits=6)
+            | {"ci95": interval and [rounded(0 - interval.high), rounded(0 - interval.low)]}
+            | json_of(self, *chance, *flips, *items, *taken, digits=6)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +128,7 @@ class Weighted:
         return self.earned / self.total
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "value": rounded(self.value),
-            "earned": rounded(self.earned),
-            "total": rounded(self.total),
-            "items": self.items,
-            **interval_json(self.interval),
-        }
+        return json_of(self, "value", "earned", "total", "items", digits=6) | interval_json(self.interval)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 
 from store import Store, annotations, datasets, open_store, traces
-from store.errors import NameTakenError, NotFoundError, StoreError, UsageError
+from store.errors import NameTakenError, NotFoundError, NothingChosenError, UsageError
 from store.filters import TraceQuery
 from tests.unit.store.test_store import add_chain, found
 
@@ -170,7 +170,7 @@ def test_a_dataset_is_its_content(store: Store, tmp_path: Path) -> None:
 
 
 def test_an_empty_or_unknown_dataset_is_an_error(store: Store) -> None:
-    with pytest.raises(StoreError, match="no trace"):
+    with pytest.raises(NothingChosenError, match="no trace"):
         datasets.create(store.db, "none", TraceQuery.parse("decision:accept"))
     with pytest.raises(NotFoundError):
         datasets.get(store.db, "none")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from o1lab.distill.datasets.selection import PER_PROBLEM, RULES, Choice, PerProblem, choose, mix
 from o1lab.errors import UsageError
 from store import Store, annotations, dataset_facts, datasets, open_store, problems, selecting, teacher_runs, traces
-from store.errors import StoreError
+from store.errors import NothingChosenError
 from store.filters import TraceQuery
 from store.records import Measured, NewProblem
 from store.selecting import Candidate
@@ -266,7 +266,7 @@ def test_a_phase_1_dataset_leaves_traces_without_a_solution_out(store: Store) ->
     made = datasets.create(store.db, "format", ALL, phase=1)
     assert (made.rows, datasets.trace_ids(store.db, "format")) == (1, [good])
     assert datasets.drops(store.db, "format") == [(cut, "no solution")]
-    with pytest.raises(StoreError, match="All 1 traces of the filter were dropped: no solution"):
+    with pytest.raises(NothingChosenError, match="All 1 traces of the filter were dropped: no solution"):
         datasets.create(store.db, "none", TraceQuery.parse(f"id:{cut}"), phase=1)
 
 
