@@ -16,6 +16,7 @@ from o1lab.jobs import spawn
 from o1lab.jobs.directory import JobFolder, JobInfo, list_directories, matching
 from o1lab.jobs.hook import event_of_end
 from o1lab.paths import Lab
+from o1lab.text import json_of
 from o1lab.train.runs.directory import SPIKES, RunDir, RunStatus
 from o1lab.train.runs.metrics_reader import time_left
 from store.naming import resolved
@@ -47,19 +48,9 @@ class Activity:
         return self.folder.path
 
     def as_json(self) -> dict[str, Any]:
-        info = self.info
-        return {
-            "kind": self.folder.noun,
-            "id": info.id,
-            "name": info.name,
-            "state": info.state,
-            "done": self.done,
-            "total": self.total,
-            "seconds_left": None if self.seconds_left is None else round(self.seconds_left, 1),
-            "message": info.status.message,
-            "pid": info.status.pid,
-            "host": info.status.host,
-        }
+        job = json_of(self, "kind=folder.noun", "id=info.id", "name=info.name", "state=info.state")
+        job |= json_of(self, "done", "total", "seconds_left", digits=1)
+        return job | json_of(self.info.status, "message", "pid", "host")
 
 
 @dataclass(frozen=True)

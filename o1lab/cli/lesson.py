@@ -17,6 +17,7 @@ from o1lab.cli.base.sheets import markdown_text
 from o1lab.cli.train_group import wait_for
 from o1lab.errors import UsageError
 from o1lab.format import aligned, duration
+from o1lab.text import json_of
 
 if TYPE_CHECKING:
     from o1lab.transparency.curve import Curve
@@ -165,10 +166,7 @@ def _plot_text(curve: Curve) -> str:
 
 
 def _plan_json(plan: CurvePlan, found: Estimate) -> dict[str, Any]:
-    return {
-        "group": plan.group,
-        "dataset": plan.parent.name,
-        "suite": plan.suite,
+    return json_of(plan, "group", "dataset=parent.name", "suite") | {
         "students": [
             {"rows": one.rows, "dataset": one.recipe.dataset, "seed": one.recipe.seed,
              "run": one.run.id if one.run else None, "todo": one.todo or None, "evaluated": one.evaluated}
@@ -177,10 +175,7 @@ def _plan_json(plan: CurvePlan, found: Estimate) -> dict[str, Any]:
         "others": list(plan.others),
         "to_train": plan.count("train", "resume"),
         "to_evaluate": plan.to_evaluate,
-        "training_s": found.training_s,
-        "evaluation_s": found.evaluation_s,
-        "by_run": found.by_run,
-        "by_evaluation": found.by_evaluation,
+        **json_of(found, "training_s", "evaluation_s", "by_run", "by_evaluation"),
         "notes": list(plan.notes),
     }  # fmt: skip
 

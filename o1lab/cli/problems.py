@@ -14,7 +14,7 @@ from o1lab.cli.base.output import current_lab, emit, opened, say
 from o1lab.cli.base.pager import emit_paged
 from o1lab.cli.filters import read_filter
 from o1lab.paths import annotator
-from o1lab.text import one_line
+from o1lab.text import json_of, one_line
 
 if TYPE_CHECKING:
     from o1lab.distill.filters.pool import FilterReport
@@ -130,13 +130,8 @@ def problems_filter(
     config = load_config(current_lab())
     with opened() as store:
         report = filter_pool(store.db, chosen, query, benchmarks=config.benchmarks, dry_run=dry_run, progress=advance)
-    data = {
-        "total": report.total,
-        "kept": report.kept,
-        "excluded": report.excluded,
-        "rules": [{"name": one.name, "version": one.version, "excluded": one.excluded} for one in report.rules],
-        "dry_run": report.dry_run,
-    }
+    rules_json = [json_of(one, "name", "version", "excluded") for one in report.rules]
+    data = json_of(report, "total", "kept", "excluded") | {"rules": rules_json, "dry_run": report.dry_run}
     emit(data, text=_report(report))
     if report.tested == 0 and report.total:
         say(
@@ -242,14 +237,7 @@ _COLUMNS = (
 
 
 def _item(problem: Problem) -> dict[str, Any]:
-    return {
-        "id": problem.id,
-        "statement": problem.statement,
-        "answer": problem.answer,
-        "source": problem.source,
-        "licence": problem.licence,
-        "excluded_by": problem.excluded_by,
-    }
+    return json_of(problem, "id", "statement", "answer", "source", "licence", "excluded_by")
 
 
 def _state(problem: Problem) -> str:
@@ -261,12 +249,8 @@ def _finding(db: Database, exclusion: Exclusion) -> dict[str, Any]:
     from store import problems
 
     twin = problems.get(db, exclusion.twin) if exclusion.twin else None
-    return {
-        "rule": exclusion.rule,
-        "version": exclusion.version,
-        "reason": exclusion.reason,
-        "twin": twin and {"id": twin.id, "source": twin.source, "key": twin.key, "statement": twin.statement},
-    }
+    named = twin and json_of(twin, "id", "source", "key", "statement")
+    return json_of(exclusion, "rule", "version", "reason") | {"twin": named}
 
 
 def _twin(finding: dict[str, Any]) -> str:

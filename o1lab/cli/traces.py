@@ -16,7 +16,7 @@ from o1lab.cli.base.pager import Line, emit_paged
 from o1lab.cli.filters import read_filter
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.paths import annotator
-from o1lab.text import one_line
+from o1lab.text import json_of, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,33 +138,15 @@ def traces_show(
     writers = list(inside(whole, text.thought_span))
     segments = corrected(moves, records) if text.thought else []
     verdicts = numbered(wrong_steps.latest(records), moves)
-    data = _item(row, fits) | {
-        "statement": text.statement,
-        "context": list(text.context),
-        "gold": text.gold,
-        "raw": text.raw,
-        "thought": text.thought,
-        "solution": text.solution,
-        "outside": [text.raw[slice(*span)] for span in text.outside],
-        "answer": row.answer,
-        "verdict_reason": row.verdict_reason,
-        "rating": row.rating,
+    data = _item(row, fits) | json_of(text, "statement", "context", "gold", "raw", "thought", "solution")
+    data |= {"outside": [text.raw[slice(*span)] for span in text.outside]}
+    data |= json_of(row, "answer", "verdict_reason", "rating") | {
         "decisions": [asdict(vote) for vote in votes],
         "segments": [move.as_item() for move in segments],
         "annotations": [_annotation_item(record) for record in records],
         "wrong_steps": [as_item(verdict) for verdict in verdicts],
-        "provenance": {
-            "source": row.source,
-            "key": row.key,
-            "licence": row.licence,
-            "teacher": row.model,
-            "synthesis": row.synthesis,
-            "format": row.format,
-            "parent_id": row.parent_id,
-            "imported_at": row.created_at,
-            "tree": None if walk is None else _tree(walk),
-            "meta": text.meta,
-        },
+        "provenance": json_of(row, "source", "key", "licence", "teacher=model", "synthesis", "format", "parent_id")
+        | {"imported_at": row.created_at, "tree": None if walk is None else _tree(walk), "meta": text.meta},
     }
     shown: list[Line] = [
         [(row.id, "bold"), f"  {row.model}  {row.source}  licence {row.licence or 'unknown'}  {row.synthesis}"],
@@ -369,11 +351,5 @@ def _span(text: str, length: int) -> tuple[tuple[int, int], str]:
 
 
 def _annotation_item(record: Annotation) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "annotation_id": record.id,
-        "kind": record.kind,
-        "value": record.value,
-        "annotator": record.annotator,
-        "created_at": record.created_at,
-    }
-    return data | ({"span": list(record.span)} if record.span else {})
+    span = ("span",) if record.span else ()
+    return json_of(record, "annotation_id=id", "kind", "value", "annotator", "created_at", *span)

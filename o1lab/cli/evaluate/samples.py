@@ -17,7 +17,7 @@ from o1lab.cli.base.output import current_lab, emit, opened, say, wants_json, wr
 from o1lab.cli.filters import read_filter
 from o1lab.cli.jobs.verbs import evaluation_argument
 from o1lab.errors import NotFoundError
-from o1lab.text import one_line
+from o1lab.text import json_of, one_line
 
 if TYPE_CHECKING:
     from store.evaluations import Evaluation
@@ -110,20 +110,11 @@ def eval_sample(
         write_raw(sample_text(last.thought, last.answer).raw if last else "")
         return
     remarks = [
-        {"kind": record.kind, "value": record.value, "annotator": record.annotator, "created_at": record.created_at}
-        | ({"span": list(record.span)} if record.span else {})
+        json_of(record, "kind", "value", "annotator", "created_at", *(("span",) if record.span else ()))
         for record in records
     ]
-    data = asdict(one) | {
-        "id": evaluation.id,
-        "model": evaluation.model,
-        "suite": evaluation.suite,
-        "suite_version": evaluation.suite_version,
-        "question": row.question,
-        "gold": list(row.gold),
-        "group": row.group,
-        "variant": row.variant,
-        "item_meta": dict(row.meta),
+    data = asdict(one) | json_of(evaluation, "id", "model", "suite", "suite_version")
+    data |= json_of(row, "question", "gold", "group", "variant", "item_meta=meta") | {
         "scores": [asdict(score) for score in scores],
         "trace_id": trace_id,
         "annotations": remarks,

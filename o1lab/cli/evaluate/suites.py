@@ -13,7 +13,7 @@ from o1lab.cli.base.listing import Column, Item, emit_list
 from o1lab.cli.base.naming import completing
 from o1lab.cli.base.output import current_lab, emit, opened
 from o1lab.errors import LabError, O1LabError
-from o1lab.text import one_line
+from o1lab.text import json_of, one_line
 
 if TYPE_CHECKING:
     from o1lab.evaluate.suites.loading import LoadedItems
@@ -80,12 +80,9 @@ def eval_suite(
     data: dict[str, Any] = {
         **_heading(suite),
         "path": str(suite.path),
-        "about": suite.about,
-        "licence": suite.licence,
-        "needs": suite.items.needs,
+        **json_of(suite, "about", "licence", "needs=items.needs"),
         "hub": suite.items.hub.id if suite.items.hub is not None else None,
-        "build": suite.items.build,
-        "scorer_options": suite.scorer.options,
+        **json_of(suite, "build=items.build", "scorer_options=scorer.options"),
         "sampling": suite.sampling.model_dump(),
         "missing": missing,
         "origin": None,
@@ -93,29 +90,18 @@ def eval_suite(
     }
     if loaded is not None:
         first = loaded.items[0]
-        data |= {
-            "origin": loaded.origin,
-            "rows": loaded.rows,
-            "questions": loaded.questions,
-            "left_out": loaded.left_out,
+        data |= json_of(loaded, "origin", "rows", "questions", "left_out") | {
             "items": len(loaded.items),
             "items_hash": items_hash(loaded.items),
             "adapted": adapted_by(one.meta for one in loaded.items),
             "variants": dict(Counter(one.variant for one in loaded.items if one.variant is not None)),
-            "sample": {"id": first.id, "system": first.system, "turns": list(first.turns), "gold": list(first.gold)},
+            "sample": json_of(first, "id", "system", "turns", "gold"),
         }
     emit(data, text=_text(data))
 
 
 def _heading(suite: Suite) -> dict[str, Any]:
-    return {
-        "name": suite.name,
-        "version": suite.version,
-        "title": suite.title,
-        "family": suite.family,
-        "scorer": suite.scorer.name,
-        "metric": suite.metric,
-    }
+    return json_of(suite, "name", "version", "title", "family", "scorer=scorer.name", "metric")
 
 
 def _state(item: Item) -> str:

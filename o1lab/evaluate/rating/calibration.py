@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from o1lab.errors import NotFoundError, UsageError
 from o1lab.evaluate.stats.paired import check_scorer
 from o1lab.evaluate.suites.builders.base import stable_hash
+from o1lab.text import json_of
 from store import calibrations, evaluations
 from store.calibrations import Chosen, Scored
 from store.evaluations import Evaluation, ItemRow, Turn
@@ -91,21 +92,14 @@ class Calibration:
         return stratified_kappa(strata)
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "evaluation": self.evaluation.id,
-            "suite": self.evaluation.suite_label,
-            "model": self.evaluation.model,
-            "scorer": self.scorer,
-            "annotator": self.annotator,
+        about = ("evaluation=evaluation.id", "suite=evaluation.suite_label", "model=evaluation.model")
+        return json_of(self, *about, "scorer", "annotator") | {
             "total": len(self.order),
             "done": self.done,
             "finished": self.next_at is None,
             "labels": list(self.choices),
             "unclassified": self.left_out,
-            "classes": [
-                {"class": one.name, "samples": one.population, "labelled": one.labelled, "agreed": one.agreed}
-                for one in self.classes
-            ],
+            "classes": [json_of(one, "class=name", "samples=population", "labelled", "agreed") for one in self.classes],
             "kappa": self.kappa().as_json(),
         }
 

@@ -237,14 +237,5 @@ def _mean(total: float, number: int) -> float | None:
 
 def _heading(one: Evaluation, scorer: str) -> dict[str, Any]:
     """Return the JSON keys that say what was evaluated and by which scorer."""
-    return {
-        "id": one.id,
-        "suite": one.suite,
-        "suite_version": one.suite_version,
-        "family": one.family,
-        "scorer_version": scorer,
-        "model": one.model,
-        "role": one.role,
-        "revision": one.revision,
-        "sampling": one.sampling,
-    }
+    found = json_of(one, "id", "suite", "suite_version", "family") | {"scorer_version": scorer}
+    return found | json_of(one, "model", "role", "revision", "sampling")
