@@ -9,7 +9,7 @@ start thousands of them. Here fork servers import once for the session, each wha
 3. The fork server forks. The client ends with the exit status of the forked process, passes signals on, and takes it
    along when it is killed. A log beside the client has the processor time of each program, with its test.
 
-The forked process has another process id and another session than the client. The client runs the real interpreter for
+The forked process has another process id and another session than the client, and the network of the client. The client runs the real interpreter for
 anything but o1lab's modules, for ``REAL``, in a terminal, which sends its signals to a session, and in an environment
 that changes how Python starts (``PYTHONPATH``).
 """
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -49,6 +50,7 @@ KINDS = {
     "o1lab.serve.embedded": "torch",
     "o1lab.train.preflight.worker": "torch",
     "o1lab.train.worker": "torch",
+    "torch.distributed.run": "torch",
 }  # any other module of o1lab is of the kind "plain"
 REAL = ("o1lab.serve.vllm",)  # it asks the kernel for a signal when the process that started it ends
 REAL_PYTHON = sys.executable
@@ -109,7 +111,7 @@ umask = os.umask(0o77)
 os.umask(umask)
 request = json.dumps({{
     "module": module, "argv": words[3:], "cwd": os.getcwd(), "env": dict(os.environ), "executable": {executable!r},
-    "ignored": ignored, "umask": umask,
+    "ignored": ignored, "umask": umask, "network": os.readlink("/proc/self/ns/net"), "pid": os.getpid(),
 }}).encode()
 descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
 server.sendmsg([b"%12d" % len(request)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
@@ -257,6 +259,9 @@ def _fork(client: socket.socket, others: list[socket.socket]) -> tuple[int, str]
 def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     """Run the module of a request as ``python -P -m`` would."""
     os.setsid()
+    if request["network"] != os.readlink("/proc/self/ns/net"):  # os.setns is of Python 3.12
+        with open(f"/proc/{request['pid']}/ns/net", "rb") as network:
+            assert ctypes.CDLL(None, use_errno=True).setns(network.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

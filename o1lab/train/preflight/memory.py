@@ -36,6 +36,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from peft.tuners.lora import Embedding, LoraLayer
@@ -63,6 +64,8 @@ _KEPT_LAYERS = 5
 """On a CPU, a step needs additional memory: what this many layers save, even with checkpointing (measured)."""
 _TRACED = 256
 """Tokens of the row whose saved tensors are counted; fused attention saves as much for each token of a longer one."""
+_COUNTS: WeakKeyDictionary[PeftModel, dict[tuple[Any, ...], tuple[int | None, int | None]]] = WeakKeyDictionary()
+"""The bytes that one row and two rows save, by model and what they depend on: most plans of a run differ in neither."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,12 @@ def _counted(model: PeftModel, recipe: Recipe, longest: int, dtype_bytes: int, *
         model.get_base_model().set_attn_implementation("eager")
     tokens = longest if eager else min(longest, _TRACED)
     autocast = torch.bfloat16 if gpu and dtype_bytes == 2 else None
-    once, twice = (saved_bytes(model, rows=rows, tokens=tokens, autocast=autocast) for rows in (1, 2))
+    counts = _COUNTS.setdefault(model, {})
+    key = (tokens, dtype_bytes, autocast, eager)
+    if key not in counts:
+        one, two = (saved_bytes(model, rows=rows, tokens=tokens, autocast=autocast) for rows in (1, 2))
+        counts[key] = one, two
+    once, twice = counts[key]
     if once is None or twice is None:
         return None
     per_row = twice - once

@@ -1,7 +1,4 @@
-"""Two network namespaces as two hosts: the processes of a run meet over an address, and a missing node is named.
-
-The real program starts here: processes that are forked from another one would be in its namespace.
-"""
+"""Two network namespaces as two hosts: the processes of a run meet over an address, and a missing node is named."""
 
 from __future__ import annotations
 
@@ -45,8 +42,8 @@ def ip(*words: str) -> None:
 
 
 @pytest.fixture
-def hosts(real_python: None) -> Iterator[tuple[str, str]]:
-    """Two namespaces with a cable between them; a forked worker would not be in them."""
+def hosts() -> Iterator[tuple[str, str]]:
+    """Two namespaces with a cable between them."""
     if why := _cannot():
         pytest.skip(why)
     try:

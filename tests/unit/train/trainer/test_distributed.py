@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,13 @@ def test_two_processes_train_as_one_does(tiny_base: Path, tmp_path: Path) -> Non
     }
 
 
-def process_of_rank(agent: subprocess.Popen[bytes], rank: int) -> psutil.Process:
+def process_of_rank(run: RunDir, rank: int) -> psutil.Process:
     """Return the process that torchrun started for a rank."""
-    found = [one for one in psutil.Process(agent.pid).children() if one.environ().get("RANK") == str(rank)]
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # it has ended, or is of another user
+            if process.cwd() == str(run.path) and process.environ().get("RANK") == str(rank):
+                found.append(process)
     assert len(found) == 1, found
     return found[0]
 
@@ -138,7 +142,7 @@ def test_processes_have_the_time_of_the_command_to_save_after_a_signal(tmp_path:
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(25) != 0
     finally:
-        for one in (process_of_rank(agent, rank) for rank in range(2) if agent.poll() is None):
+        for one in (process_of_rank(run, rank) for rank in range(2) if agent.poll() is None):
             one.kill()
         agent.terminate()
         agent.wait()
@@ -153,7 +157,7 @@ def test_a_run_reports_why_one_of_its_processes_ended(tiny_base: Path, tmp_path:
         if says:
             error = LabError("The GPU ran out of memory.", "Lower batch_size.", code="out_of_memory")
             rank_errors.leave(run, World(1, 2), error, error)
-        process_of_rank(agent, 1).kill()
+        process_of_rank(run, 1).kill()
         assert agent.wait(PATIENCE_S) != 0
     info = run.info()
     assert info.state == "failed"
@@ -168,7 +172,7 @@ def test_the_death_of_the_first_process_is_explained_by_the_log(tiny_base: Path,
     run = prepared(tmp_path, "run", recipe(tiny_base, batch_size=2, processes=2, steps=100_000))
     with start(run, 2) as agent:
         until(lambda: len(column(run, "loss")) > 2, run)
-        process_of_rank(agent, 0).kill()
+        process_of_rank(run, 0).kill()
         assert agent.wait(PATIENCE_S) != 0
     until(lambda: run.info().state == "dead", run)
     assert "Process 0 of the run was killed" in run.info().status.message
