@@ -203,6 +203,7 @@ def start(folder: Path, kind: str, owner: int) -> None:
 
 def serve(address: str, owner: int, ready: int) -> None:
     """Import what is slow to import, then fork for each request until the owner ends."""
+    _enter_network(owner, os.readlink(f"/proc/{owner}/ns/net"))  # that of the client ends with its test
     _import(Path(address).name)
     assert threading.active_count() == 1, threading.enumerate()  # a fork keeps the calling thread only
     gc.collect()
@@ -259,9 +260,7 @@ def _fork(client: socket.socket, others: list[socket.socket]) -> tuple[int, str]
 def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     """Run the module of a request as ``python -P -m`` would."""
     os.setsid()
-    if request["network"] != os.readlink("/proc/self/ns/net"):  # os.setns is of Python 3.12
-        with open(f"/proc/{request['pid']}/ns/net", "rb") as network:
-            assert ctypes.CDLL(None, use_errno=True).setns(network.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
+    _enter_network(request["pid"], request["network"])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -301,6 +300,15 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
     os._exit((status or 0) & 0xFF)
+
+
+def _enter_network(pid: int, name: str) -> None:
+    """Enter the network namespace of a process, whose name is known, unless this process is in it."""
+    if name == os.readlink("/proc/self/ns/net"):
+        return
+    with open(f"/proc/{pid}/ns/net", "rb") as network:
+        failed = ctypes.CDLL(None, use_errno=True).setns(network.fileno(), 0)  # os.setns is of Python 3.12
+    assert not failed, os.strerror(ctypes.get_errno())
 
 
 def _open_streams() -> None:
