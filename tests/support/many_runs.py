@@ -41,11 +41,13 @@ def _write(runs: Path, number: int, steps: int) -> RunDir:
     )  # fmt: skip
     if number % 2 == 0:
         losses = {done // 3: 1.0, 2 * done // 3: 0.5, done: 0.6}
-        run.metrics.write_text("")
+        lines = []
         for step in range(1, done + 1):
-            append(run.metrics, [metric_line(step, steps, seed=number % 4)])
+            lines.append(metric_line(step, steps, seed=number % 4))
             if step in losses:
-                append(run.metrics, [{"step": step, "eval_loss": losses[step] + number / 100}])
+                lines.append({"step": step, "eval_loss": losses[step] + number / 100})
+        run.metrics.write_text("")
+        append(run.metrics, lines)
     about = {
         4: About(name="wide"), 5: About(tags=("keep", "paper")), 6: About(notes=(Note("too hot [red]"),)),
         7: About(archived=True),

@@ -31,6 +31,14 @@ def lab(tmp_path: Path) -> Lab:
     return lab
 
 
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The same lab for tests that only read it."""
+    lab = init_lab(tmp_path_factory.mktemp("unchanged") / "lab", name="test")
+    write_runs(lab.runs)
+    return lab
+
+
 def found(lab: Lab, text: str) -> list[int]:
     """The numbers of the runs of a filter, in its order."""
     entries = RunReader(lab).read().entries
@@ -67,12 +75,12 @@ def found(lab: Lab, text: str) -> list[int]:
         ("sort:variant -variant:lora", [3, 8]),
     ],
 )
-def test_a_filter_finds_runs(lab: Lab, text: str, wanted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filter_finds_runs(unchanged: Lab, text: str, wanted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     from o1lab.train import run_list
     from tests.support.fake_runs import CREATED
 
     monkeypatch.setattr(run_list.time, "time", lambda: CREATED + 60)
-    assert found(lab, text) == wanted
+    assert found(unchanged, text) == wanted
 
 
 def test_runs_without_a_value_come_last_in_both_directions(lab: Lab) -> None:
