@@ -9,8 +9,8 @@ start thousands of them. Here fork servers import once for the session, each wha
 3. The fork server forks. The client ends with the exit status of the forked process, passes signals on, and takes it
    along when it is killed. A log beside the client has the processor time of each program, with its test.
 
-The forked process has another process id and another session than the client, and the network of the client. The client runs the real interpreter for
-anything but o1lab's modules, for ``REAL``, in a terminal, which sends its signals to a session, and in an environment
+The forked process has another process id and another session than the client, and its network. The client runs the
+real interpreter for anything but o1lab's modules, for ``REAL``, in a terminal, which sends its signals to a session, and in an environment
 that changes how Python starts (``PYTHONPATH``).
 """
 
@@ -111,7 +111,7 @@ umask = os.umask(0o77)
 os.umask(umask)
 request = json.dumps({{
     "module": module, "argv": words[3:], "cwd": os.getcwd(), "env": dict(os.environ), "executable": {executable!r},
-    "ignored": ignored, "umask": umask, "network": os.readlink("/proc/self/ns/net"), "pid": os.getpid(),
+    "ignored": ignored, "umask": umask, "pid": os.getpid(),
 }}).encode()
 descriptors = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
 server.sendmsg([b"%12d" % len(request)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
@@ -203,7 +203,7 @@ def start(folder: Path, kind: str, owner: int) -> None:
 
 def serve(address: str, owner: int, ready: int) -> None:
     """Import what is slow to import, then fork for each request until the owner ends."""
-    _enter_network(owner, os.readlink(f"/proc/{owner}/ns/net"))  # that of the client ends with its test
+    _enter_network(owner)  # that of the client ends with its test
     _import(Path(address).name)
     assert threading.active_count() == 1, threading.enumerate()  # a fork keeps the calling thread only
     gc.collect()
@@ -260,7 +260,7 @@ def _fork(client: socket.socket, others: list[socket.socket]) -> tuple[int, str]
 def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     """Run the module of a request as ``python -P -m`` would."""
     os.setsid()
-    _enter_network(request["pid"], request["network"])
+    _enter_network(request["pid"])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -302,11 +302,12 @@ def _become(request: dict[str, Any], streams: list[int]) -> NoReturn:
     os._exit((status or 0) & 0xFF)
 
 
-def _enter_network(pid: int, name: str) -> None:
-    """Enter the network namespace of a process, whose name is known, unless this process is in it."""
-    if name == os.readlink("/proc/self/ns/net"):
+def _enter_network(pid: int) -> None:
+    """Enter the network namespace of a process, unless this process is in it."""
+    theirs = Path(f"/proc/{pid}/ns/net")
+    if theirs.readlink() == Path("/proc/self/ns/net").readlink():
         return
-    with open(f"/proc/{pid}/ns/net", "rb") as network:
+    with theirs.open("rb") as network:
         failed = ctypes.CDLL(None, use_errno=True).setns(network.fileno(), 0)  # os.setns is of Python 3.12
     assert not failed, os.strerror(ctypes.get_errno())
 

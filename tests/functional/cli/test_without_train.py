@@ -35,6 +35,18 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 metadata.version = version
 """
 
+ONE_AFTER_ANOTHER = """
+import contextlib, io, json, sys
+from o1lab.cli.main import run
+
+for line in sys.stdin:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        status = run(json.loads(line))
+    print(json.dumps([status, out.getvalue()]), flush=True)
+"""
+"""Runs commands that are lines of its input."""
+
 
 @pytest.mark.slow
 def test_the_verbs_that_need_no_torch(tmp_path: Path) -> None:
@@ -42,12 +54,19 @@ def test_the_verbs_that_need_no_torch(tmp_path: Path) -> None:
     (tmp_path / "site" / "sitecustomize.py").write_text(SITE)
     root = Path(__file__).parents[3]
     env = os.environ | {"PYTHONPATH": f"{tmp_path / 'site'}:{root}", "O1LAB_OFFLINE": "1"}
+    errors = (tmp_path / "errors").open("w+")
+    process = subprocess.Popen(
+        [sys.executable, "-c", ONE_AFTER_ANOTHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+        text=True, env=env, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stdin and process.stdout
 
     def o1lab(*arguments: str) -> tuple[int, dict[str, object]]:
-        command = [sys.executable, "-m", "o1lab", *arguments, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
-        assert "Traceback" not in done.stderr and "Something went wrong" not in done.stdout, done
-        return done.returncode, json.loads(done.stdout)
+        print(json.dumps([*arguments, "--json"]), file=process.stdin, flush=True)
+        status, out = json.loads(process.stdout.readline())
+        errors.seek(0)
+        assert "Traceback" not in errors.read() and "Something went wrong" not in out, (arguments, out)
+        return status, json.loads(out)
 
     chain = {"problem": "What is 100 + 107?", "raw": "<think>Add.</think>207", "model": "m", "gold_answer": "207"}
     (tmp_path / "chains.jsonl").write_text(json.dumps(chain) + "\n")
@@ -67,3 +86,5 @@ def test_the_verbs_that_need_no_torch(tmp_path: Path) -> None:
     assert status in (3, 5) and "o1lab[train]" in json.dumps(answer)
     checks = {one["name"]: one for one in o1lab(*lab, "doctor")[1]["checks"]}  # type: ignore[attr-defined]
     assert not checks["train"]["ok"]
+    process.stdin.close()
+    assert process.wait() == 0
