@@ -10,8 +10,8 @@ start thousands of them. Here fork servers import once for the session, each wha
    along when it is killed. A log beside the client has the processor time of each program, with its test.
 
 The forked process has another process id and another session than the client, and its network. The client runs the
-real interpreter for anything but o1lab's modules, for ``REAL``, in a terminal, which sends its signals to a session, and in an environment
-that changes how Python starts (``PYTHONPATH``).
+real interpreter for anything but o1lab's modules and torchrun, for ``REAL``, in a terminal, which sends its signals to
+a session, and in an environment that changes how Python starts (``PYTHONPATH``).
 """
 
 from __future__ import annotations
