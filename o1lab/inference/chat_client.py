@@ -17,7 +17,7 @@ from o1lab.inference.stream import Piece, Reply, ReplyReader
 from o1lab.inference.thoughts import ThoughtSplitter
 from o1lab.inference.transport import Transport
 from o1lab.serve.endpoints import ModelAddress
-from o1lab.serve.records import PAST_PROXIES
+from o1lab.serve.records import PAST_PROXIES, certificates
 
 CONNECT_TIMEOUT_S = 30.0
 
@@ -150,7 +150,7 @@ async def rendered_prompt(target: ModelAddress, messages: Sequence[Message]) -> 
     url = f"{target.base_url.rstrip('/')}/o1lab/render"  # only o1lab's own servers have it
     payload = {"model": target.model, "messages": list(messages), **target.fields}
     try:
-        async with httpx2.AsyncClient(timeout=10, mounts=PAST_PROXIES) as client:
+        async with httpx2.AsyncClient(timeout=10, mounts=PAST_PROXIES, verify=certificates()) as client:
             answer = await client.post(url, json=payload, headers={"Authorization": f"Bearer {target.key}"})
         prompt = answer.json().get("prompt") if answer.status_code == 200 else None
     except (httpx2.HTTPError, ValueError, AttributeError):

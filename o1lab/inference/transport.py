@@ -16,7 +16,7 @@ from o1lab.inference.errors import classify, payload_of
 from o1lab.inference.refused import Refusals, refused_options
 from o1lab.inference.stream import EventParser, Piece, ReplyReader
 from o1lab.serve.endpoints import ModelAddress
-from o1lab.serve.records import PAST_PROXIES
+from o1lab.serve.records import PAST_PROXIES, certificates
 
 Pieces = AsyncGenerator[Piece, None]
 ENDLESS = 1000
@@ -56,7 +56,7 @@ class Transport:
             timeout = httpx2.Timeout(silence_timeout_s, connect=connect_timeout_s, pool=None)
             more["limits"] = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._clients: dict[ModelAddress, openai.AsyncOpenAI] = {}
-        self._http = openai.DefaultAioHttpClient(timeout=timeout, mounts=PAST_PROXIES, **more)
+        self._http = openai.DefaultAioHttpClient(timeout=timeout, mounts=PAST_PROXIES, verify=certificates(), **more)
 
     async def __aenter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ from o1lab.errors import LabError, RefusedError
 from o1lab.lens.encoder import Encoder, open_encoder
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.manager import ServerManager
-from o1lab.serve.records import PAST_PROXIES, SOLVER
+from o1lab.serve.records import PAST_PROXIES, SOLVER, certificates
 from o1lab.serve.registry import ModelRef, open_model
 from store.records import TraceText, scrubbed
 
@@ -68,7 +68,8 @@ async def open_scorer(ref: ModelRef, manager: ServerManager) -> AsyncIterator[Sc
         LabError: the model cannot be opened.
     """
     address = await open_model(ref, manager, scores=True)
-    async with httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=_CONNECT_S), mounts=PAST_PROXIES) as client:
+    timeout = httpx2.Timeout(None, connect=_CONNECT_S)
+    async with httpx2.AsyncClient(timeout=timeout, mounts=PAST_PROXIES, verify=certificates()) as client:
         if ref.record is None or ref.record.engine != "vllm":
             yield EmbeddedScorer(client, address, ref)
             return

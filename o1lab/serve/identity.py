@@ -19,7 +19,7 @@ from o1lab.files import write_json
 from o1lab.models.base import TEMPLATES, hash_template, resolve_base
 from o1lab.paths import Lab, cache_dir
 from o1lab.serve.endpoints import public_url
-from o1lab.serve.records import CARDS_TIMEOUT_S, PAST_PROXIES, ServerRecord, answering, cards_in
+from o1lab.serve.records import CARDS_TIMEOUT_S, PAST_PROXIES, ServerRecord, answering, cards_in, certificates
 from o1lab.serve.registry import ModelRef, run_base
 from o1lab.small_files import UnreadableError, read_json
 from o1lab.text import parse_json
@@ -125,7 +125,8 @@ def _loaded(record: ServerRecord, name: str) -> str:
     """
     import httpx2
 
-    with answering(record), httpx2.Client(timeout=CARDS_TIMEOUT_S, mounts=PAST_PROXIES) as client:
+    options: Any = {"timeout": CARDS_TIMEOUT_S, "mounts": PAST_PROXIES, "verify": certificates()}
+    with answering(record), httpx2.Client(**options) as client:
         cards = cards_in(client.get(record.models_url, headers=record.headers))
     root = next((card.get("root") for card in cards if card["id"] == name and card.get("parent")), None)
     return f" {root} {_hash_files(Path(root) / file for file in _ADAPTER_FILES)}" if isinstance(root, str) else ""

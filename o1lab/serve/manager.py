@@ -30,6 +30,7 @@ from o1lab.serve.records import (
     ServerRecord,
     answering,
     cards_in,
+    certificates,
     live_records,
 )
 from o1lab.small_files import read_object
@@ -226,7 +227,7 @@ class ServerManager:
             url = f"{server.handle.url}/o1lab/adapters"
             payload = {"name": name, "path": str(path)}
         try:
-            async with httpx2.AsyncClient(timeout=60, mounts=PAST_PROXIES) as client:
+            async with httpx2.AsyncClient(timeout=60, mounts=PAST_PROXIES, verify=certificates()) as client:
                 answer = await client.post(
                     url,
                     json=payload,
@@ -250,7 +251,7 @@ async def _attach(record: ServerRecord) -> _Server:
         LabError: it does not answer.
     """
     with answering(record):
-        async with httpx2.AsyncClient(timeout=CARDS_TIMEOUT_S, mounts=PAST_PROXIES) as client:
+        async with httpx2.AsyncClient(timeout=CARDS_TIMEOUT_S, mounts=PAST_PROXIES, verify=certificates()) as client:
             cards = cards_in(await client.get(record.models_url, headers=record.headers))
     roots = {card["id"]: card.get("root") for card in cards if card.get("parent")}
     found = {name: Path(root) for name, root in roots.items() if isinstance(root, str) and root}

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,6 +23,8 @@ from o1lab.process import started_at
 from o1lab.small_files import UnreadableError, read_json
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 SOLVER = "solver"
@@ -30,6 +33,14 @@ TOKEN_ENV = "O1LAB_SERVER_TOKEN"  # noqa: S105 - the name of a variable
 PAST_PROXIES: Mapping[str, Any] = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
 """``mounts`` of an HTTP client that bypasses proxies for servers on this machine: a proxy could not reach them, and
 would see their tokens."""
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Return what servers elsewhere are verified with. All clients of a process share it, because it is slow to read."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 @dataclass(frozen=True)

@@ -340,6 +340,7 @@ def _import(kind: str) -> None:
         verbs = sys.modules["o1lab.cli.verbs"]
         for commands in ((), *verbs.PARTS.values()):
             verbs.program(commands)
+        sys.modules["o1lab.serve.records"].certificates()
     if kind == "algebra":
         sys.modules["o1lab.chains.verify_worker"]._warm_up(sys.modules["math_verify"])
     if kind == "torch":

@@ -61,7 +61,7 @@ def test_a_trace_that_is_looked_at_takes_a_few_hundred_bytes(
     store: Store, monkeypatch: pytest.MonkeyPatch, per_problem: PerProblem, excluded: str | None
 ) -> None:
     """What the docstring of ``choose`` promises for millions."""
-    number = 20_000
+    number = 5_000
 
     def candidates(*_: object) -> Iterator[Candidate]:
         for seq in range(number):

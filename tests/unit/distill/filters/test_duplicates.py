@@ -202,6 +202,6 @@ def test_no_benchmarks_no_contamination() -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("part", ["a ", "$", "$$", "\\[", "\\frac", "[asy]", "图", "1,", "'", "-", " ", "\\begin{"])
 def test_long_statements_take_no_time(part: str) -> None:
-    text = part * (1_000_000 // len(part))
+    text = part * (250_000 // len(part))  # in quadratic time, 10^10 steps
     assert duplicates([problem(text), problem(text + "x")]).keys() <= {text, text + "x"}
     contaminated(text, TRAIN, text + "y")

@@ -133,7 +133,7 @@ def test_the_resumed_run_is_the_uninterrupted_one(
         assert list(metrics(broken).column(name)) == list(metrics(whole).column(name))
 
 
-@pytest.mark.parametrize("objective", ["dpo", "kto"])
+@pytest.mark.parametrize("objective", ["dpo", pytest.param("kto", marks=pytest.mark.exhaustive)])
 def test_the_reference_is_the_run_that_it_starts_from(
     tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objective: str
 ) -> None:
@@ -176,7 +176,7 @@ def test_the_reference_is_the_run_that_it_starts_from(
     assert checkpoint_step(again.checkpoints()[-1]) == 6
 
 
-@pytest.mark.parametrize("objective", ["dpo", "kto"])
+@pytest.mark.parametrize("objective", ["dpo", pytest.param("kto", marks=pytest.mark.exhaustive)])
 def test_the_adapter_of_a_quantised_base_is_not_rounded(tiny_base: Path, tmp_path: Path, objective: str) -> None:
     from safetensors.torch import load_file
 

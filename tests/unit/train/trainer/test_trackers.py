@@ -151,7 +151,7 @@ from o1lab.train.run_directory import RunDir
 from o1lab.train.worker import work
 run = RunDir(Path(sys.argv[1]))
 print(inspect(run, run.path.parent).model_dump_json(), flush=True)
-sys.exit(work(run))
+sys.exit(work(run, resuming=False))
 """
 
 
