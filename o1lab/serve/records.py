@@ -37,7 +37,7 @@ would see their tokens."""
 
 @cache
 def certificates() -> ssl.SSLContext:
-    """Return what servers elsewhere are verified with. All clients of a process share it, because it is slow to read."""
+    """Return what servers elsewhere are verified with. Clients of a process share it, because it is slow to read."""
     import httpx2
 
     return httpx2.create_ssl_context()
