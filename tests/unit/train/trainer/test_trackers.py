@@ -143,18 +143,6 @@ def test_a_tracker_that_cannot_be_made_is_a_warning_and_the_run_finishes(
     assert warning == "TensorBoard gets nothing of this run: ImportError: No protobuf␛[2J"
 
 
-ONE_AFTER_THE_OTHER = """
-import sys
-from pathlib import Path
-from o1lab.train.preflight.worker import inspect
-from o1lab.train.run_directory import RunDir
-from o1lab.train.worker import work
-run = RunDir(Path(sys.argv[1]))
-print(inspect(run, run.path.parent).model_dump_json(), flush=True)
-sys.exit(work(run, resuming=False))
-"""
-
-
 @TRAINS
 @pytest.mark.slow
 @pytest.mark.parametrize("reported", [["wandb"], pytest.param([], marks=pytest.mark.exhaustive)])
@@ -164,13 +152,15 @@ def test_a_tracker_that_cannot_be_imported_does_not_end_the_run(
     broken_wandb(tmp_path / "packages")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"), prepend=os.pathsep)
     run = prepared(tmp_path, "r", recipe(tiny_base, report_to=reported, steps=3))
-    # A process of its own: there, trl has not been imported, and imports W&B.
-    told = [sys.executable, "-P", "-c", ONE_AFTER_THE_OTHER, str(run.path)]
-    report = json.loads(subprocess.run(told, capture_output=True, text=True, check=True).stdout.splitlines()[0])
+    # A process of its own, as for real: trl has not been imported, and imports W&B.
+    told = [sys.executable, "-P", "-m", "o1lab.train.preflight.worker", str(run.path)]
+    report = json.loads(subprocess.run(told, capture_output=True, text=True, check=True).stdout)
     found = [one["message"] for one in report["warnings"] if one["code"] == "tracker_broken"]
     codes = [one["code"] for one in report["warnings"]]
     assert report["ok"] and codes.count("tracker_broken") == len(reported)
     assert len(found) == len(reported) and all("ImportError: numpy is too new" in one for one in found)
+    worker = [sys.executable, "-P", "-m", "o1lab.train.worker", str(run.path)]
+    subprocess.run(worker, capture_output=True, check=True)
     status = run.read_status()
     assert (status.state, status.step) == ("finished", 3)
     assert [one for one in status.warnings if "Biases" in one] == [
