@@ -104,12 +104,11 @@ class Lab:
         return self.root.name
 
 
-def find_lab(given: Path | None = None, *, start: Path | None = None) -> Lab:
+def find_lab(given: Path | None = None) -> Lab:
     """Return the lab to use: ``given``, else ``O1LAB_LAB``, else the nearest folder upwards with an o1lab.toml.
 
     Args:
         given: the value of ``--lab``.
-        start: where the search begins; the working directory if None.
 
     Raises:
         LabError: the named folder is not a lab, or no lab was found.
@@ -124,7 +123,7 @@ def find_lab(given: Path | None = None, *, start: Path | None = None) -> Lab:
                 code="no_lab",
             )
         return Lab(root)
-    here = (start or Path.cwd()).absolute()
+    here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / CONFIG_NAME).is_file():
             return Lab(folder)

@@ -183,10 +183,9 @@ def _last(db: Database, annotator: str, trace_id: str | None) -> str | None:
     return found
 
 
-def of_trace(db: Database, trace_id: str, *, alive: bool = True) -> list[Annotation]:
-    """Return a trace's records in order of creation, without undone ones unless ``alive`` is false."""
-    condition = f"a.trace_id = ? AND {ALIVE}" if alive else "a.trace_id = ?"
-    rows = db.execute(f"SELECT {_READ} FROM annotations a WHERE {condition} ORDER BY a.seq", [trace_id])
+def of_trace(db: Database, trace_id: str) -> list[Annotation]:
+    """Return a trace's records in order of creation, without undone ones."""
+    rows = db.execute(f"SELECT {_READ} FROM annotations a WHERE a.trace_id = ? AND {ALIVE} ORDER BY a.seq", [trace_id])
     return [_annotation(row) for row in rows]
 
 

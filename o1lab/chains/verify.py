@@ -7,27 +7,21 @@ killing it. The caller never imports sympy.
 
 from __future__ import annotations
 
-import json
-import os
 import queue
-import selectors
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import IO, Literal, Self, cast
+from typing import Literal, Self, cast
 
 from o1lab.chains.equality import compare
 from o1lab.chains.equality.notation import normalise
 from o1lab.chains.equality.reading import read
 from o1lab.chains.equality.values import kind_of
+from o1lab.line_process import LineProcess
 
 VERIFIER_VERSION = 4
 
@@ -98,24 +92,15 @@ PATIENCE = 8
 _MOST_KNOWN = 16384
 
 
-class _Worker:
+class _Worker(LineProcess):
     """One verifying process. Used by one thread at a time."""
 
     START_S = 120.0  # importing sympy on a busy machine
 
     def __init__(self, limit_s: float, memory_mb: int) -> None:
-        process = self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "o1lab.chains.verify_worker", str(limit_s), str(memory_mb)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )
-        # Neither is None, because both are pipes.
-        self._stdin, self._stdout = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-        self._buffer = b""
-        self._ready = False
+        same = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        limits = (str(limit_s), str(memory_mb))
+        super().__init__("o1lab.chains.verify_worker", *limits, environment=same, start_s=self.START_S)
 
     def ask(self, gold: str, answer: str, limit_s: float) -> Verdict:
         """Return the verdict on one answer. After an error the worker cannot be used again.
@@ -124,41 +109,13 @@ class _Worker:
             TimeoutError: no answer came in time.
             EOFError: the process died.
         """
-        if not self._ready:
-            self._read_line(self.START_S)
-            self._ready = True
-        line = json.dumps({"gold": gold, "answer": answer}) + "\n"
         try:
-            self._stdin.write(line.encode("ascii"))
-            self._stdin.flush()
-            reply = json.loads(self._read_line(limit_s * PATIENCE))
-        except (BrokenPipeError, EOFError) as error:
-            self.close()
-            spent = self._process.returncode == -signal.SIGPROF
-            raise (TimeoutError if spent else EOFError) from error
+            reply = self.answer({"gold": gold, "answer": answer}, limit_s * PATIENCE)
+        except EOFError as error:
+            if self.close() == -signal.SIGPROF:
+                raise TimeoutError from error
+            raise
         return Verdict.of(reply["status"], reply["reason"])
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._stdin, self._stdout):
-            with suppress(OSError):
-                pipe.close()
-
-    def _read_line(self, limit_s: float) -> bytes:
-        deadline = time.monotonic() + limit_s
-        file = self._stdout.fileno()
-        with selectors.DefaultSelector() as selector:
-            selector.register(file, selectors.EVENT_READ)
-            while b"\n" not in self._buffer:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise TimeoutError
-                chunk = os.read(file, 65536)
-                if not chunk:
-                    raise EOFError
-                self._buffer += chunk
-        line, self._buffer = self._buffer.split(b"\n", 1)
-        return line
 
 
 class VerifierPool:

@@ -20,6 +20,7 @@ from store.sqlite import Database
 _ADJUDICATED = TraceQuery.parse("agreement:adjudicated")
 MOST_LISTED = 20
 """At most this many disputed traces are listed."""
+_WIDTH = 100  # characters of the line of a disputed trace
 _CODES = {decision: float(at) for at, decision in enumerate(DECISIONS)}
 
 
@@ -147,12 +148,11 @@ def agreement_within(db: Database, query: TraceQuery) -> DecisionAgreement:
     return decision_agreement(db, set(traces.ids(db, query)) if query.conditions or query.text else None)
 
 
-def agreement_lines(found: DecisionAgreement, width: int = 100, *, names: Mapping[str, str] | None = None) -> list[str]:
-    """Format the figures for people, in lines of at most about ``width`` characters.
+def agreement_lines(found: DecisionAgreement, *, names: Mapping[str, str] | None = None) -> list[str]:
+    """Format the figures for people, in lines of at most about 100 characters.
 
     Args:
         found: The figures.
-        width: The number of characters in a line.
         names: What the app calls the first disputed traces, by id; None for the command line, which names ids.
     """
     lines = [f"policy {found.policy}: {POLICIES[found.policy]}"]
@@ -184,7 +184,7 @@ def agreement_lines(found: DecisionAgreement, width: int = 100, *, names: Mappin
     for one in item["disputed"][:MOST_LISTED]:
         each = ", ".join(f"{one_line(vote['annotator'], 30)} {vote['decision']}" for vote in one["decisions"])
         name = one["trace_id"] if names is None else names.get(one["trace_id"], one["trace_id"][:8])
-        lines.append(f"  {name}  {each}"[: max(width, 40)])
+        lines.append(f"  {name}  {each}"[:_WIDTH])
     if (more := len(found.disputed) - MOST_LISTED) > 0:
         lines.append(f"  and {more:,} more")
     return lines

@@ -6,28 +6,26 @@ Suites name it as ``refusal-model``, with the model as an option. The scorer ``r
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from pydantic import Field
 
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.scorers.base import Attempt, Options, PlainScorer, Score, broken, label_of, scorer
 from o1lab.evaluate.scorers.refusal import refusal_score
+from o1lab.line_process import LineProcess
 from o1lab.models.base import resolve_base
 from o1lab.models.student import require_train_extra
 from o1lab.process import QUIET_ENVIRONMENT
 from o1lab.text import one_line
 
-_LOAD_S = 600.0
-_BATCH_S = 600.0
+_LIMIT_S = 600.0
+"""Seconds to load the model, and to classify a batch."""
 _REFUSING = ("refus", "reject")
 _DENIED = ("non", "not", "no ", "no-", "no_")
 
@@ -105,7 +103,7 @@ class RefusalModelScorer(PlainScorer[RefusalModelOptions]):
             with self._lock:
                 if self._process is None:
                     self._process = _Classifier(self._folder)
-                found = self._process.ask({"texts": texts}, _BATCH_S)
+                found = self._process.ask(texts)
             rows = zip(attempts, found["chances"], found["cut"], strict=True)
             return [self._score(one, sum(chances[at] for at in self._refusing), cut) for one, chances, cut in rows]
         except (LabError, OSError, ValueError) as error:
@@ -158,60 +156,30 @@ def means_refusal(label: str) -> bool:
     return any(word in name for word in _REFUSING) and not name.startswith(_DENIED)
 
 
-class _Classifier:
+class _Classifier(LineProcess):
     """The process of a classifier. One thread at a time may ask."""
 
     def __init__(self, folder: Path) -> None:
         require_train_extra("The scorer refusal-model", ("torch", "transformers"))
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "o1lab.evaluate.scorers.refusal_worker", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-            env=os.environ | QUIET_ENVIRONMENT | {"HF_HUB_OFFLINE": "1"},
-        )
-        # Neither is None, because both are pipes.
-        self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
-        self._read(_LOAD_S)
+        quiet = QUIET_ENVIRONMENT | {"HF_HUB_OFFLINE": "1"}
+        module = "o1lab.evaluate.scorers.refusal_worker"
+        super().__init__(module, str(folder), environment=quiet, start_s=_LIMIT_S, errors=self._errors)
 
-    def ask(self, job: dict[str, Any], limit_s: float) -> Any:
-        """Return the answer to a job.
+    def ask(self, texts: Sequence[str]) -> Any:
+        """Return what the process answers to some texts.
 
         Raises:
             LabError: the process died or took too long.
         """
         try:
-            self._stdin.write(json.dumps(job).encode("ascii") + b"\n")
-            self._stdin.flush()
-        except OSError:
-            pass  # reading reports why
-        return self._read(limit_s)
+            return self.answer({"texts": texts}, _LIMIT_S)
+        except (TimeoutError, EOFError) as error:
+            self._errors.seek(0)
+            output = self._errors.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+            why = one_line(output, 200) or f"no answer in {_LIMIT_S:g} s"
+            raise LabError(f"The refusal classifier ended: {why}.", "", code="classifier") from error
 
-    def _read(self, limit_s: float) -> Any:
-        timer = threading.Timer(limit_s, self._process.kill)
-        timer.start()
-        try:
-            line = self._stdout.readline()
-        finally:
-            timer.cancel()
-        if line.endswith(b"\n"):
-            return json.loads(line)
-        self._errors.seek(0)
-        output = self._errors.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
-        self.close()
-        raise LabError(
-            f"The refusal classifier ended: {one_line(output, 200) or f'no answer in {limit_s:g} s'}.",
-            "",
-            code="classifier",
-        )
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._stdin, self._stdout, self._errors):
-            try:
-                pipe.close()
-            except OSError:
-                pass  # what was not yet written is lost with the process
+    def close(self) -> int:
+        self._errors.close()
+        return super().close()
