@@ -35,7 +35,7 @@ from o1lab.paths import Lab, assets_dir, log_dir
 from o1lab.text import visible, without_controls
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.palette import DARK, LIGHT, theme_for
-from o1lab.widgets.stylesheet import ParsedOnce
+from o1lab.widgets.stylesheet import KeepingStylesheet
 from o1lab.widgets.typed_ahead import TypedAheadApp
 from screens.base.context import LabContext, open_context
 from screens.base.messages import Visit
@@ -135,7 +135,7 @@ class LabApp(TypedAheadApp):
         last = context.session.get("theme", "")
         known = last in self.available_themes and "TEXTUAL_THEME" not in os.environ
         self.theme = theme or (last if known else self.theme)
-        self.stylesheet = ParsedOnce(variables=self.get_css_variables())
+        self.stylesheet = KeepingStylesheet(variables=self.get_css_variables())
 
     def _screen(self, mode: Mode) -> Screen[Any]:
         screen: type[LabScreen] = getattr(import_module(f"screens.{mode.name}.screen"), mode.screen)

@@ -60,8 +60,7 @@ class FieldRow(Vertical):
             display: none; width: 1fr; height: 1; padding-left: 2; color: $text-muted;
             text-wrap: nowrap; text-overflow: ellipsis;
         }
-        .fault { display: none; height: auto; padding-left: 22; color: $text-error; }
-        &.-faulty .fault { display: block; }
+        .fault { height: auto; padding-left: 22; color: $text-error; }
         &.-marked .name { padding-left: 0; color: $text-accent; }
         &:focus-within .name { color: $text; text-style: bold; }
     }
@@ -71,13 +70,13 @@ class FieldRow(Vertical):
         super().__init__(id=f"row-{field.name}")
         self.field = field
         self._text = text
+        self._fault: TallText | None = None
 
     def compose(self) -> ComposeResult:
         with Horizontal(classes="field"):
             yield Label(self.field.name.replace("_", " "), classes="name", markup=False)
             yield self._editor()
             yield Static(self.field.help, classes="aside", markup=False)
-        yield TallText(classes="fault", markup=False)
 
     def _editor(self) -> Widget:
         field, text = self.field, self._text
@@ -139,8 +138,16 @@ class FieldRow(Vertical):
 
     def show_fault(self, fault: str) -> None:
         """Show an error below the field; an empty string removes it."""
-        static = self.query_one(".fault", Static)
-        static.update(f"✗ {visible(fault)}" if fault else "")
-        self.set_class(bool(fault), "-faulty")
-        if fault and self.has_focus_within:  # the sentence is below the field, and may be below the screen
+        if not fault:
+            if self._fault is not None:
+                self._fault.remove()
+                self._fault = None
+            return
+        text = f"✗ {visible(fault)}"
+        if self._fault is None:
+            self._fault = TallText(text, classes="fault", markup=False)
+            self.mount(self._fault)
+        elif text != self._fault.content:
+            self._fault.update(text)
+        if self.has_focus_within:  # the sentence is below the field, and may be below the screen
             self.call_after_refresh(self.scroll_visible, animate=False)

@@ -121,9 +121,8 @@ class JobsScreen(LabScreen):
         """Show a pane and give it the focus, or ``focus`` if given."""
         self.pane = name
         self.context.session.set(self._pane_key, name)
-        for other, pane in self.PANES.items():
-            self.set_class(other == name, f"-pane-{other}")
-            self.set_class(pane.view == self.view, f"-view-{pane.view}")
+        panes = {f"-pane-{other}": other == name for other in self.PANES}
+        self.update_classes(panes | {f"-view-{pane.view}": pane.view == self.view for pane in self.PANES.values()})
         self.query_one(self.STRIP, Static).update(self._strip_text())
         holder = focus or self.query_one(self.PANES[name].holder)
         self.set_focus(first_focusable(holder))

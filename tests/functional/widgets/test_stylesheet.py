@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.app import App
 from textual.css import stylesheet as textual_stylesheet
-from textual.css.stylesheet import StylesheetParseError
+from textual.css.stylesheet import Stylesheet, StylesheetParseError
+from textual.dom import DOMNode
 
 from o1lab.app import LabApp
-from o1lab.widgets.stylesheet import ParsedOnce
-from tests.support.compare_lab import until
+from o1lab.widgets.stylesheet import KeepingStylesheet, _are_equal
+from tests.support.compare_lab import filter_by, until
 from tests.support.lab_seed import seeded_context
 
 
@@ -25,7 +27,7 @@ async def test_a_source_is_parsed_once_for_a_theme(tmp_path: Path, monkeypatch: 
         return parse(scope, css, read_from, **options)
 
     monkeypatch.setattr(textual_stylesheet, "parse", counted)
-    monkeypatch.setattr(ParsedOnce, "_parsed", {})
+    monkeypatch.setattr(KeepingStylesheet, "_parsed", {})
     app = LabApp(seeded_context(tmp_path / "lab", 2), mode="traces")
     async with app.run_test() as pilot:
         first, background = app.theme, app.screen.styles.background
@@ -43,8 +45,40 @@ async def test_a_source_is_parsed_once_for_a_theme(tmp_path: Path, monkeypatch: 
         assert {source for source in before if parsed[source] > before[source]} == set()
 
 
+async def test_kept_styles_are_those_that_textual_computes(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 2), mode="traces")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await filter_by(pilot, "mod")
+        assert others(app) == []
+        for keys in (("enter",), ("question_mark",), ("escape", "ctrl+t"), ("alt+4", "ctrl+n", "tab")):
+            await pilot.press(*keys)
+            await pilot.pause()
+            assert others(app) == []
+        app.theme = "textual-light"
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: app.screen.size.width == 80, "the smaller screen")
+        assert others(app) == []
+
+
+def others(app: App[Any]) -> list[DOMNode]:
+    """Apply the app's stylesheet and then Textual's, and return the nodes of the screen that get other styles."""
+    sheet = app.stylesheet
+    sheet.update(app.screen)
+    textual = Stylesheet(variables=sheet._variables)
+    textual._rules = sheet.rules
+    found: list[DOMNode] = []
+    for node in app.screen.walk_children(with_self=True):
+        styles = [node._css_styles, *(one.base for _, one in sorted(node._component_styles.items()))]
+        kept = [one.get_rules() for one in styles]
+        textual.apply(node)
+        again = [node._css_styles, *(one.base for _, one in sorted(node._component_styles.items()))]
+        if not all(_are_equal(one, other.get_rules()) for one, other in zip(kept, again, strict=True)):
+            found.append(node)
+    return found
+
+
 def test_an_error_leaves_the_rules_as_they_are() -> None:
-    sheet = ParsedOnce(variables={"shade": "red"})
+    sheet = KeepingStylesheet(variables={"shade": "red"})
     sheet.add_source("Label { color: $shade; }", ("a", ""))
     (rule,) = sheet.rules
     sheet.add_source("Label { color: nonsense-colour; }", ("b", ""))
