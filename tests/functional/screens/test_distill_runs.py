@@ -120,19 +120,12 @@ async def write(pilot: Pilot[int], form: DistillForm, name: str, text: str) -> N
     await until(pilot, lambda: field(form, name).text == text, f"{name} written")
 
 
-async def test_without_a_run_the_screen_names_the_key_that_makes_one(lab: Lab) -> None:
+async def test_the_first_form_has_a_field_for_every_setting_and_only_those_of_the_method_are_shown(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
         await until(pilot, lambda: "No teacher runs yet." in shown(pilot), "the empty state")
         assert "Press ctrl+n to set one up" in shown(pilot)
-        await form_of(pilot)
-
-
-async def test_every_setting_has_a_field_and_only_those_of_the_method_are_shown(lab: Lab) -> None:
-    app = app_on(lab)
-    async with app.run_test(size=(120, 60)) as pilot:
-        await opened(pilot)
         form = await form_of(pilot)
         names = {row.field.name for row in form.query(FieldRow)}
         assert names == set(runs.TeacherRunSettings.model_fields)

@@ -281,15 +281,6 @@ def end(lab: Lab) -> None:
                 psutil.Process(info.status.pid).wait(60)
 
 
-async def test_every_setting_has_a_field_with_help(lab: Lab) -> None:
-    app = app_on(lab)
-    async with app.run_test(size=NARROW) as pilot:
-        await opened(pilot)
-        form = await form_of(pilot)
-        assert {row.field.name for row in form.query(FieldRow)} == set(EvaluationSettings.model_fields)
-        assert all(row.field.help for row in form.query(FieldRow))
-
-
 async def test_the_form_says_what_is_missing_what_it_comes_to_and_what_is_wrong(tmp_path: Path) -> None:
     lab = lab_with_suite(tmp_path / "lab", input_usd=1.0, output_usd=10.0)
     write_suite(lab, "far", {"file": "far.jsonl", "needs": "A JSONL file with question and answer."})
@@ -298,6 +289,8 @@ async def test_the_form_says_what_is_missing_what_it_comes_to_and_what_is_wrong(
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
         form = await form_of(pilot)
+        assert {row.field.name for row in form.query(FieldRow)} == set(EvaluationSettings.model_fields)
+        assert all(row.field.help for row in form.query(FieldRow))
         assert not field(form, "judge").display
         field(form, "suite").set_text("sums")
         field(form, "model").set_text("teacher")

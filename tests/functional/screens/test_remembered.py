@@ -16,7 +16,7 @@ from screens.filtering import filter_bar
 from screens.filtering.saved import SavedFiltersDialog
 from screens.traces.screen import TracesScreen
 from store.filters import TraceQuery
-from tests.support.compare_lab import Recording, filter_by, shown, until
+from tests.support.compare_lab import Recording, filter_by, paste, shown, until
 from tests.support.lab_seed import make_lab
 
 SIZE = (120, 30)
@@ -44,9 +44,11 @@ async def traces_of(pilot: Pilot[int]) -> TracesScreen:
     return app.screen
 
 
-async def test_filter_sort_cursor_theme_and_mode_are_as_they_were(lab: Lab) -> None:
+async def test_filters_sort_cursor_theme_and_mode_are_as_they_were(lab: Lab) -> None:
     async with app_on(lab).run_test(size=SIZE) as pilot:
         screen = await traces_of(pilot)
+        await filter_by(pilot, "verdict:wrong")
+        await until(pilot, lambda: screen.query_now.source == "verdict:wrong", "the first filter")
         await filter_by(pilot, "verdict:correct sort:-chars")
         await until(pilot, lambda: screen.table.total and screen.query_now.descending, "the filter")
         total = screen.table.total
@@ -61,6 +63,10 @@ async def test_filter_sort_cursor_theme_and_mode_are_as_they_were(lab: Lab) -> N
         assert (screen.query_now.sort, screen.query_now.descending) == ("chars", True)
         assert screen.shown is not None and screen.shown.row.id == kept
         assert pilot.app.theme == "nord"
+        await pilot.press("slash", "up", "up")
+        assert screen.filter_bar.input.value == "verdict:wrong"
+        await pilot.press("down")
+        assert screen.filter_bar.input.value == "verdict:correct sort:-chars"
         await pilot.app.switch_mode("distill")
     session = open_context(lab).session
     assert (session.get("mode", ""), session.get("theme", "")) == ("distill", "nord")
@@ -89,31 +95,19 @@ async def test_the_terminal_s_theme_wins(lab: Lab, monkeypatch: pytest.MonkeyPat
         assert pilot.app.theme != "nord"
 
 
-async def test_earlier_filters_are_there_in_the_next_session(lab: Lab) -> None:
-    async with app_on(lab).run_test(size=SIZE) as pilot:
-        screen = await traces_of(pilot)
-        for text in ("verdict:wrong", "verdict:correct"):
-            await filter_by(pilot, text)
-            await until(pilot, lambda wanted=text: screen.query_now.source == wanted, text)
-    async with app_on(lab).run_test(size=SIZE) as pilot:
-        screen = await traces_of(pilot)
-        await pilot.press("slash", "up", "up")
-        assert screen.filter_bar.input.value == "verdict:wrong"
-        await pilot.press("down", "enter")
-        await until(pilot, lambda: screen.query_now.source == "verdict:correct", "the later one")
-
-
 async def test_a_filter_is_saved_used_listed_and_deleted(lab: Lab) -> None:
     filters = SavedFilters(lab)
     async with app_on(lab).run_test(size=SIZE) as pilot:
         screen = await traces_of(pilot)
-        await pilot.press("slash", *"verdict", "colon", *"wrong", "ctrl+s")
+        await pilot.press("slash")
+        await paste(pilot, "verdict:wrong")
+        await pilot.press("ctrl+s")
         await until(pilot, lambda: "Name of the filter verdict:wrong" in shown(pilot), "the question")
         await pilot.press(*"bad", "enter")
         await until(pilot, lambda: "use it as saved:bad" in shown(pilot), "the confirmation")
         assert filters.of("traces") == {"bad": "verdict:wrong"}, "it was on the disk before"
         assert screen.focused is screen.filter_bar.input
-        await pilot.press("ctrl+u", *"reflect", "greater_than_sign", *"0 saved", "colon", *"bad", "enter")
+        await filter_by(pilot, "reflect>0 saved:bad")
         await until(pilot, lambda: screen.query_now.source == "reflect>0 verdict:wrong", "the filter of the name")
         assert screen.filter_bar.input.value == "reflect>0 verdict:wrong"
         await pilot.press("slash", "ctrl+o")
@@ -131,13 +125,8 @@ async def test_a_filter_is_saved_used_listed_and_deleted(lab: Lab) -> None:
         await pilot.press("escape")
         assert screen.query_now.source == "verdict:wrong"
 
-
-async def test_the_list_saves_its_filter_and_uses_a_saved_one(lab: Lab) -> None:
-    filters = SavedFilters(lab)
-    async with app_on(lab).run_test(size=SIZE) as pilot:
-        screen = await traces_of(pilot)
-        await filter_by(pilot, "verdict:wrong")
-        await until(pilot, lambda: screen.query_now.source == "verdict:wrong" and screen.table.has_focus, "the list")
+        # The keys work in the list, too.
+        await until(pilot, lambda: screen.table.has_focus, "the list")
         await pilot.press("ctrl+s", *"hard", "enter")
         await until(pilot, lambda: filters.of("traces") == {"hard": "verdict:wrong"}, "the saved filter")
         await until(pilot, lambda: screen.focused is screen.filter_bar.input, "the bar")

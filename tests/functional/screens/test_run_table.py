@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -34,11 +35,17 @@ OF_RUN = {"space", "right_square_bracket", "C", "T", "V", "M", "Y", "v", "b", "a
 """Keys that need a run."""
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    lab = init_lab(tmp_path / "lab", name="test")
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lab with the runs, which is copied for each test."""
+    lab = init_lab(tmp_path_factory.mktemp("twenty") / "lab", name="test")
     write_runs(lab.runs)
-    return lab
+    return lab.root
+
+
+@pytest.fixture
+def lab(tmp_path: Path, twenty: Path) -> Lab:
+    return Lab(shutil.copytree(twenty, tmp_path / "lab"))
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +96,11 @@ async def test_each_run_is_one_line_at_any_width(lab: Lab, size: tuple[int, int]
 async def test_runs_are_filtered_and_sorted(lab: Lab) -> None:
     async with app_on(lab).run_test(size=NARROW) as pilot:
         screen = await ready(pilot)
+        await until(pilot, lambda: offered(screen) >= OF_RUN, "the keys of a run")
+        await pilot.press(*"/stat:x ")
+        await until(pilot, lambda: "Did you mean state?" in shown(pilot), "the suggestion")
+        await pilot.press("escape")
+        assert len(listed(screen)) == 19
         await filter_by(pilot, "rank>=64")
         await until(pilot, lambda: listed(screen) == ["run02", "run05", "run08", "run11", "run14", "run17"], "ranks")
         await pilot.press("S", *"-be", "tab", "enter")  # reversed orders are completed, too
@@ -97,9 +109,12 @@ async def test_runs_are_filtered_and_sorted(lab: Lab) -> None:
         await filter_by(pilot, "tag:nothing")
         await until(pilot, lambda: "No run is listed" in shown(pilot), "an empty list")
         assert not screen.jobs.has_class("-empty")
+        await until(pilot, lambda: not OF_RUN & offered(screen), "no key of a run")
+        assert "slash" in offered(screen), "the way out of the filter"
         screen.open_run("run03")
         await until(pilot, lambda: screen.jobs.detail and screen.jobs.detail.line.id == "run03", "the run")
         assert len(listed(screen)) == 19
+        await until(pilot, lambda: offered(screen) >= OF_RUN, "the keys again")
 
 
 async def test_an_archived_run_is_opened_with_the_filter_that_lists_it(lab: Lab) -> None:
@@ -151,17 +166,6 @@ async def test_the_lab_keeps_filters_of_runs(lab: Lab) -> None:
         assert screen.filter_bar.input.value == "rank>=64 sort:best"
 
 
-async def test_keys_that_need_a_run_are_not_offered_without_one(lab: Lab) -> None:
-    async with app_on(lab).run_test(size=WIDE) as pilot:
-        screen = await ready(pilot)
-        await until(pilot, lambda: offered(screen) >= OF_RUN, "the keys of a run")
-        await filter_by(pilot, "tag:nothing")
-        await until(pilot, lambda: not OF_RUN & offered(screen), "an empty list")
-        assert "slash" in offered(screen), "the way out of the filter"
-        await pilot.press("slash", "ctrl+u", "enter")
-        await until(pilot, lambda: offered(screen) >= OF_RUN, "the keys again")
-
-
 async def test_a_lab_without_runs_offers_no_key_of_a_run_and_hides_no_focus(tmp_path: Path) -> None:
     async with app_on(init_lab(tmp_path / "other", name="other")).run_test(size=WIDE) as pilot:
         screen = pilot.app.screen
@@ -177,15 +181,6 @@ async def test_a_lab_without_runs_offers_no_key_of_a_run_and_hides_no_focus(tmp_
         assert screen.focused is None
         await pilot.press("question_mark")
         await until(pilot, lambda: bool(screen.query("HelpPanel")), "a key of the screen")
-
-
-async def test_a_wrong_filter_is_explained_while_it_is_typed(lab: Lab) -> None:
-    async with app_on(lab).run_test(size=NARROW) as pilot:
-        screen = await ready(pilot)
-        await pilot.press(*"/stat:x ")
-        await until(pilot, lambda: "Did you mean state?" in shown(pilot), "the suggestion")
-        await pilot.press("escape")
-        assert len(listed(screen)) == 19
 
 
 async def test_the_lab_keeps_the_chosen_columns(lab: Lab) -> None:
@@ -244,9 +239,14 @@ async def test_the_recipes_of_marked_runs_are_compared(lab: Lab) -> None:
         assert "learning_rate" in shown(pilot) and "fields are the same" in shown(pilot)
 
 
-async def test_a_run_keeps_its_letter_whatever_is_drawn(lab: Lab) -> None:
+async def test_curves_are_drawn_over_tokens_and_time_and_a_run_keeps_its_letter(lab: Lab) -> None:
     async with app_on(lab).run_test(size=WIDE) as pilot:
         screen = await ready(pilot)
+        plot = screen.query_one(LossPlot)
+        for axis, end, words in (("tokens", 128_000, "100k"), ("time", 287.0, "3m20s"), ("steps", 100, "80")):
+            await pilot.press("right_curly_bracket")
+            await until(pilot, lambda end=end: plot.names and plot._curves["run00"].steps[-1] == end, axis)
+            await until(pilot, lambda words=words: words in shown(pilot), f"the labels of {axis}")
         for number in range(3):
             await until(pilot, lambda number=number: f"run0{number}" in letters(screen), "the curve")
             await pilot.press("space", "down")
@@ -272,7 +272,7 @@ async def test_a_run_keeps_its_letter_whatever_is_drawn(lab: Lab) -> None:
 
 
 async def test_all_metrics_are_drawn_at_once_on_a_wide_terminal(lab: Lab) -> None:
-    async with app_on(lab).run_test(size=WIDE) as pilot:
+    async with app_on(lab).run_test(size=WIDE, notifications=True) as pilot:
         screen = await ready(pilot)
         await pilot.press("M")
         await until(pilot, lambda: len(screen.query(LossPlot)) == 6, "six plots")
@@ -284,24 +284,11 @@ async def test_all_metrics_are_drawn_at_once_on_a_wide_terminal(lab: Lab) -> Non
         assert screen.query(LossPlot).last().view is not None
         await pilot.press("M")
         await until(pilot, lambda: len(screen.query(LossPlot)) == 1, "one plot")
-
-
-async def test_all_metrics_need_a_wide_terminal(lab: Lab) -> None:
-    async with app_on(lab).run_test(size=NARROW, notifications=True) as pilot:
-        screen = await ready(pilot)
+        await pilot.resize_terminal(*NARROW)
+        await until(pilot, lambda: screen.size.width == NARROW[0], "the narrow terminal")
         await pilot.press("M")
         await until(pilot, lambda: "All metrics at once need" in shown(pilot), "the reason")
         assert len(screen.query(LossPlot)) == 1
-
-
-async def test_curves_are_drawn_over_tokens_and_time(lab: Lab) -> None:
-    async with app_on(lab).run_test(size=WIDE) as pilot:
-        screen = await ready(pilot)
-        plot = screen.query_one(LossPlot)
-        for axis, end, words in (("tokens", 128_000, "100k"), ("time", 287.0, "3m20s"), ("steps", 100, "80")):
-            await pilot.press("right_curly_bracket")
-            await until(pilot, lambda end=end: plot.names and plot._curves["run00"].steps[-1] == end, axis)
-            await until(pilot, lambda words=words: words in shown(pilot), f"the labels of {axis}")
 
 
 async def test_no_metrics_file_is_read_in_the_thread_of_the_screen(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from o1lab.train.runs.directory import RunDir, RunState, RunStatus
 from o1lab.train.runs.metrics_reader import Metrics
 from o1lab.widgets.dialogs import PreviewDialog
 from o1lab.widgets.loss_plot import LossPlot
-from screens.base.context import open_context
+from screens.base.context import LabContext, open_context
 from screens.base.messages import OpenCompare, OpenTraces
 from screens.jobs import kind
 from screens.jobs.pane import JobsPane
@@ -50,13 +50,15 @@ WIDE = (120, 40)
 class Asked(LabApp):
     """The app, but what a screen asks of another is only written down."""
 
-    asked: list[Any]
+    def __init__(self, context: LabContext, *, mode: str) -> None:
+        super().__init__(context, mode=mode)
+        self.asked: list[Any] = []
 
     async def on_open_compare(self, message: OpenCompare) -> None:
-        self.asked = [message]
+        self.asked.append(message)
 
     async def on_open_traces(self, message: OpenTraces) -> None:
-        self.asked = [message]
+        self.asked.append(message)
 
 
 @pytest.fixture
@@ -124,9 +126,14 @@ async def test_runs_are_listed_newest_first_with_state_step_and_loss(lab: Lab) -
         assert "† " in text and "dead" in text and "✓" in text
 
 
-async def test_a_dead_run_shows_the_end_of_its_log(lab: Lab) -> None:
+async def test_a_run_that_has_ended_or_is_in_trouble_says_why(lab: Lab) -> None:
     log = "".join(f"line {n}\n" for n in range(300)) + "Out of memory: killed \x1b[31mhere\n"
     write_run(lab.runs, "cccc0003", "running", steps=9, heartbeat=1.0, pid=2**22 + 1, log=log)
+    write_run(lab.runs, "dddd0004", "failed", steps=12, message="The loss became nan at step 12.", hint="Lower it.")
+    spike = "Loss spikes: 1. The last: Loss spike at step 28: 9."
+    write_run(lab.runs, "eeee0005", "running", steps=30, warnings=[spike])
+    texts = ["First \x1b[31m.", "Second.", "Third.", "Fourth.", spike]
+    write_run(lab.runs, "ffff0006", "running", warnings=texts)
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         screen = await opened(pilot, "cccc0003")
@@ -136,6 +143,16 @@ async def test_a_dead_run_shows_the_end_of_its_log(lab: Lab) -> None:
         assert "† dead" in text and "The process was killed" in text
         assert "line 299" in text
         assert "\x1b" not in text
+        await opened(pilot, "dddd0004")
+        await until(pilot, lambda: "✗ The loss became nan at step 12. Lower it." in shown(pilot), "the reason")
+        await opened(pilot, "eeee0005")
+        await until(pilot, lambda: f"! {spike}" in shown(pilot), "the spike")
+        await opened(pilot, "ffff0006")
+        notice = screen.query_one("#run-notice", Static)
+        below = ["! Third.", "! Fourth.", f"! {spike}", "! 2 more: i shows all"]
+        await until(pilot, lambda: str(notice.content).splitlines() == below, "the warnings")
+        await pilot.press("i")
+        await until(pilot, lambda: "First" in shown(pilot) and "[31m." in shown(pilot), "the facts")
 
 
 def test_a_dead_run_is_to_be_resumed_only_if_it_has_a_checkpoint(lab: Lab) -> None:
@@ -144,23 +161,6 @@ def test_a_dead_run_is_to_be_resumed_only_if_it_has_a_checkpoint(lab: Lab) -> No
     without = write_run(lab.runs, "dddd0004", "running", **gone)
     assert "o1lab runs resume cccc0003" in with_checkpoint.info().status.hint
     assert "resume dddd0004" not in without.info().status.hint
-
-
-async def test_a_failed_run_says_why_and_what_to_do(lab: Lab) -> None:
-    write_run(lab.runs, "dddd0004", "failed", steps=12, message="The loss became nan at step 12.", hint="Lower it.")
-    app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(pilot, "dddd0004")
-        await until(pilot, lambda: "✗ The loss became nan at step 12. Lower it." in shown(pilot), "the reason")
-
-
-async def test_a_spike_of_a_running_run_is_called_out(lab: Lab) -> None:
-    spike = "Loss spikes: 1. The last: Loss spike at step 28: 9."
-    write_run(lab.runs, "eeee0005", "running", steps=30, warnings=[spike])
-    app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(pilot, "eeee0005")
-        await until(pilot, lambda: f"! {spike}" in shown(pilot), "the spike")
 
 
 async def test_the_header_says_what_a_run_is_doing(lab: Lab) -> None:
@@ -180,19 +180,6 @@ async def test_the_header_says_what_a_run_is_doing(lab: Lab) -> None:
         status = RunStatus("starting", os.getpid(), host=socket.gethostname(), heartbeat=time.time() + 3600)
         asking.write_status(replace(status, step=3, total_steps=80))
         await until(pilot, lambda: "○ starting · step 3/80" in shown(pilot), "the step it resumes from")
-
-
-async def test_warnings_of_a_run_stay_below_its_header(lab: Lab) -> None:
-    spike = "Loss spikes: 1. The last: Loss spike at step 3: 9."
-    texts = ["First \x1b[31m.", "Second.", "Third.", "Fourth.", spike]
-    write_run(lab.runs, "aaaa0001", "running", warnings=texts)
-    async with app_on(lab).run_test(size=WIDE) as pilot:
-        screen = await opened(pilot, "aaaa0001")
-        notice = screen.query_one("#run-notice", Static)
-        below = ["! Third.", "! Fourth.", f"! {spike}", "! 2 more: i shows all"]
-        await until(pilot, lambda: str(notice.content).splitlines() == below, "the warnings")
-        await pilot.press("i")
-        await until(pilot, lambda: "First" in shown(pilot) and "[31m." in shown(pilot), "the facts")
 
 
 async def test_what_a_run_writes_appears(lab: Lab) -> None:
@@ -215,16 +202,8 @@ async def test_what_a_run_writes_appears(lab: Lab) -> None:
             file.write('ss": 0.5}\n')
         await until(pilot, lambda: points(screen, "eeee0005") == 12, "the line's end")
         await until(pilot, lambda: "step 12/100" in shown(pilot), "the step")
-
-
-async def test_a_resumed_run_is_drawn_again(lab: Lab) -> None:
-    run = write_run(lab.runs, "eeee0005", "running", steps=30)
-    app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
-        screen = await opened(pilot, "eeee0005")
-        await until(pilot, lambda: points(screen, "eeee0005") == 30, "the curve")
-        append(run.metrics, [{"event": "resumed", "step": 20}, metric_line(21, 100)])
-        await until(pilot, lambda: points(screen, "eeee0005") == 21, "the curve cut at 20 and gone on")
+        append(run.metrics, [{"event": "resumed", "step": 8}, metric_line(9, 100)])
+        await until(pilot, lambda: points(screen, "eeee0005") == 9, "the curve cut at 8 and gone on")
 
 
 def followers(app: LabApp) -> list[Worker[object]]:
@@ -364,33 +343,55 @@ async def test_a_finished_run_is_not_resumed_and_no_run_is_paused(lab: Lab, monk
         assert not resumed and "p Pause" not in shown(pilot)
 
 
-async def test_the_id_is_copied(lab: Lab) -> None:
-    write_run(lab.runs, "aaaa0001")
-    async with app_on(lab).run_test(size=WIDE) as pilot:
-        await opened(pilot, "aaaa0001")
-        await pilot.press("y")
-        await until(pilot, lambda: pilot.app.clipboard == "aaaa0001", "the clipboard")
-
-
-async def test_a_finished_run_is_not_stopped(lab: Lab) -> None:
-    run = write_run(lab.runs, "aaaa0001")
+async def test_the_keys_of_a_finished_run(lab: Lab) -> None:
+    answers = [sample(0, "<think>ones: 8</think> 1458", correct=True)]
+    run = write_run(lab.runs, "aaaa0001", samples=answers, saved=[50, 100])
     app = app_on(lab)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
-        await opened(pilot, "aaaa0001")
+        screen = await opened(pilot, "aaaa0001")
+        await pilot.press("y")
+        await until(pilot, lambda: app.clipboard == "aaaa0001", "the id on the clipboard")
+        await pilot.press("Y")
+        await until(pilot, lambda: app.clipboard == run.command.read_text().strip(), "the command on the clipboard")
         await pilot.press("s")
         await until(pilot, lambda: "Nothing to stop" in shown(pilot), "a word")
         assert not run.stop_file.exists()
+        await pilot.press("C")
+        await until(pilot, lambda: app.asked, "the message")
+        message = app.asked.pop()
+        assert message.models == ("solver", "aaaa0001/100", "smollm2-135m")
+        assert message.prompt == PROBES[0].prompt
+        await pilot.press("T")
+        await until(pilot, lambda: app.asked, "the message")
+        assert app.asked.pop().query == 'dataset:"col-add-400"'
+        await pilot.press("i")
+        await until(pilot, lambda: "checkpoints" in shown(pilot) and "step 100" in shown(pilot), "the facts")
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen, "the way back")
+        pane = screen.pane
+        await pilot.press("question_mark")
+        await until(pilot, lambda: bool(screen.query("HelpPanel")), "the help")
+        await pilot.press("escape")
+        await until(pilot, lambda: not screen.query("HelpPanel"), "its end")
+        assert screen.pane == pane
+        await pilot.press("v")
+        await until(pilot, lambda: "<think>ones: 8</think> 1458  (7 tokens)" in shown(pilot), "the whole answer")
 
 
-async def test_resume_goes_on_with_the_chosen_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run(lab.runs, "bbbb0002", "stopped", steps=40, saved=[40])
-    resumed: list[str] = []
-    monkeypatch.setattr(launch, "start_worker", lambda run, **_: resumed.append(run.id))
+async def test_compare_without_a_checkpoint_says_what_to_do(lab: Lab) -> None:
+    write_run(lab.runs, "eeee0005", "running", steps=3)
+    write_run(lab.runs, "ffff0006", "failed", steps=3)
     app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(pilot, "bbbb0002")
-        await pilot.press("r")
-        await until(pilot, lambda: resumed == ["bbbb0002"], "the resuming")
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await opened(pilot, "ffff0006")
+        await pilot.press("C")
+        await until(pilot, lambda: "ffff0006 has no checkpoint." in shown(pilot), "the reason")
+        assert "Press s to save" not in shown(pilot)
+        await opened(pilot, "eeee0005")
+        await pilot.press("C")
+        await until(pilot, lambda: "eeee0005 has no checkpoint yet" in shown(pilot), "the reason")
+        assert "Press s to save one" in shown(pilot)
+        assert not app.asked
 
 
 async def test_a_refused_resume_says_why(lab: Lab) -> None:
@@ -430,71 +431,6 @@ async def test_a_run_is_named_noted_and_removed_after_a_question_that_names_it(l
         await until(pilot, lambda: any("stop it before you remove it" in one.message for one in told), "a refusal")
 
 
-async def test_compare_takes_teacher_last_checkpoint_and_base(lab: Lab) -> None:
-    write_run(lab.runs, "aaaa0001", saved=[50, 100])
-    app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(pilot, "aaaa0001")
-        await pilot.press("C")
-        await until(pilot, lambda: hasattr(app, "asked"), "the message")
-        message = app.asked[0]
-        assert message.models == ("solver", "aaaa0001/100", "smollm2-135m")
-        assert message.prompt == PROBES[0].prompt
-
-
-async def test_compare_without_a_checkpoint_says_what_to_do(lab: Lab) -> None:
-    write_run(lab.runs, "eeee0005", "running", steps=3)
-    app = app_on(lab)
-    async with app.run_test(size=WIDE, notifications=True) as pilot:
-        await opened(pilot, "eeee0005")
-        await pilot.press("C")
-        await until(pilot, lambda: "has no checkpoint yet" in shown(pilot), "the reason")
-        assert "Press s to save one" in shown(pilot)
-        assert not hasattr(app, "asked")
-
-
-async def test_compare_of_an_ended_run_without_a_checkpoint_does_not_offer_to_stop_it(lab: Lab) -> None:
-    write_run(lab.runs, "eeee0005", "failed", steps=3)
-    app = app_on(lab)
-    async with app.run_test(size=WIDE, notifications=True) as pilot:
-        await opened(pilot, "eeee0005")
-        await pilot.press("C")
-        await until(pilot, lambda: "eeee0005 has no checkpoint." in shown(pilot), "the reason")
-        assert "Press s to save" not in shown(pilot)
-
-
-async def test_traces_of_the_run(lab: Lab) -> None:
-    write_run(lab.runs, "aaaa0001")
-    app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(pilot, "aaaa0001")
-        await pilot.press("T")
-        await until(pilot, lambda: hasattr(app, "asked"), "the message")
-        assert app.asked[0].query == 'dataset:"col-add-400"'
-
-
-async def test_the_command_is_copied(lab: Lab) -> None:
-    run = write_run(lab.runs, "aaaa0001")
-    app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
-        await opened(pilot, "aaaa0001")
-        await pilot.press("Y")
-        await until(pilot, lambda: pilot.app.clipboard == run.command.read_text().strip(), "the clipboard")
-
-
-async def test_facts_and_full_answers(lab: Lab) -> None:
-    write_run(lab.runs, "aaaa0001", samples=[sample(0, "<think>ones: 8</think> 1458", correct=True)], saved=[100])
-    app = app_on(lab)
-    async with app.run_test(size=WIDE) as pilot:
-        screen = await opened(pilot, "aaaa0001")
-        await pilot.press("i")
-        await until(pilot, lambda: "checkpoints" in shown(pilot) and "step 100" in shown(pilot), "the facts")
-        await pilot.press("escape")
-        await until(pilot, lambda: pilot.app.screen is screen, "the way back")
-        await pilot.press("v")
-        await until(pilot, lambda: "<think>ones: 8</think> 1458  (7 tokens)" in shown(pilot), "the whole answer")
-
-
 async def test_one_pane_at_a_time_on_a_narrow_terminal(lab: Lab) -> None:
     write_run(lab.runs, "aaaa0001", log="the last words\n", samples=[sample(0, "12", correct=False)])
     app = app_on(lab)
@@ -527,18 +463,6 @@ async def test_every_action_is_in_the_palette(lab: Lab) -> None:
         assert len({command.title for command in commands}) == len(commands)
         helps = " ".join(command.help for command in commands)
         assert "RunTable" not in helps and "TrainScreen" not in helps
-
-
-async def test_escape_closes_the_help_before_it_goes_back(lab: Lab) -> None:
-    write_run(lab.runs, "aaaa0001")
-    async with app_on(lab).run_test(size=WIDE) as pilot:
-        screen = await opened(pilot, "aaaa0001")
-        pane = screen.pane
-        await pilot.press("question_mark")
-        await until(pilot, lambda: bool(screen.query("HelpPanel")), "the help")
-        await pilot.press("escape")
-        await until(pilot, lambda: not screen.query("HelpPanel"), "its end")
-        assert screen.pane == pane
 
 
 def test_a_look_gives_only_what_is_new(lab: Lab) -> None:

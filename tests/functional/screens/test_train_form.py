@@ -83,7 +83,9 @@ def field(form: TrainForm, name: str) -> FieldRow:
     return form.query_one(f"#row-{name}", FieldRow)
 
 
-async def test_every_part_of_a_recipe_has_a_field_with_its_help(lab: Lab) -> None:
+async def test_every_part_of_a_recipe_has_a_field_that_a_file_fills(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text("steps: 11\nschedule: linear\nprobes:\n- prompt: 2 + 2?\n  gold: '4'\n")
     app = app_on(lab)
     async with app.run_test(size=(120, 60)) as pilot:
         form = await form_of(pilot)
@@ -92,24 +94,28 @@ async def test_every_part_of_a_recipe_has_a_field_with_its_help(lab: Lab) -> Non
         for row in form.query(FieldRow):
             assert row.field.help.startswith(Recipe.model_fields[row.field.name].description or "?")
         assert "Rank of the adapter" in shown(pilot)
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: pilot.app.screen is not form, "the question")
+        pilot.app.screen.query_one(Input).value = str(path)  # a hundred keys would take seconds
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is form and field(form, "steps").text == "11", "the values")
+        assert field(form, "schedule").text == "linear"
+        editor = field(form, "probes").editor
+        assert isinstance(editor, TextArea) and editor.text == "2 + 2? => 4"
 
 
-async def test_the_focused_field_explains_itself_on_a_small_terminal(lab: Lab) -> None:
+async def test_a_small_terminal_shows_the_help_and_the_fault_of_a_field_whose_text_is_kept(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=(80, 24)) as pilot:
         form = await form_of(pilot)
-        *others, last = (name for name in form.settings if field(form, name).display)
-        await pilot.press(*["tab"] * len(others))
-        row = field(form, last)
-        assert form.focused is row.editor  # the last one, scrolled into sight
+        *others, last = (field(form, name) for name in form.settings if field(form, name).display)
+        assert form.focus_chain[: len(others)] == [row.editor for row in others]
+        others[-1].editor.focus()
+        await pilot.press("tab")
+        assert form.focused is last.editor
         await until(pilot, lambda: "Problem of preflight to accept" in shown(pilot), "its help")
-        assert row.region.overlaps(form.query_one("#fields").region)
+        assert last.region.overlaps(form.query_one("#fields").region)
 
-
-async def test_a_fault_is_told_beside_its_field_and_holds_the_run_back(lab: Lab) -> None:
-    app = app_on(lab)
-    async with app.run_test(size=(80, 24)) as pilot:
-        form = await form_of(pilot)
         field(form, "lora_r").editor.focus()
         await pilot.press("x")
         await until(pilot, lambda: "✗ Input should be a valid integer" in shown(pilot), "the fault")
@@ -117,6 +123,14 @@ async def test_a_fault_is_told_beside_its_field_and_holds_the_run_back(lab: Lab)
         assert pilot.app.screen is form
         await pilot.press("backspace")
         await until(pilot, lambda: "✗" not in shown(pilot), "the fault gone")
+
+        editor = field(form, "steps").editor
+        assert isinstance(editor, Input)
+        editor.focus()
+        await pilot.press("4", "2", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the list")
+        again = await form_of(pilot)
+        assert field(again, "steps").text == "42"
 
 
 async def test_without_a_dataset_the_form_says_where_one_is_made(tmp_path: Path) -> None:
@@ -140,19 +154,6 @@ async def test_a_recipe_file_for_the_dataset_is_where_the_form_begins(lab: Lab) 
         assert field(form, "probes").text == "1 + 1? => 2\nHm"
         recipe, faults = form.judge(form.texts())
         assert faults == {} and recipe == kept
-
-
-async def test_what_was_typed_is_there_again(lab: Lab) -> None:
-    app = app_on(lab)
-    async with app.run_test(size=(80, 24)) as pilot:
-        form = await form_of(pilot)
-        editor = field(form, "steps").editor
-        assert isinstance(editor, Input)
-        editor.focus()
-        await pilot.press("4", "2", "escape")
-        await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the list")
-        again = await form_of(pilot)
-        assert field(again, "steps").text == "42"
 
 
 def test_imported_adapters_and_whole_models_are_offered(lab: Lab) -> None:
@@ -198,29 +199,15 @@ async def test_a_new_run_like_this_one_that_goes_on_from_its_adapter(lab: Lab) -
         await until(pilot, lambda: "• steps" not in shown(pilot), "no mark")
 
 
-async def test_a_recipe_file_fills_the_form(lab: Lab, tmp_path: Path) -> None:
-    path = tmp_path / "other.yaml"
-    path.write_text("steps: 11\nschedule: linear\nprobes:\n- prompt: 2 + 2?\n  gold: '4'\n")
-    app = app_on(lab)
-    async with app.run_test(size=(120, 40)) as pilot:
-        form = await form_of(pilot)
-        await pilot.press("ctrl+l")
-        await until(pilot, lambda: pilot.app.screen is not form, "the question")
-        pilot.app.screen.query_one(Input).value = str(path)  # a hundred keys would take seconds
-        await pilot.press("enter")
-        await until(pilot, lambda: pilot.app.screen is form and field(form, "steps").text == "11", "the values")
-        assert field(form, "schedule").text == "linear"
-        editor = field(form, "probes").editor
-        assert isinstance(editor, TextArea) and editor.text == "2 + 2? => 4"
-
-
-async def to_preflight(pilot: Pilot[int]) -> PreflightScreen:
-    await form_of(pilot)
+async def to_preflight(pilot: Pilot[int], look: Callable[..., Preflight], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start preflight in the form. ``look`` is called in place of its process."""
+    monkeypatch.setattr(preflight, "run_preflight", look)
     await pilot.press("ctrl+r")
-    return await screen_shown(pilot, PreflightScreen, "preflight")
+    await screen_shown(pilot, PreflightScreen, "preflight")
 
 
-async def test_preflight_says_which_row_it_is_at(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_in_order_can_be_launched(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[Recipe] = []
     go_on = threading.Event()
 
     def counting(*_: Any, progress: Callable[[int, int], None], **__: Any) -> Preflight:
@@ -228,27 +215,18 @@ async def test_preflight_says_which_row_it_is_at(lab: Lab, monkeypatch: pytest.M
         go_on.wait(60)
         return FOUND
 
-    monkeypatch.setattr(preflight, "run_preflight", counting)
-    async with app_on(lab).run_test(size=(80, 24)) as pilot:
-        await to_preflight(pilot)
-        await until(pilot, lambda: "row 1,200 of 4,000" in shown(pilot), "the row")
-        go_on.set()
-        await until(pilot, lambda: "Ready. Press enter" in shown(pilot), "the report")
-
-
-async def test_what_is_in_order_can_be_launched(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    launched: list[Recipe] = []
-
     def start(lab: Lab, recipe: Recipe, *, store: Any = None) -> tuple[RunDir, int]:
         launched.append(recipe)
         return write_run(lab.runs, "feed0001", "running", steps=2, recipe=recipe), 1
 
-    monkeypatch.setattr(preflight, "run_preflight", lambda *_, **__: FOUND)
     monkeypatch.setattr(launch, "launch", start)
     app = app_on(lab)
     async with app.run_test(size=(120, 60)) as pilot:
-        await to_preflight(pilot)
-        await until(pilot, lambda: "✓ Ready" in shown(pilot), "the verdict")
+        await form_of(pilot)
+        await to_preflight(pilot, counting, monkeypatch)
+        await until(pilot, lambda: "row 1,200 of 4,000" in shown(pilot), "the row")
+        go_on.set()
+        await until(pilot, lambda: "✓ Ready. Press enter" in shown(pilot), "the verdict")
         text = shown(pilot)
         assert "⟦<think>3␛⟧" in text and "24 in the dataset" in text
         assert "about 2.5 GB of 9.0 GB free" in text and "o1lab train --dataset sums" in text
@@ -262,46 +240,44 @@ async def test_what_is_in_order_can_be_launched(lab: Lab, monkeypatch: pytest.Mo
 
 
 async def test_what_is_not_in_order_cannot(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = FOUND.model_copy(
-        update={
-            "ok": False,
-            "over_length": 3,
-            "problems": [Problem(code="over_length", message="3 rows are too long.", hint="Raise max_length.")],
-        }
-    )
-    launched: list[object] = []
-    monkeypatch.setattr(preflight, "run_preflight", lambda *_, **__: bad)
-    monkeypatch.setattr(launch, "launch", lambda *_, **__: launched.append(1))
-    app = app_on(lab)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await to_preflight(pilot)
-        await until(pilot, lambda: "✗ 3 rows are too long." in shown(pilot), "the problem")
-        assert "Raise max_length." in shown(pilot)
-        await pilot.press("enter", "escape")
-        await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm), "the form again")
-        assert launched == []
-
-
-async def test_a_look_can_be_cancelled(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(code="over_length", message="3 rows are too long.", hint="Raise max_length.")
+    bad = FOUND.model_copy(update={"ok": False, "over_length": 3, "problems": [problem]})
     begun, ended = threading.Event(), threading.Event()
+    launched: list[object] = []
 
-    def look(*_: Any, cancelled: Any, **__: Any) -> Preflight:
+    def waiting(*_: Any, cancelled: Any, **__: Any) -> Preflight:
         begun.set()
         while not cancelled():
             threading.Event().wait(0.01)
         ended.set()
         raise LabError("Preflight was cancelled.", code="cancelled")
 
-    monkeypatch.setattr(preflight, "run_preflight", look)
+    def without_torch(*_: Any, **__: Any) -> Preflight:
+        raise LabError("Training needs torch.", "Install the extra.")
+
+    monkeypatch.setattr(launch, "launch", lambda *_, **__: launched.append(1))
     app = app_on(lab)
     async with app.run_test(size=(80, 24)) as pilot:
-        await to_preflight(pilot)
+        form = await form_of(pilot)
+        await to_preflight(pilot, lambda *_, **__: bad, monkeypatch)
+        await until(pilot, lambda: "✗ 3 rows are too long." in shown(pilot), "the problem")
+        assert "Raise max_length." in shown(pilot)
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: pilot.app.screen is form, "the form again")
+
+        await to_preflight(pilot, waiting, monkeypatch)
         await until(pilot, begun.is_set, "the beginning")
         assert "esc cancels" in shown(pilot)
         await pilot.press("escape")
         await until(pilot, ended.is_set, "the end")
-        await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm), "the form again")
+        await until(pilot, lambda: pilot.app.screen is form, "the form again")
         assert "Preflight was cancelled" not in shown(pilot)
+
+        await to_preflight(pilot, without_torch, monkeypatch)
+        await until(pilot, lambda: "✗ Training needs torch. Install the extra." in shown(pilot), "one sentence")
+        await pilot.press("enter", "escape")
+        await until(pilot, lambda: pilot.app.screen is form, "the form again")
+        assert launched == []
 
 
 def test_the_report_shows_nothing_that_was_not_measured() -> None:
@@ -311,17 +287,6 @@ def test_the_report_shows_nothing_that_was_not_measured() -> None:
     ).plain
     assert "24 in the dataset" in text
     assert "Checks" not in text and "tokens" not in text
-
-
-async def test_trouble_in_preflight_is_one_sentence(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(*_: Any, **__: Any) -> Preflight:
-        raise LabError("Training needs torch.", "Install the extra.")
-
-    monkeypatch.setattr(preflight, "run_preflight", look)
-    app = app_on(lab)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await to_preflight(pilot)
-        await until(pilot, lambda: "✗ Training needs torch. Install the extra." in shown(pilot), "the sentence")
 
 
 @pytest.mark.parametrize(
@@ -359,7 +324,9 @@ async def test_from_the_form_to_a_finished_run(
     (lab.root / "recipes" / "quick.yaml").write_text(dump(Recipe.model_validate(quick)))
     app = app_on(lab)
     async with app.run_test(size=(120, 60)) as pilot:
-        screen = await to_preflight(pilot)
+        await form_of(pilot)
+        await pilot.press("ctrl+r")
+        screen = await screen_shown(pilot, PreflightScreen, "preflight")
         await until(pilot, lambda: screen.found is not None, "preflight")
         assert screen.found is not None and screen.found.ok, screen.found
         await until(pilot, lambda: "✓ Ready" in shown(pilot) and "⟦<think>" in shown(pilot), "the mask")
@@ -377,10 +344,21 @@ async def test_from_the_form_to_a_finished_run(
 
 
 async def test_replay_is_a_share_and_then_a_choice_of_datasets(lab: Lab) -> None:
-    store = open_store(lab.database)
-    made = add_replay(store, "smollm2-135m", 3)
-    store.close()
     async with app_on(lab).run_test(size=(120, 60)) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, TrainScreen)
+        form = await form_of(pilot)
+        field(form, "replay").set_text("0.1")
+        assert "o1lab dataset replay --base smollm2-135m" in form.judge(form.texts())[1]["replay"]
+        field(form, "replay").set_text("0")
+        assert "replay" not in form.judge(form.texts())[1]
+
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen, "the list")
+        screen.draft.clear()
+        store = open_store(lab.database)
+        made = add_replay(store, "smollm2-135m", 3)
+        store.close()
         form = await form_of(pilot)
         assert field(form, "dataset").text == "sums", (
             "the newest dataset is that of the answers, which is not trained on"
@@ -398,13 +376,3 @@ async def test_replay_is_a_share_and_then_a_choice_of_datasets(lab: Lab) -> None
         assert (recipe.replay, recipe.replay_dataset) == (0.1, made.name)
         field(form, "replay").set_text("2")
         assert "replay" in form.judge(form.texts())[1]
-
-
-async def test_replay_without_answers_names_the_command(lab: Lab) -> None:
-    async with app_on(lab).run_test(size=(120, 60)) as pilot:
-        form = await form_of(pilot)
-        field(form, "replay").set_text("0.1")
-        wrong = form.judge(form.texts())[1]
-        assert "o1lab dataset replay --base smollm2-135m" in wrong["replay"]
-        field(form, "replay").set_text("0")
-        assert "replay" not in form.judge(form.texts())[1]
