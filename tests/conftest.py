@@ -40,8 +40,12 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the exhaustive cases unless they are asked for."""
+    """Leave out the exhaustive cases unless they are asked for.
+
+    Called last: syrupy must see all cases, or it takes the pictures of those left out for unused ones.
+    """
     if config.getoption("--exhaustive") or "exhaustive" in config.option.markexpr:
         return
     left_out = [item for item in items if item.get_closest_marker("exhaustive")]

@@ -62,9 +62,10 @@ class FieldRow(Vertical):
         }
         .fault { height: auto; padding-left: 22; color: $text-error; }
         &.-marked .name { padding-left: 0; color: $text-accent; }
+        &:focus-within { height: auto; }
         &:focus-within .name { color: $text; text-style: bold; }
     }
-    """
+    """  # Textual updates the styles below a row when the focus moves because a rule is about the row itself
 
     def __init__(self, field: Field, text: str) -> None:
         super().__init__(id=f"row-{field.name}")

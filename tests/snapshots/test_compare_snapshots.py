@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -18,8 +17,8 @@ from screens.compare.screen import CompareScreen
 from store import conversations, open_store
 from store.conversations import Message, Vote
 from tests.support.compare_lab import until
+from tests.support.pictures import pictures, sizes
 
-SIZES = [(80, 24), (120, 40)]
 PANES = [
     ("solver", "teacher: solver (a program, not a language model)"),
     ("demo/100", "student: demo/100"),
@@ -124,12 +123,11 @@ async def models(pilot: Pilot[int]) -> None:
 Picture = Callable[[Pilot[int]], Awaitable[None]]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-@pytest.mark.parametrize("picture", [only_open, settings, models], ids=lambda picture: picture.__name__)
+@pictures([only_open, settings, models], at_both=[only_open])
 def test_compare(snap_compare: Any, tmp_path: Path, size: tuple[int, int], picture: Picture) -> None:
     assert snap_compare(app_on(tmp_path / "lab"), terminal_size=size, run_before=picture)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
+@sizes()
 def test_blind(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     assert snap_compare(app_on(tmp_path / "lab", blind=True), terminal_size=size, run_before=only_open)

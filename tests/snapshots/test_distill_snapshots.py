@@ -32,8 +32,7 @@ from store.filters import ProblemQuery
 from store.records import NewProblem
 from store.teacher_runs import Outcome
 from tests.support.compare_lab import filter_by, screen_shown, shown, until
-
-SIZES = [(80, 24), (120, 40)]
+from tests.support.pictures import pictures
 
 
 def fill(lab: Lab) -> None:
@@ -217,10 +216,11 @@ async def empty(pilot: Pilot[int]) -> None:
 
 
 Picture = Callable[[Pilot[int]], Awaitable[None]]
-PICTURES: list[tuple[Picture, int]] = [
-    (pool, 1), (problem, 1), (typing, 1), (rules, 1), (overrule, 1), (runs_list, 2), (one_run, 2), (dead_run, 2),
-    (form, 1), (dataset, 2), (prompts, 1), (writing, 1), (empty, 0),
-]  # fmt: skip
+FILLED: dict[Picture, int] = {
+    pool: 1, problem: 1, typing: 1, rules: 1, overrule: 1, runs_list: 2, one_run: 2, dead_run: 2,
+    form: 1, dataset: 2, prompts: 1, writing: 1, empty: 0,
+}  # fmt: skip
+"""What the lab has: nothing, problems, or runs as well."""
 
 
 @pytest.fixture(autouse=True)
@@ -237,12 +237,11 @@ def _cut(text: Text, mark: str) -> Text:
     return text[: text.plain.index(mark)]
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-@pytest.mark.parametrize(("picture", "filled"), PICTURES, ids=[picture.__name__ for picture, _ in PICTURES])
-def test_distill(snap_compare: Any, tmp_path: Path, size: tuple[int, int], picture: Picture, *, filled: int) -> None:
+@pictures(FILLED, at_both=[pool, one_run, form, writing])
+def test_distill(snap_compare: Any, tmp_path: Path, size: tuple[int, int], picture: Picture) -> None:
     lab = init_lab(tmp_path / "lab", name="demo")
-    if filled:
+    if FILLED[picture]:
         fill(lab)
-    if filled > 1:
+    if FILLED[picture] > 1:
         with_runs(lab)
     assert snap_compare(LabApp(open_context(lab), mode="distill"), terminal_size=size, run_before=picture)

@@ -20,9 +20,9 @@ from screens.evaluate.sample_text import Listing
 from screens.evaluate.side_by_side import SamplePairScreen
 from tests.support.compare_lab import until
 from tests.support.evaluate_lab import SCORER, make_lab
+from tests.support.pictures import pictures
 
 PAIR = ("base-1", "student-1")
-sizes = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 
 
 @pytest.fixture
@@ -56,14 +56,13 @@ def calibrating(context: LabContext) -> tuple[Screen[None], Callable[[], object]
     return screen, lambda: screen.shown is not None
 
 
-@sizes
-@pytest.mark.parametrize("view", [reader, pairs, beside, rating, calibrating], ids=lambda view: view.__name__)
-def test_evaluate_samples(snap_compare: Any, context: LabContext, view: Any, size: tuple[int, int]) -> None:
+@pictures([reader, pairs, beside, rating, calibrating], at_both=[reader, beside])
+def test_evaluate_samples(snap_compare: Any, context: LabContext, picture: Any, size: tuple[int, int]) -> None:
     async def before(pilot: Pilot[int]) -> None:
-        screen, ready = view(context)
+        screen, ready = picture(context)
         await pilot.app.push_screen(screen)
         await until(pilot, ready, "what it shows")
-        if view is rating:
+        if picture is rating:
             await pilot.press("8", "7")
         await pilot.pause()
 

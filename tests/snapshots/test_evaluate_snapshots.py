@@ -17,8 +17,7 @@ from screens.evaluate.form import EvaluateForm
 from screens.evaluate.screen import EvaluateScreen
 from tests.support.compare_lab import shown, until
 from tests.support.evaluate_screen_lab import lab_with_suite, three
-
-sizes = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+from tests.support.pictures import pictures
 
 
 @pytest.fixture
@@ -87,9 +86,8 @@ async def form(pilot: Pilot[int]) -> None:
     await until(pilot, lambda: "6 items" in shown(pilot), "the estimate")
 
 
-@sizes
-@pytest.mark.parametrize("view", [empty, evaluations, others, one, tables, plots, form], ids=lambda view: view.__name__)
-def test_evaluate(snap_compare: Any, lab: Lab, view: Any, size: tuple[int, int]) -> None:
-    if view is not empty:
+@pictures([empty, evaluations, others, one, tables, plots, form], at_both=[one, plots, form])
+def test_evaluate(snap_compare: Any, lab: Lab, picture: Any, size: tuple[int, int]) -> None:
+    if picture is not empty:
         three(lab)
-    assert snap_compare(LabApp(open_context(lab), mode="evaluate"), terminal_size=size, run_before=view)
+    assert snap_compare(LabApp(open_context(lab), mode="evaluate"), terminal_size=size, run_before=picture)

@@ -31,8 +31,8 @@ from screens.compare.voting import VotingScreen
 from store import conversations
 from store.conversations import Message, Vote
 from tests.support.compare_lab import screen_shown, shown, until
+from tests.support.pictures import pictures
 
-SIZES = [(80, 24), (160, 45)]
 WHOLE, RUNNING = "9e00bb02", "7f3a12cd"
 SUMS = [(964, 494), (381, 529), (127, 208), (640, 75)]
 PANES = (
@@ -149,8 +149,7 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds_screen, "facts", facts)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x45"])
-@pytest.mark.parametrize("picture", [listed, voting, results, among_conversations], ids=lambda one: one.__name__)
+@pictures([listed, voting, results, among_conversations], at_both=[voting], large=(160, 45))
 def test_rounds(snap_compare: Any, tmp_path: Path, size: tuple[int, int], picture: Picture) -> None:
     lab = init_lab(tmp_path / "lab", name="demo")
     fill(lab)

@@ -26,6 +26,7 @@ from tests.functional.screens.test_traces import ready, until
 from tests.support.compare_lab import filter_by, shown
 from tests.support.lab_seed import all_ids, seeded_context
 from tests.support.lens_lab import add_scores
+from tests.support.pictures import sizes
 
 SIZES = [(80, 24), (120, 40)]
 
@@ -62,7 +63,7 @@ def test_reader(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> Non
     assert snap_compare(app, terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@sizes(named=False)
 def test_filter_that_means_nothing(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     async def before(pilot: Pilot[int]) -> None:
         await _settled(pilot)
@@ -74,7 +75,7 @@ def test_filter_that_means_nothing(snap_compare: Any, tmp_path: Path, size: tupl
     assert snap_compare(app, terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@sizes(named=False)
 def test_bulk_preview(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     async def before(pilot: Pilot[int]) -> None:
         await _settled(pilot)
@@ -102,7 +103,7 @@ def test_side_by_side(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) 
     assert snap_compare(app, terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@sizes(named=False)
 def test_first_wrong_step(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     context = seeded_context(tmp_path / "lab", 8)
     trace = next(iter(all_ids(context.store)))
@@ -121,7 +122,7 @@ def test_first_wrong_step(snap_compare: Any, tmp_path: Path, size: tuple[int, in
     assert snap_compare(LabApp(context, mode="traces"), terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@sizes(named=False)
 def test_labels_and_corrected_kinds(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     context = seeded_context(tmp_path / "lab", 8)
     trace = next(iter(all_ids(context.store)))
@@ -140,7 +141,7 @@ def test_labels_and_corrected_kinds(snap_compare: Any, tmp_path: Path, size: tup
     assert snap_compare(LabApp(context, mode="traces"), terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@sizes(named=False)
 def test_search_tree(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     context = seeded_context(tmp_path / "lab", 4)
     problem = NewProblem("What is 964 + 494?", "sums", "964+494", "1458")
@@ -165,7 +166,7 @@ def test_search_tree(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -
     assert snap_compare(LabApp(context, mode="traces"), terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@sizes(named=False)
 def test_lens(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     context = seeded_context(tmp_path / "lab", 4)
     add_scores(context.store.db, next(all_ids(context.store)), "base")

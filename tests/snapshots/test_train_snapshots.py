@@ -28,8 +28,8 @@ from screens.train.screen import TrainScreen
 from tests.functional.screens.test_train_form import FOUND
 from tests.support.compare_lab import shown, until
 from tests.support.fake_runs import CREATED, PROBES, write_run
+from tests.support.pictures import pictures
 
-SIZES = [(80, 24), (120, 40)]
 ANSWERS = {0: ("77200", "1000 + 5"), 25: ("1358", "912"), 50: ("1458", "912")}
 LOG = "".join(f"{{'loss': {1 / step:.3f}, 'mean_token_accuracy': 0.99}}\n" for step in range(1, 63))
 
@@ -148,10 +148,10 @@ async def empty(pilot: Pilot[int]) -> None:
 
 
 Picture = Callable[[Pilot[int]], Awaitable[None]]
-PICTURES: list[tuple[Picture, bool]] = [
-    (overview, True), (laid_over, True), (answers, True), (dead, True), (form, False), (preflight, False),
-    (group, False), (empty, False),
-]  # fmt: skip
+WITH_RUNS: dict[Picture, bool] = {
+    overview: True, laid_over: True, answers: True, dead: True, form: False, preflight: False, group: False,
+    empty: False,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -162,10 +162,9 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_preflight, "run_preflight", lambda *_, **__: FOUND)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
-@pytest.mark.parametrize(("picture", "with_runs"), PICTURES, ids=[picture.__name__ for picture, _ in PICTURES])
-def test_train(snap_compare: Any, tmp_path: Path, size: tuple[int, int], picture: Picture, *, with_runs: bool) -> None:
+@pictures(WITH_RUNS, at_both=[overview, form, preflight])
+def test_train(snap_compare: Any, tmp_path: Path, size: tuple[int, int], picture: Picture) -> None:
     lab = init_lab(tmp_path / "lab", name="demo")
-    if with_runs:
+    if WITH_RUNS[picture]:
         runs(lab)
     assert snap_compare(LabApp(open_context(lab), mode="train"), terminal_size=size, run_before=picture)

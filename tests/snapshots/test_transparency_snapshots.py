@@ -17,6 +17,7 @@ from store import open_store
 from store import transparency as log
 from tests.support import curve_lab, evaluate_lab, lab_seed, training_lab
 from tests.support.compare_lab import shown, until
+from tests.support.pictures import sizes
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -46,7 +47,7 @@ def test_transparency(
     assert snap_compare(LabApp(open_context(lab), mode="transparency"), terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@sizes()
 def test_methods(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     lab = evaluate_lab.make_lab(tmp_path / "lab")
     store = open_store(lab.database)
@@ -65,7 +66,7 @@ def test_methods(snap_compare: Any, tmp_path: Path, size: tuple[int, int]) -> No
     assert snap_compare(LabApp(open_context(lab), mode="transparency"), terminal_size=size, run_before=before)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@sizes()
 @pytest.mark.parametrize("keys", ["", "jj"], ids=["curve", "run"])
 def test_lesson(snap_compare: Any, tmp_path: Path, size: tuple[int, int], keys: str) -> None:
     lab = training_lab.make_lab(tmp_path / "lab")

@@ -206,7 +206,7 @@ async def test_eighty_columns_show_one_pane_at_a_time(tmp_path: Path) -> None:
         await until(pilot, lambda: screen.table.display and chain.display)
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE])
+@pytest.mark.parametrize("size", [NARROW, pytest.param(WIDE, marks=pytest.mark.exhaustive)])
 async def test_enter_before_the_rows_came_opens_the_chain_once_it_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
@@ -278,7 +278,7 @@ async def test_what_another_program_wrote_appears_and_the_cursor_stays(tmp_path:
     other.close()
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE])
+@pytest.mark.parametrize("size", [NARROW, pytest.param(WIDE, marks=pytest.mark.exhaustive)])
 async def test_hostile_chains_are_shown_literally(tmp_path: Path, size: tuple[int, int]) -> None:
     context = seeded_context(tmp_path / "lab", 0)
     raw = f"<think>{HOSTILE * 3}\n{'x' * 1_000_000}</think>{HOSTILE}"
