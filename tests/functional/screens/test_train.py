@@ -347,23 +347,15 @@ async def test_the_keys_of_a_finished_run(lab: Lab) -> None:
     answers = [sample(0, "<think>ones: 8</think> 1458", correct=True)]
     run = write_run(lab.runs, "aaaa0001", samples=answers, saved=[50, 100])
     app = app_on(lab)
-    async with app.run_test(size=WIDE, notifications=True) as pilot:
+    async with app.run_test(size=WIDE) as pilot:
         screen = await opened(pilot, "aaaa0001")
         await pilot.press("y")
         await until(pilot, lambda: app.clipboard == "aaaa0001", "the id on the clipboard")
         await pilot.press("Y")
         await until(pilot, lambda: app.clipboard == run.command.read_text().strip(), "the command on the clipboard")
         await pilot.press("s")
-        await until(pilot, lambda: "Nothing to stop" in shown(pilot), "a word")
+        await until(pilot, lambda: any("Nothing to stop" in one.message for one in app._notifications), "a word")
         assert not run.stop_file.exists()
-        await pilot.press("C")
-        await until(pilot, lambda: app.asked, "the message")
-        message = app.asked.pop()
-        assert message.models == ("solver", "aaaa0001/100", "smollm2-135m")
-        assert message.prompt == PROBES[0].prompt
-        await pilot.press("T")
-        await until(pilot, lambda: app.asked, "the message")
-        assert app.asked.pop().query == 'dataset:"col-add-400"'
         await pilot.press("i")
         await until(pilot, lambda: "checkpoints" in shown(pilot) and "step 100" in shown(pilot), "the facts")
         await pilot.press("escape")
@@ -376,6 +368,18 @@ async def test_the_keys_of_a_finished_run(lab: Lab) -> None:
         assert screen.pane == pane
         await pilot.press("v")
         await until(pilot, lambda: "<think>ones: 8</think> 1458  (7 tokens)" in shown(pilot), "the whole answer")
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen, "the way back")
+        await pilot.press("C")
+        await until(pilot, lambda: app.asked, "the message")
+        message = app.asked.pop()
+        assert message.models == ("solver", "aaaa0001/100", "smollm2-135m")
+        assert message.prompt == PROBES[0].prompt
+        await pilot.press("f4")
+        await until(pilot, lambda: pilot.app.screen is screen, "the way back")
+        await pilot.press("T")
+        await until(pilot, lambda: app.asked, "the message")
+        assert app.asked.pop().query == 'dataset:"col-add-400"'
 
 
 async def test_compare_without_a_checkpoint_says_what_to_do(lab: Lab) -> None:
