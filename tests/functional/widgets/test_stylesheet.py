@@ -49,14 +49,16 @@ async def test_kept_styles_are_those_that_textual_computes(tmp_path: Path) -> No
     app = LabApp(seeded_context(tmp_path / "lab", 2), mode="traces")
     async with app.run_test(size=(120, 40)) as pilot:
         await filter_by(pilot, "mod")
+        await pilot.press("enter", "question_mark")
+        await until(pilot, lambda: app.screen.query("HelpPanel"), "the help")
         assert others(app) == []
-        for keys in (("enter",), ("question_mark",), ("escape", "ctrl+t"), ("alt+4", "ctrl+n", "tab")):
-            await pilot.press(*keys)
-            await pilot.pause()
-            assert others(app) == []
         app.theme = "textual-light"
+        await pilot.press("escape")
         await pilot.resize_terminal(80, 24)
-        await until(pilot, lambda: app.screen.size.width == 80, "the smaller screen")
+        await until(pilot, lambda: app.screen.has_class("-narrow"), "the smaller screen")
+        assert others(app) == []
+        await pilot.press("alt+4")
+        await until(pilot, lambda: app.current_mode == "train", "a screen of the same theme")
         assert others(app) == []
 
 
