@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -30,12 +28,6 @@ _MOST_VALUES = 1_000_000
 """Values of a YAML file with its aliases expanded."""
 _MOST_LEVELS = 100
 """Lists and objects of a YAML file inside one another."""
-_LIBYAML_SIZE, _LIBYAML_BRACKETS = 1 << 16, 200
-"""Characters, and brackets among them, of the longest text that libyaml gets.
-
-It takes quadratic time for deep texts, and ends the process if the stack is full.
-"""
-_LISTS_IN_A_LINE = re.compile(r"([-?][ \t]+){9}")
 
 
 class UnreadableError(LabError, ValueError):
@@ -153,8 +145,6 @@ def parse_yaml(path: Path, text: str) -> Any:
         raise UnreadableError(path, f"it is not YAML: {one_line(str(error), 120)}") from error
     if not _is_small(values):
         raise UnreadableError(path, "its aliases expand to too many values")
-    if _is_deep(values):
-        raise UnreadableError(path, "it is nested too deeply")
     return values
 
 
@@ -220,20 +210,32 @@ _adapters: dict[Any, TypeAdapter[Any]] = {}
 
 
 def _load_yaml(text: str) -> Any:
-    """Parse YAML with libyaml, ten times as fast; what it refuses with the parser that explains errors better."""
+    """Parse YAML with libyaml, ten times as fast; what it refuses with the parser that explains errors better.
+
+    Raises:
+        RecursionError: it is nested deeply, for which libyaml takes quadratic time or ends the process.
+    """
     import yaml
 
-    if yaml.__with_libyaml__ and _is_shallow(text):
-        with suppress(Exception):
+    if not yaml.__with_libyaml__:
+        return yaml.load(text, _strict_loader(yaml.SafeLoader))  # noqa: S506 - a SafeLoader
+    try:
+        if not _is_deep(text):
             return yaml.load(text, _strict_loader(yaml.CSafeLoader))  # noqa: S506 - a SafeLoader
-    return yaml.load(text, _strict_loader(yaml.SafeLoader))  # noqa: S506 - a SafeLoader
+    except Exception:
+        return yaml.load(text, _strict_loader(yaml.SafeLoader))  # noqa: S506 - a SafeLoader
+    raise RecursionError
 
 
-def _is_shallow(text: str) -> bool:
-    """Whether a text is too short for deep indentation, and has no deep lists of other forms."""
-    if len(text) > _LIBYAML_SIZE or text.count("[") + text.count("{") > _LIBYAML_BRACKETS:
-        return False
-    return _LISTS_IN_A_LINE.search(text) is None
+def _is_deep(text: str) -> bool:
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_LEVELS:
+            return True
+    return False
 
 
 @cache
@@ -260,20 +262,8 @@ def _is_small(value: Any) -> bool:
     waiting, left = [value], _MOST_VALUES
     while waiting and left > 0:
         one = waiting.pop()
-        parts = _parts(one)
+        parts = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else ()
         left -= 1 + len(parts)
         if left > 0:
             waiting.extend(parts)
     return left > 0
-
-
-def _is_deep(value: Any) -> bool:
-    """Whether a value without cycles is nested more deeply than what reads it can follow."""
-    level = [value]
-    for _ in range(_MOST_LEVELS):
-        level = [part for one in level for part in _parts(one)]
-    return bool(level)
-
-
-def _parts(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
