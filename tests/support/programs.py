@@ -6,6 +6,12 @@ import sys
 from pathlib import Path
 
 from o1lab.paths import Lab
+from tests.support.warm_python import REAL_PYTHON
+
+
+def real(command: list[str]) -> list[str]:
+    """Return the command line with the real interpreter: a signal reaches the program itself, and a kill ends it."""
+    return [REAL_PYTHON, *command[1:]]
 
 
 def program(*words: str | Path, lab: Lab | Path | None = None) -> list[str]:

@@ -52,7 +52,10 @@ def test_chat_asks_several_models_and_keeps_the_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("real_python")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(one, marks=pytest.mark.exhaustive) for one in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_a_signal_keeps_what_was_received(number: signal.Signals, tmp_path: Path) -> None:
     lab = init_lab(tmp_path / "lab")
     with FaultServer("gated") as server:

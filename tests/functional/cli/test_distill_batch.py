@@ -15,7 +15,7 @@ from o1lab.paths import Lab
 from tests.support.batch_server import MOMENTS, BatchServer
 from tests.support.declared_files import undeclared
 from tests.support.distill_lab import make_lab
-from tests.support.programs import program
+from tests.support.programs import program, real
 from tests.unit.inference.engines.test_batch_api import rows
 
 PATIENCE_S = 300.0
@@ -33,7 +33,6 @@ def distill(lab: Lab, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.usefixtures("real_python")
 @pytest.mark.parametrize(
     "moment", [MOMENTS[1], *(pytest.param(one, marks=EXHAUSTIVE) for one in MOMENTS if one != MOMENTS[1])]
 )
@@ -42,7 +41,7 @@ def test_killed_at_any_moment_it_finds_its_batches_again(tmp_path: Path, moment:
     with BatchServer(moment=moment) as server:
         lab = make_lab(tmp_path / "lab", server.url, 8)
         command = program("distill", "-e", "teacher", "--engine", "batch", "--json", lab=lab)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(real(command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
             arrived = server.reached.wait(PATIENCE_S)
             process.send_signal(signal.SIGKILL)
             said = process.stderr.read().decode()

@@ -335,10 +335,10 @@ def complete(shell: str, lab: Lab, *words: str) -> subprocess.CompletedProcess[s
     ("words", "names"),
     [
         (("runs", "show", "aa"), ["aa110000", "aa120000"]),
-        (("distill", "show", "bb"), ["bb110000", "bb120000"]),
-        (("eval", "show", "cc12"), ["cc120000"]),
+        pytest.param(("distill", "show", "bb"), ["bb110000", "bb120000"], marks=pytest.mark.exhaustive),
+        pytest.param(("eval", "show", "cc12"), ["cc120000"], marks=pytest.mark.exhaustive),
         (("eval", "sample", "cc11", "add:3"), ["add:3"]),
-        (("dataset", "show", "long-"), ["long-more"]),
+        pytest.param(("dataset", "show", "long-"), ["long-more"], marks=pytest.mark.exhaustive),
         (("train", "--dataset", "long-"), ["long-more"]),
         (("eval", "run", "math50"), ["math500"]),
         (("distill", "--endpoint", "sol"), ["solver"]),
