@@ -55,12 +55,21 @@ def _texts(node: ast.AST) -> Iterator[str]:
         yield from _texts(node.orelse)
 
 
-def _positions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+_Nodes = list[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.keyword | ast.Assign | ast.Call]
+
+
+def _nodes(file: Path) -> _Nodes:
+    """What may have a code in a file."""
+    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.keyword | ast.Assign | ast.Call
+    return [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, kinds)]
+
+
+def _positions(nodes: _Nodes) -> Iterator[tuple[str, int]]:
     """The place of the argument ``code`` of each function, method and class with fields that has one.
 
     A class method is named with its class, other methods with a dot.
     """
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ClassDef):
             fields = [one.target.id for one in node.body if isinstance(one, ast.AnnAssign) and _is_name(one.target)]
             if "code" in fields:
@@ -94,10 +103,10 @@ def _called(call: ast.Call) -> list[str]:
     return [whole, "." + whole.rpartition(".")[2]] if isinstance(call.func, ast.Attribute) else [whole]
 
 
-def _codes(tree: ast.AST, positions: Mapping[str, int]) -> Iterator[str]:
+def _codes(nodes: _Nodes, positions: Mapping[str, int]) -> Iterator[str]:
     """The values of ``code="..."`` in calls and of ``code = "..."``, and of arguments at the place of ``code``."""
-    own = {**positions, **dict(_positions(tree))}
-    for node in ast.walk(tree):
+    own = {**positions, **dict(_positions(nodes))}
+    for node in nodes:
         if isinstance(node, ast.keyword | ast.Assign):
             names = [node.arg] if isinstance(node, ast.keyword) else map(ast.unparse, node.targets)
             yield from _texts(node.value) if "code" in names else ()
@@ -134,13 +143,13 @@ def _asserted(tree: ast.Module) -> Iterator[str]:
 
 
 def test_each_code_is_provoked_by_a_test() -> None:
-    trees = [ast.parse(file.read_text("utf-8")) for part in ("o1lab", "store") for file in (ROOT / part).rglob("*.py")]
-    found = (pair for tree in trees for pair in _positions(tree))
+    files = [_nodes(file) for part in ("o1lab", "store") for file in (ROOT / part).rglob("*.py")]
+    found = (pair for nodes in files for pair in _positions(nodes))
     shared = {name: at for name, at in found if not name.lstrip(".").startswith("_")}  # others only in their own file
-    codes = {code for tree in trees for code in _codes(tree, shared)}
+    codes = {code for nodes in files for code in _codes(nodes, shared)}
     assert len(codes) > 110, "the codes are written otherwise: correct _codes"
-    tests = (ROOT / "tests").rglob("test_*.py")
-    provoked = {text for file in tests for text in _asserted(ast.parse(file.read_text("utf-8")))}
+    tests = [file.read_text("utf-8") for file in (ROOT / "tests").rglob("test_*.py")]
+    provoked = {text for test in tests if _ASSERTED.search(test) for text in _asserted(ast.parse(test))}
     provoked |= {temper.code for temper in TEMPERS.values()}  # each is sent in test_transport.py
     left = sorted(codes - provoked)
     assert left == sorted(NOT_PROVOKED)

@@ -52,9 +52,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-@pytest.mark.parametrize("order", [sign + name for name in SORTS for sign in ("", "-")])
-@pytest.mark.parametrize("text", FILTERS)
-@pytest.mark.parametrize("many", [1, traces._MANY])
+ORDERS = [sign + name for name in SORTS for sign in ("", "-")]
+WAYS = [  # by default, each filter with a quarter of the orders, each order with a quarter of the filters
+    pytest.param(text, order, many, marks=pytest.mark.exhaustive if (row + column + step) % 4 else ())
+    for step, many in enumerate((1, traces._MANY))
+    for row, text in enumerate(FILTERS)
+    for column, order in enumerate(ORDERS)
+]
+
+
+@pytest.mark.parametrize(("text", "order", "many"), WAYS)
 def test_pages_places_and_the_next_one_agree_with_the_plain_condition(
     store: Store, text: str, order: str, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +131,7 @@ def test_values_are_those_of_the_rows_in_order(store: Store, column: str) -> Non
     assert traces.values(store.db, column) == expected
 
 
-@pytest.mark.parametrize("order", [sign + name for name in SORTS for sign in ("", "-")])
+@pytest.mark.parametrize("order", ORDERS)
 def test_no_order_of_the_list_sorts_more_than_the_page(tmp_path: Path, order: str) -> None:
     store = open_store(tmp_path / "lab.db")
     asked: list[str] = []

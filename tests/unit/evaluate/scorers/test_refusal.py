@@ -200,10 +200,11 @@ def test_two_megabytes_are_read(answer: str) -> None:
 
 
 @pytest.mark.data
-def test_people_agree_with_the_scorer(shared_data: Path) -> None:
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.exhaustive)])
+def test_people_agree_with_the_scorer(shared_data: Path, every: int) -> None:
     from bench.refusal_training import kappa, load, unique
 
-    rows = load(shared_data / "probes")
+    rows = load(shared_data / "probes")[::every]
     for model in {row.model for row in rows}:
         own = [row for row in rows if row.model == model]
         refused = [read(row.answer, row.prompt).kind != "complied" for row in own]
