@@ -21,7 +21,6 @@ from o1lab.text import one_line
 
 if TYPE_CHECKING:
     from o1lab.chat.rounds.directory import RoundFolder, RoundSettings
-    from o1lab.inference.journal import FaultCount
     from o1lab.jobs.directory import CountedStatus, JobInfo
     from o1lab.paths import Lab
 
@@ -110,13 +109,7 @@ def _run(lab: Lab, folder: RoundFolder) -> int:
     """Run a round to its end in this process; return the exit status."""
     from o1lab.chat.rounds.runner import RoundRunner
 
-    return run_job(folder, RoundRunner, lambda: _summary(lab, folder.info()), _lines, _faults)
-
-
-def _faults(folder: RoundFolder) -> list[FaultCount]:
-    from o1lab.inference import journal
-
-    return journal.faults(folder.journal)
+    return run_job(folder, RoundRunner, lambda: _summary(lab, folder.info()), _lines)
 
 
 def _summary(lab: Lab, info: JobInfo[CountedStatus, RoundSettings]) -> dict[str, Any]:
@@ -148,7 +141,7 @@ def _show(lab: Lab, folder: RoundFolder, info: JobInfo[Any, Any]) -> tuple[dict[
     from o1lab.chat import ranking
     from store import rounds
 
-    faults = _faults(folder)
+    faults = folder.faults()
     with opened() as store:
         complete = len(rounds.complete(store.db, folder.id))
         voted = ranking.read(store.db, round=folder.id)

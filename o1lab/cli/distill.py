@@ -118,7 +118,7 @@ def _show(lab: Lab, folder: RunFolder, info: RunInfo) -> tuple[dict[str, Any], l
     from o1lab.distill import runs
     from store import teacher_runs
 
-    faults = runs.faults(folder)
+    faults = folder.faults()
     item = summary(lab, info) | job_details(folder, info, faults)
     roles = runs.usage_by_role(folder)
     item["usage_by_role"] = {
@@ -160,9 +160,8 @@ def _keys(info: RunInfo, reasons: dict[str, int]) -> dict[str, Any]:
 def _run(lab: Lab, folder: RunFolder) -> int:
     """Run a teacher run to its end in this process; return the exit status."""
     from o1lab.distill.runner import TeacherRunner
-    from o1lab.distill.runs import faults
 
-    return run_job(folder, TeacherRunner, lambda: summary(lab, folder.info()), lambda item: [_line(item)], faults)
+    return run_job(folder, TeacherRunner, lambda: summary(lab, folder.info()), lambda item: [_line(item)])
 
 
 JOBS = JobCommands(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from o1lab.distill.settings import TeacherRunSettings
-from o1lab.jobs.directory import Count, CountedStatus, FileIn, JobFolder
+from o1lab.inference.directory import AskingFolder
+from o1lab.jobs.directory import Count, CountedStatus, FileIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class TeacherRunStatus(CountedStatus):
 
 
 @dataclass(frozen=True)
-class RunFolder(JobFolder[TeacherRunStatus, TeacherRunSettings]):
+class RunFolder(AskingFolder[TeacherRunStatus, TeacherRunSettings]):
     """The directory of one teacher run."""
 
     noun = "teacher run"
@@ -26,7 +27,6 @@ class RunFolder(JobFolder[TeacherRunStatus, TeacherRunSettings]):
     settings_type = TeacherRunSettings
     created_file = "prompts.json"
 
-    journal = FileIn("journal.jsonl", "One line per response, written before the response counts.")
     prompts = FileIn("prompts.json", "The full texts of the run's prompts.")
     asked = FileIn("asked.json", "The models that the run uses, and their terms.")
     items_file = FileIn(

@@ -21,7 +21,6 @@ from o1lab.errors import LabError, UsageError
 from o1lab.files import write_json
 from o1lab.inference import journal
 from o1lab.inference.calls import Role
-from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
 from o1lab.inference.prompts import Prompt, keep_prompts
 from o1lab.jobs import manage, preparing, spawn
@@ -161,11 +160,6 @@ def _prepare(lab: Lab, folder: RunFolder, changes: Mapping[str, Any]) -> None:
         check_priced(settings, _models(lab, settings).values(), settings.engine)
         write_json(folder.settings_file, settings.model_dump(mode="json"))
     folder.clear_control_files()
-
-
-def faults(folder: RunFolder) -> list[FaultCount]:
-    """Count the errors of a run by code, the most frequent first; every attempt in the journal counts."""
-    return journal.faults(folder.journal)
 
 
 def usage_by_role(folder: RunFolder) -> dict[str, Usage]:

@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Self
 
@@ -123,10 +123,10 @@ class FaultCount:
     raw: str = ""
 
 
-def faults(path: Path) -> list[FaultCount]:
-    """Count the errors in a journal by code, the most frequent first; every attempt counts."""
+def faults(*paths: Path) -> list[FaultCount]:
+    """Count the errors in journals by code, the most frequent first; every attempt counts."""
     found: dict[str, FaultCount] = {}
-    for _, response in read(path, only=b'"fault"'):
+    for _, response in chain.from_iterable(read(path, only=b'"fault"') for path in paths):
         if response.fault is not None:
             one = found.setdefault(response.fault.code, FaultCount(response.fault.code))
             one.number += 1

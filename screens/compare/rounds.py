@@ -16,7 +16,6 @@ from o1lab.chat.panes import Settings
 from o1lab.chat.rounds import control
 from o1lab.chat.rounds.directory import RoundFolder, RoundPane, RoundSettings
 from o1lab.format import counted, duration
-from o1lab.inference import journal
 from o1lab.inference.journal import FaultCount
 from o1lab.jobs.directory import CountedStatus, JobInfo
 from o1lab.paths import Lab, assets_dir
@@ -93,7 +92,7 @@ def poll(lab: Lab, store: Store, annotator: str, selected: str | None) -> Snapsh
     if line is None:
         return Snapshot((), None)
     folder = RoundFolder(lab.rounds / line.id)
-    faults = tuple(journal.faults(folder.journal)) if line.status.faults else ()  # the journal is read in full
+    faults = tuple(folder.faults()) if line.status.faults else ()  # reads the journal in full
     detail = Detail(line, str(folder.path), faults, folder.pause_file.exists())
     return Snapshot(tuple(lines), detail)
 

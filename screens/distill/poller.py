@@ -14,7 +14,7 @@ from o1lab.files import StampedCache
 from o1lab.inference.journal import FaultCount
 from o1lab.inference.prompts import Prompt, restore_prompts
 from o1lab.paths import Lab
-from screens.jobs.kind import Snapshot
+from screens.jobs.kind import FaultReader, Snapshot
 from store import teacher_runs
 from store.connection import Store
 
@@ -43,7 +43,7 @@ class Poller:
     lab: Lab
     store: Store
     _reasons: StampedCache[Mapping[str, int]] = field(default_factory=StampedCache)
-    _faults: StampedCache[tuple[FaultCount, ...]] = field(default_factory=StampedCache)
+    _faults: FaultReader = field(default_factory=FaultReader)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def poll(self, selected: str | None) -> Snapshot[RunInfo, RunDetail]:
@@ -60,7 +60,7 @@ class Poller:
             folder,
             _read_prompts(folder),
             self._reasons.get(info.id, (info.status.rejected, info.status.failed), lambda: self._read_reasons(info.id)),
-            self._faults.get(info.id, tuple(info.status.faults.items()), lambda: _read_faults(info, folder)),
+            self._faults.read(folder, info.status),
             folder.pause_file.exists(),
         )
 
@@ -74,8 +74,3 @@ def _read_prompts(folder: RunFolder) -> Mapping[str, Prompt]:
         return restore_prompts(folder.prompts)
     except LabError:
         return {}
-
-
-def _read_faults(info: RunInfo, folder: RunFolder) -> tuple[FaultCount, ...]:
-    """Read the errors from the journal, which must be read in full."""
-    return tuple(runs.faults(folder)) if info.status.faults else ()

@@ -16,7 +16,7 @@ from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.files import StampedCache
 from o1lab.inference.journal import FaultCount
 from o1lab.paths import Lab
-from screens.jobs.kind import Snapshot
+from screens.jobs.kind import FaultReader, Snapshot
 from store import evaluations
 from store.connection import Store
 from store.evaluations import Evaluation, Tally
@@ -153,7 +153,7 @@ class Poller:
     store: Store
     _cached: dict[str, _Cached] = field(default_factory=dict)
     _scorers: StampedCache[Mapping[str, int]] = field(default_factory=StampedCache)
-    _faults: StampedCache[tuple[FaultCount, ...]] = field(default_factory=StampedCache)
+    _faults: FaultReader = field(default_factory=FaultReader)
     _polled: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -232,7 +232,7 @@ class Poller:
             line,
             str(folder.path),
             self._scorers_of(line.id),
-            self._faults_of(line, folder),
+            self._faults.read(folder, line.status),
             folder.pause_file.exists(),
         )
 
@@ -242,9 +242,3 @@ class Poller:
         if cached is None:
             return {}
         return self._scorers.get(identity, cached.at, lambda: evaluations.scorers(self.store.db, identity))
-
-    def _faults_of(self, line: Line, folder: EvalFolder) -> tuple[FaultCount, ...]:
-        """Read the errors from the journal, which must be read in full."""
-        if line.status is None or not line.status.faults:
-            return ()
-        return self._faults.get(line.id, tuple(line.status.faults.items()), lambda: tuple(control.faults(folder)))

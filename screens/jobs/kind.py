@@ -12,7 +12,10 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 from rich.text import Text
 from textual.css.query import NoMatches
 
+from o1lab.files import StampedCache
 from o1lab.format import counted
+from o1lab.inference.directory import AskingFolder
+from o1lab.inference.journal import FaultCount
 from o1lab.jobs import manage
 from o1lab.jobs.directory import CountedStatus, JobFolder, JobInfo, SettingsT, StatusT
 from o1lab.jobs.manage import JobKind
@@ -153,6 +156,19 @@ class PollLoop:
                 live = bool(snapshot.active)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LIVE_S if live else IDLE_S)
+
+
+class FaultReader:
+    """Reads the errors of jobs from their journals: these are long, so only when the number of errors has changed."""
+
+    def __init__(self) -> None:
+        self._known: StampedCache[tuple[FaultCount, ...]] = StampedCache()
+
+    def read(self, folder: AskingFolder[Any, Any], status: CountedStatus | None) -> tuple[FaultCount, ...]:
+        """Return the errors of a job by code, the most frequent first."""
+        if status is None or not status.faults:
+            return ()
+        return self._known.get(folder.id, tuple(status.faults.items()), lambda: tuple(folder.faults()))
 
 
 BUDGETS = {"budget_usd": "dollars", "budget_tokens": "tokens"}

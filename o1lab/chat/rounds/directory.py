@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from o1lab.chat.panes import Settings
 from o1lab.errors import LabError
 from o1lab.files import atomic_write
+from o1lab.inference.directory import AskingFolder
 from o1lab.inference.events import Sampling
 from o1lab.inference.settings import RequestSettings
-from o1lab.jobs.directory import CountedStatus, FileIn, JobFolder
+from o1lab.jobs.directory import CountedStatus, FileIn
 from o1lab.small_files import open_file
 from o1lab.text import parse_json
 
@@ -45,7 +46,7 @@ class RoundSettings(RequestSettings):
 
 
 @dataclass(frozen=True)
-class RoundFolder(JobFolder[CountedStatus, RoundSettings]):
+class RoundFolder(AskingFolder[CountedStatus, RoundSettings]):
     """The directory of one round."""
 
     noun = "round"
@@ -54,7 +55,6 @@ class RoundFolder(JobFolder[CountedStatus, RoundSettings]):
     settings_type = RoundSettings
     created_file = "prompts.jsonl"
 
-    journal = FileIn("journal.jsonl", "One line per response, written before the response counts.")
     prompts_file = FileIn("prompts.jsonl", "The prompts as they were when the round began, one per line.")
 
     def write_prompts(self, prompts: Iterable[str]) -> None:

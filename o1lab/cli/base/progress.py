@@ -18,6 +18,7 @@ from o1lab.format import duration, money
 from o1lab.text import one_line, visible
 
 if TYPE_CHECKING:
+    from o1lab.inference.directory import AskingFolder
     from o1lab.inference.journal import FaultCount
     from o1lab.jobs.directory import CountedStatus, JobFolder, JobInfo
     from o1lab.jobs.runner import JobRunner
@@ -87,11 +88,10 @@ def text_of(status: CountedStatus) -> str:
 
 
 def run_job(
-    folder: JobFolder[Any, Any],
+    folder: AskingFolder[Any, Any],
     runner: Callable[..., JobRunner[Any, Any]],
     summary: Callable[[], dict[str, Any]],
     lines: Callable[[dict[str, Any]], list[str]],
-    faults: Callable[[Any], Sequence[FaultCount]],
 ) -> int:
     """Run a job that asks models to its end in this process, print the result, and return the exit status.
 
@@ -100,7 +100,6 @@ def run_job(
         runner: makes the session of the job; called with its lab and directory, and ``watch``, which shows its status.
         summary: returns the JSON of the job.
         lines: returns the lines for people, from the JSON.
-        faults: returns the errors of the job.
     """
     from o1lab.jobs.worker import Signals, run_here
 
@@ -115,7 +114,7 @@ def run_job(
     item = summary()
     stopped_by, failed = "interrupt" if given_up else item["stopped_by"], item["failed"]
     # One line for each of the most frequent errors.
-    why = [f"{fault.number} x {fault.code}: {fault.sentence}" for fault in faults(folder)[:3]] if failed else []
+    why = [f"{fault.number} x {fault.code}: {fault.sentence}" for fault in folder.faults()[:3]] if failed else []
     emit(item, text=[*lines(item), *result_notes(item), *why])
     return exit_status(stopped_by, failed, signals.first)
 

@@ -118,9 +118,8 @@ _COLUMNS = (
 
 
 def _show(lab: Lab, folder: EvalFolder, info: EvalInfo) -> tuple[dict[str, Any], list[str]]:
-    from o1lab.evaluate.run import control
 
-    faults = control.faults(folder)
+    faults = folder.faults()
     item = summary(lab, info, brief=False) | job_details(folder, info, faults)
     return item, [*_lines(item), *result_notes(item), *fault_lines(faults), "", f"folder  {folder.path}"]
 
@@ -159,12 +158,11 @@ def _models(lab: Lab) -> str:
 
 def _run(lab: Lab, folder: EvalFolder, *, scores_only: bool = False) -> int:
     """Run an evaluation to its end in this process; return the exit status."""
-    from o1lab.evaluate.run.control import faults
     from o1lab.evaluate.run.runner import EvaluationRunner
 
     runner = partial(EvaluationRunner, scores_only=scores_only)
     result = partial(summary, lab, brief=False)
-    return run_job(folder, runner, lambda: result(folder.info()), lambda item: [*_lines(item), *_why(item)], faults)
+    return run_job(folder, runner, lambda: result(folder.info()), lambda item: [*_lines(item), *_why(item)])
 
 
 JOBS = JobCommands(

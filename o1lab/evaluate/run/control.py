@@ -18,9 +18,7 @@ from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.suites.loading import load
 from o1lab.evaluate.suites.suite import Suite, find_suite, suite_folders
 from o1lab.files import write_json, writing
-from o1lab.inference import journal
 from o1lab.inference.continuing import require_continuing
-from o1lab.inference.journal import FaultCount
 from o1lab.inference.models import check_priced
 from o1lab.jobs import manage, preparing, spawn
 from o1lab.jobs.directory import JobInfo
@@ -252,17 +250,6 @@ def _sampling(values: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
 def _models(lab: Lab, settings: EvaluationSettings, judge: str | None) -> list[ModelRef]:
     config = load_config(lab)
     return [find_model(lab, name, config) for name in (settings.model, judge) if name is not None]
-
-
-def faults(folder: EvalFolder) -> list[FaultCount]:
-    """Count the errors of an evaluation by code, the most frequent first; calls to judges count too."""
-    found: dict[str, FaultCount] = {}
-    for path in (folder.journal, *folder.judge_journals):
-        for fault in journal.faults(path):
-            known = found.setdefault(fault.code, fault)
-            if known is not fault:
-                known.number += fault.number
-    return sorted(found.values(), key=lambda one: -one.number)
 
 
 def _forget(lab: Lab, folder: EvalFolder) -> tuple[str, ...]:

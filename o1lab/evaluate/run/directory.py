@@ -16,7 +16,8 @@ from o1lab.evaluate.run.settings import EvaluationSettings
 from o1lab.evaluate.scorers import ScorerSpec
 from o1lab.evaluate.suites.suite import Suite
 from o1lab.files import atomic_write, write_json
-from o1lab.jobs.directory import Count, CountedStatus, FileIn, JobFolder
+from o1lab.inference.directory import AskingFolder
+from o1lab.jobs.directory import Count, CountedStatus, FileIn
 from o1lab.serve.identity import Identity
 from o1lab.small_files import UnreadableError, open_file, read_json
 from o1lab.text import parse_json
@@ -42,7 +43,7 @@ class ScoredBy:
 
 
 @dataclass(frozen=True)
-class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
+class EvalFolder(AskingFolder[EvalStatus, EvaluationSettings]):
     """The directory of one evaluation."""
 
     noun = "evaluation"
@@ -51,7 +52,6 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
     settings_type = EvaluationSettings
     created_file = "suite.json"
 
-    journal = FileIn("journal.jsonl", "One line per response, written before the response counts.")
     suite_file = FileIn("suite.json", "The suite as it was when the evaluation began.")
     items_file = FileIn("items.jsonl", "The items, one per line.")
     model_file = FileIn("model.json", "What identifies the evaluated model: weights, revision, chat template.")
@@ -66,6 +66,10 @@ class EvalFolder(JobFolder[EvalStatus, EvaluationSettings]):
     @property
     def judge_journals(self) -> list[Path]:
         return sorted(self.path.glob("judge-*.jsonl"))
+
+    @property
+    def journals(self) -> list[Path]:
+        return [self.journal, *self.judge_journals]
 
     def suite(self) -> Suite:
         """Read the suite as it was when the evaluation began.

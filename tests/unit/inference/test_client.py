@@ -118,7 +118,7 @@ async def test_an_error_is_counted_kept_and_repeated_only_if_that_can_help(
     store = open_store(lab.database)
     assert teacher_runs.reasons(store.db, folder.id) == {code: 1}
     store.close()
-    shown = runs.faults(folder)
+    shown = folder.faults()
     assert [(one.code, one.number) for one in shown] == [(code, requests)]
     assert shown[0].sentence
 

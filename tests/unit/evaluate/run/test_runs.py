@@ -329,5 +329,5 @@ async def test_an_answer_that_was_aborted_is_not_scored_and_its_text_is_kept(tmp
     assert outcomes(lab, folder) == {"failed": 1}
     [one] = stored(lab, folder).values()
     assert (one.state, one.reason, one.turns[0].answer) == ("failed", "cut_off", "It is \\boxed{207}")
-    [fault] = control.faults(folder)
+    [fault] = folder.faults()
     assert "finish reason 'abort'" in fault.sentence
