@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from o1lab.paths import Lab
 from store import problems
 from store.connection import open_store
 from store.records import NewProblem
+from tests.support.jobs import prepared
 
 KEY_ENV = "TEACHER_KEY_OF_THE_TESTS"
 
@@ -52,6 +54,11 @@ async def run(lab: Lab, clock: FakeClock | None = None, **settings: Any) -> tupl
     """Start a run and drive it to its end."""
     folder = start(lab, **settings)
     return folder, await TeacherRunner(lab, folder, clock=clock or FakeClock()).work()
+
+
+async def resume(lab: Lab, folder: RunFolder, changes: Mapping[str, Any] | None = None) -> TeacherRunStatus:
+    """Continue a run, with new values of some settings, and drive it to its end."""
+    return await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id, changes), clock=FakeClock()).work()
 
 
 class FakeClock:

@@ -13,7 +13,6 @@ from o1lab.cli.main import run as o1lab
 from o1lab.distill import runs
 from o1lab.distill.datasets.card import export_with_card
 from o1lab.distill.methods.rescue import SOLVED
-from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import LabError
 from o1lab.inference import journal
 from o1lab.ingest.measuring import moves_of
@@ -24,10 +23,9 @@ from store.connection import open_store
 from store.filters import TraceQuery
 from store.records import NewProblem
 from store.writers import WRITERS, writers_of
-from tests.support.distill_lab import FakeClock, make_lab, run
+from tests.support.distill_lab import make_lab, resume, run
 from tests.support.distill_server import question_of
 from tests.support.fault_server import FaultServer
-from tests.support.jobs import prepared
 from tests.support.lab_seed import trace_of
 
 BEGUN = "<think>\nOnes: {ones} + {ones_b} = {sum}.\n"
@@ -54,7 +52,7 @@ async def test_the_solver_finishes_what_the_student_cannot(tmp_path: Path) -> No
         lab = make_lab(tmp_path / "lab", server.url, 4)
         folder, status = await run(lab, method="rescue", endpoint="solver", student="teacher", max_tokens=256)
         asked = len(server.requests)
-        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        again = await resume(lab, folder)
         assert len(server.requests) == asked == 4
     assert (status.state, status.requested, status.done, status.correct, status.rejected) == ("finished", 4, 4, 2, 2)
     assert (again.input_tokens, again.output_tokens) == (status.input_tokens, status.output_tokens)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from o1lab.distill import runs
 from o1lab.distill.runner import TeacherRunner
 from o1lab.inference import journal
 from o1lab.inference.calls import CallKey, Response, digest
@@ -12,9 +11,8 @@ from o1lab.inference.journal import Journal
 from store import traces
 from store.connection import open_store
 from store.filters import TraceQuery
-from tests.support.distill_lab import FakeClock, make_lab, run, start
+from tests.support.distill_lab import make_lab, resume, run, start
 from tests.support.distill_server import DistillServer
-from tests.support.jobs import prepared
 
 
 async def test_an_answer_to_another_question_is_asked_again(tmp_path: Path) -> None:
@@ -27,7 +25,7 @@ async def test_an_answer_to_another_question_is_asked_again(tmp_path: Path) -> N
             await kept.append(Response(CallKey(first, 0), **answer, asked="another"))  # type: ignore[arg-type]  # texts
             await kept.append(Response(CallKey(second, 0), **answer))  # type: ignore[arg-type]  # texts
         server.mode, before = "ok", len(server.requests)
-        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        status = await resume(lab, folder)
         assert (status.state, status.done) == ("finished", 2)
         assert len(server.requests) == before + 1
         whole = [response for _, response in journal.read(folder.journal) if response.key.item == first]

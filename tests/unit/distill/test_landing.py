@@ -8,15 +8,12 @@ from typing import Any
 import pytest
 
 from o1lab.chains.verify import settle
-from o1lab.distill import runs
-from o1lab.distill.runner import TeacherRunner
 from store import problems, teacher_runs, traces
 from store.connection import open_store
 from store.filters import TraceQuery
 from store.records import NewProblem
-from tests.support.distill_lab import FakeClock, make_lab, run
+from tests.support.distill_lab import make_lab, resume, run
 from tests.support.distill_server import DistillServer, question_of
-from tests.support.jobs import prepared
 
 ANSWERS = [
     # gold, solution, answer, verdict
@@ -116,14 +113,12 @@ async def test_a_resumed_run_has_what_is_left_of_its_budget(
         asked = server.asked.total()
         assert (first.state, first.stopped_by) == ("stopped", name)
         assert asked > 5
-        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        again = await resume(lab, folder)
         assert server.asked.total() == asked, "not one call more fits"
         assert (again.state, again.stopped_by) == ("stopped", name)
         spent = (first.input_tokens, first.output_tokens, first.cost_usd)
         assert (again.input_tokens, again.output_tokens, again.cost_usd) == spent
-        last = await TeacherRunner(
-            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {name: budget + more}), clock=FakeClock()
-        ).work()
+        last = await resume(lab, folder, {name: budget + more})
         assert 0 < server.asked.total() - asked <= 8
     assert last.stopped_by == name
     assert (last.cost_usd if name == "budget_usd" else last.input_tokens + last.output_tokens) <= budget + more

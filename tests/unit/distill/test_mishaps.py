@@ -31,7 +31,7 @@ from o1lab.jobs.worker import Signals
 from store import teacher_runs, traces
 from store.connection import open_store
 from store.filters import TraceQuery
-from tests.support.distill_lab import FakeClock, make_lab, run, start
+from tests.support.distill_lab import make_lab, resume, run, start
 from tests.support.distill_server import DistillServer
 from tests.support.jobs import prepared
 
@@ -54,7 +54,7 @@ async def test_what_retries_took_is_not_forgotten_by_a_resume(tmp_path: Path) ->
         lab = make_lab(tmp_path / "lab", server.url, 3, **PRICES)
         folder, first = await run(lab, stream="always")
         assert first.retries == 3
-        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        again = await resume(lab, folder)
     assert told(first) == told(again) == paid(folder)
     store = open_store(lab.database)
     tally = teacher_runs.tally(store.db, folder.id)
@@ -67,10 +67,10 @@ async def test_what_failed_samples_took_is_counted_once(tmp_path: Path) -> None:
         lab = make_lab(tmp_path / "lab", server.url, 3, **PRICES)
         folder, first = await run(lab, stream="always", attempts=2)
         assert (first.failed, told(first)) == (3, paid(folder))
-        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        again = await resume(lab, folder)
         assert (again.failed, told(again)) == (3, paid(folder))
         server.mode = "ok"
-        last = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        last = await resume(lab, folder)
     assert (last.done, last.failed, told(last)) == (3, 0, paid(folder))
 
 
@@ -113,7 +113,7 @@ async def test_one_conversation_that_cannot_be_stored_fails_alone(tmp_path: Path
         lines = folder.journal.read_text().splitlines()
         lines[0] = lines[0].replace('"input_tokens": 3', f'"input_tokens": {10**25}')
         folder.journal.write_text("\n".join(lines) + "\n")
-        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        status = await resume(lab, folder)
         assert (status.state, status.done, status.failed) == ("finished", 5, 1)
         assert server.asked.total() == 6
     store = open_store(lab.database)

@@ -33,7 +33,7 @@ from store import problems, teacher_runs, traces
 from store.connection import open_store
 from store.filters import ProblemQuery, TraceQuery
 from store.records import NewProblem
-from tests.support.distill_lab import KEY_ENV, FakeClock, make_lab, run, start
+from tests.support.distill_lab import KEY_ENV, FakeClock, make_lab, resume, run, start
 from tests.support.distill_server import DistillServer, Question
 from tests.support.fault_server import THOUGHT
 from tests.support.jobs import prepared
@@ -199,7 +199,7 @@ async def test_what_every_call_would_meet_ends_the_run_and_a_resume_asks_again(
         assert status.message
         assert status.faults[reason] == len(server.requests)
         server.mode = "ok"
-        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        status = await resume(lab, folder)
     assert (status.state, status.stopped_by, status.done) == ("finished", None, 30)
     everything = b"".join(path.read_bytes() for path in lab.root.rglob("*") if path.is_file())
     assert KEY.encode() not in everything
@@ -254,7 +254,7 @@ async def test_a_server_that_answers_no_call_stops_the_run(tmp_path: Path) -> No
         assert (status.state, status.stopped_by) == ("stopped", "failures")
         assert 20 <= len(server.requests) <= 22
         server.mode = "ok"
-        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        status = await resume(lab, folder)
     assert (status.done, status.failed) == (60, 0)
 
 
@@ -263,7 +263,7 @@ async def test_a_resume_does_not_repeat_permanent_failures(tmp_path: Path) -> No
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, _ = await run(lab)
         server.mode = "ok"
-        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        status = await resume(lab, folder)
         assert len(server.requests) == 2
     assert (status.done, status.failed) == (0, 2)
 
@@ -350,9 +350,7 @@ async def test_a_budget_is_never_exceeded_and_a_larger_one_continues(
         assert status.done in allowed
         assert status.input_tokens + status.output_tokens <= budget.get("budget_tokens", 1e9)
         assert status.cost_usd <= budget.get("budget_usd", 1e9)
-        status = await TeacherRunner(
-            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {name: 100_000}), clock=FakeClock()
-        ).work()
+        status = await resume(lab, folder, {name: 100000})
     assert (status.state, status.done) == ("finished", 20)
     assert set(server.asked.values()) == {1}
 
@@ -414,7 +412,7 @@ async def test_the_items_of_a_run_do_not_change_with_the_pool(tmp_path: Path) ->
         with store.db.atomic():
             traces.add(store.db, [(trace_of(problem, "another", "\\boxed{1}"), first.statement)])
         store.close()
-        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        status = await resume(lab, folder)
     assert (status.requested, status.done) == (6, 6)
 
 
@@ -502,7 +500,7 @@ async def test_an_interrupted_conversation_is_continued(tmp_path: Path) -> None:
         assert len(before) == 7
         assert len(before) > len({key.item for key in before})  # some are later turns of one conversation
         server.treat = None
-        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        status = await resume(lab, folder)
     assert (status.state, status.done + status.failed) == ("finished", 3)
     after = [one.key for one in responses(folder) if one.state == "done"]
     assert after[: len(before)] == before
@@ -556,9 +554,7 @@ async def test_too_many_tokens_stop_the_run_and_a_resume_takes_fewer(tmp_path: P
         assert (status.state, status.stopped_by, status.failed) == ("stopped", "max_tokens", 0)
         assert "10 in the messages" in status.message and "at most 50 tokens fit" in status.message
         assert "--max-tokens 50" in status.hint and "distill resume" in status.hint
-        status = await TeacherRunner(
-            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"max_tokens": 50}), clock=FakeClock()
-        ).work()
+        status = await resume(lab, folder, {"max_tokens": 50})
     assert (status.state, status.done) == ("finished", 3)
 
 
@@ -567,9 +563,7 @@ async def test_a_prompt_without_room_is_repeated_with_fewer_tokens(tmp_path: Pat
         lab = make_lab(tmp_path / "lab", server.url, 2)
         folder, status = await run(lab, max_tokens=55)
         assert (status.state, status.failed, status.faults) == ("finished", 2, {"no_room": 2})
-        status = await TeacherRunner(
-            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"max_tokens": 50}), clock=FakeClock()
-        ).work()
+        status = await resume(lab, folder, {"max_tokens": 50})
     assert (status.state, status.done, status.failed) == ("finished", 2, 0)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from o1lab.distill import runs
 from o1lab.distill.run_directory import RunFolder, TeacherRunStatus
 from o1lab.distill.runner import TeacherRunner
 from o1lab.errors import LabError, UsageError
@@ -23,9 +22,8 @@ from o1lab.jobs.control import Control
 from o1lab.paths import Lab
 from store import open_store
 from tests.support.batch_server import BatchServer
-from tests.support.distill_lab import KEY_ENV, FakeClock, make_lab, run, start
+from tests.support.distill_lab import KEY_ENV, FakeClock, make_lab, resume, run, start
 from tests.support.distill_server import Question
-from tests.support.jobs import prepared
 
 
 def rows(lab: Lab, run_id: str) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
@@ -105,7 +103,7 @@ async def test_a_permanent_failure_is_kept_and_not_repeated(tmp_path: Path) -> N
         reasons = {outcome[3] for outcome in rows(lab, folder.id)[0]}
         assert reasons == {"", "context_length", "content_filter", "server"}
         server.treat = None
-        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        again = await resume(lab, folder)
     assert (again.done, again.failed) == (4, 2), "only the server's own failure is worth another session"
     assert server.asked[102, 109, 42] == server.asked[103, 110, 42] == 1
 
@@ -179,7 +177,7 @@ async def test_a_batch_that_is_not_accepted_stops_the_run(tmp_path: Path) -> Non
         folder, status = await run(lab, engine="batch")
         assert (status.state, status.stopped_by, status.done) == ("stopped", "failures", 1)
         assert "no such model" in status.message
-        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        again = await resume(lab, folder)
     assert (again.state, again.done) == ("finished", 4)
     assert set(server.asked.values()) == {1}
 
@@ -210,9 +208,7 @@ async def test_money_counts_at_the_discount_and_a_budget_is_never_exceeded(tmp_p
         assert (status.state, status.stopped_by, status.done) == ("stopped", "budget_usd", 6)
         # 0.022 - 0.005 leaves room for three, then 0.0095 and 0.007 for one each.
         assert [len(batch.lines) for batch in server.batches] == [3, 1, 1]
-        again = await TeacherRunner(
-            lab, prepared(runs.TEACHER_RUNS, lab, folder.id, {"budget_usd": 1.0}), clock=FakeClock()
-        ).work()
+        again = await resume(lab, folder, {"budget_usd": 1.0})
     assert (again.state, again.done) == ("finished", 8)
     assert set(server.asked.values()) == {1}
 
@@ -243,7 +239,7 @@ async def test_a_stop_cancels_the_batches_and_takes_in_what_they_came_to(tmp_pat
         status = await TeacherRunner(lab, folder, control=control, clock=StopAtWork()).work()
         assert server.cancelled == ["batch-0"]
         assert (status.state, status.stopped_by, status.done, status.failed) == ("stopped", "stop", 5, 0)
-        again = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        again = await resume(lab, folder)
     assert (again.state, again.done) == ("finished", 9)
     assert set(server.asked.values()) == {1}
 
@@ -259,7 +255,7 @@ async def test_results_that_were_half_taken_in_are_not_journalled_twice(
             broken.setattr(Parts, "done_with", _no_space)
             await TeacherRunner(lab, folder, clock=FakeClock()).work()
         assert len(list(journal.read(folder.journal))) == 6
-        status = await TeacherRunner(lab, prepared(runs.TEACHER_RUNS, lab, folder.id), clock=FakeClock()).work()
+        status = await resume(lab, folder)
     assert (status.state, status.done) == ("finished", 6)
     assert (status.input_tokens, status.output_tokens) == (6 * 3, 6 * 5)
     assert len(list(journal.read(folder.journal))) == 6
