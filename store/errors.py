@@ -70,7 +70,7 @@ class RefusedError(O1LabError):
     code = "refused"
 
 
-class StoreError(O1LabError):
+class StoreError(LabError):
     """The database cannot be used."""
 
     code = "store"
