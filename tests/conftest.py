@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from store import Store, connection, open_store
 from tests.support import warm_python
@@ -26,6 +27,12 @@ ROOT = Path(__file__).parent.parent
 # Each collection of the oldest generation visits all modules and every collected test. With Python's thresholds
 # (700, 10, 10) that is a sixth of the processor time of tests.
 gc.set_threshold(200_000, 50, 100)
+
+# No test fails because the machine is slow. Fixtures may be shared by the examples of a test.
+settings.register_profile(
+    "o1lab", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("o1lab")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells do that in the background, and processes inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store import Store, calibrations, conversations, evaluations, open_store, problems, ratings, search, traces
@@ -173,7 +173,7 @@ def test_adding_twice_changes_nothing(store: Store) -> None:
     assert store.db.execute("SELECT count(*) FROM traces_fts WHERE traces_fts MATCH 't'").fetchone()[0] == 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(thought=st.text(st.characters(codec=None)), solution=st.text(st.characters(codec=None)))
 def test_whatever_a_model_wrote_comes_back_as_it_was(store: Store, thought: str, solution: str) -> None:
     identity = add_chain(store, "any", thought, solution)

@@ -44,7 +44,7 @@ def test_moves_cover_a_thought_and_a_chain_reads_as_a_person_would(shipped: Labe
     assert "".join(move.kind.letter for move in moves) == "UPCRVF"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet=st.sampled_from("aW.!?\n 。等İ{}=\\$'\")*0,\0\ud800"), max_size=80))
 def test_any_text_is_labelled_without_gaps(text: str) -> None:
     thought = f"So this is the end of it and that is that. {text}"

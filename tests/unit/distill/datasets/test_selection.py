@@ -227,7 +227,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     store.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     keep=st.sampled_from(["verified", "all"]),
     per_problem=st.sampled_from(PER_PROBLEM),

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.demo.seed import draw
@@ -78,7 +78,6 @@ def test_numbers_and_operators_count(one: str, other: str) -> None:
     assert read_words(one).compact != read_words(other).compact
 
 
-@settings(deadline=None)  # a busy machine is slow, not wrong
 @given(st.text())
 def test_any_text_has_words(text: str) -> None:
     said = read_words(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.distill.filters.numbers import LONGEST, read_answer
@@ -97,25 +97,21 @@ UNIT = st.sampled_from(["", "\\%", "^{\\circ}", r"\text{ cm}^2", r" \mathrm{~kg}
 WRAP = st.sampled_from(["{}", "${}$", "\\({}\\)", "\\boxed{{{}}}", " {} ", "{}."])
 
 
-@settings(deadline=None)  # a busy machine is slow, not wrong
 @given(NUMBER, UNIT, WRAP)
 def test_a_number_stays_one_in_any_dress(number: str, unit: str, wrap: str) -> None:
     assert read_answer(wrap.format(number + unit)).kind == "number"
 
 
-@settings(deadline=None)  # a busy machine is slow, not wrong
 @given(PLAIN, PLAIN, st.sampled_from(["({}, {})", "[{}, {}]", "({}, {}]", "\\left({},{}\\right)", "\\{{{}, {}\\}}"]))
 def test_two_numbers_in_brackets_are_none(one: str, other: str, brackets: str) -> None:
     assert read_answer(brackets.format(one, other)).kind == "other"
 
 
-@settings(deadline=None)  # a busy machine is slow, not wrong
 @given(PLAIN, PLAIN, st.sampled_from(["{}, {}", "{} and {}", "${}$, ${}$", "{} \\text{{ or }} {}"]))
 def test_two_numbers_side_by_side_are_several(one: str, other: str, between: str) -> None:
     assert read_answer(between.format(one, other)).kind == "several"
 
 
-@settings(deadline=None)  # a busy machine is slow, not wrong
 @given(
     NUMBER, st.sampled_from("xyznkabcdpqrt"), st.sampled_from(["{0}{1}", "{1}+{0}", "{1}={0}", "{0}^{1}", "{1}<{0}"])
 )
@@ -123,13 +119,11 @@ def test_a_letter_makes_it_no_number(number: str, letter: str, how: str) -> None
     assert read_answer(how.format(number, letter)).kind == "other"
 
 
-@settings(deadline=None)  # a busy machine is slow, not wrong
 @given(st.text())
 def test_any_text_can_be_read(text: str) -> None:
     assert read_answer(text).kind in ("number", "several", "other")
 
 
-@settings(deadline=None)  # a busy machine is slow, not wrong
 @given(st.text(alphabet=r"0123456789.,\{}()[]^_+-/*!$%= fracsqtpiloge", max_size=120))
 def test_any_mess_of_latex_can_be_read(text: str) -> None:
     assert read_answer(text).why

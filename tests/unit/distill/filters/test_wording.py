@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.distill.filters import RULES, Rule
@@ -171,7 +171,6 @@ def test_a_letter_of_the_following_is_a_choice() -> None:
     assert reason("multiple-choice", "Which of the following is prime? 4, 6, 7", "7") is None
 
 
-@settings(deadline=None)  # a busy machine is slow, not wrong
 @given(st.text(), st.none() | st.text())
 def test_any_text_can_be_looked_at(statement: str, answer: str | None) -> None:
     for rule in ALONE:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from o1lab.chains.verify import canonical, settle
@@ -45,7 +45,6 @@ def counted(answers: list[str | None], gold: str, k: int) -> tuple[float, float,
 
 
 @given(ANSWERS)
-@settings(deadline=None)
 def test_all_subsets_are_counted(answers: list[str | None]) -> None:
     cast = maj.votes(voted({"a": answers}, "2"))
     for k, found in maj.majority(cast, range(1, len(answers) + 1)).items():
@@ -55,7 +54,6 @@ def test_all_subsets_are_counted(answers: list[str | None]) -> None:
 
 
 @given(ANSWERS, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_samples_means_nothing(answers: list[str | None], rng: object) -> None:
     shuffled = list(answers)
     rng.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
@@ -68,7 +66,6 @@ def test_the_order_of_samples_means_nothing(answers: list[str | None], rng: obje
         lambda n: st.lists(st.lists(st.sampled_from(["1", "2", None]), min_size=n, max_size=n), min_size=1, max_size=5)
     )
 )
-@settings(deadline=None)
 def test_of_one_it_is_the_accuracy(items: list[list[str | None]]) -> None:
     results = voted({str(number): answers for number, answers in enumerate(items)}, "1")
     curve = maj.maj_at(results, MATH)
@@ -116,7 +113,6 @@ def test_where_nothing_names_an_answer_there_is_no_vote() -> None:
 
 
 @given(st.lists(st.sampled_from(["2", "3", "4", "right", None]), min_size=1, max_size=8))
-@settings(deadline=None)
 def test_one_that_is_right_without_an_answer_votes_for_the_right_one(said: list[str | None]) -> None:
     results = [
         result("a", sample=number) if answer == "right" else replace(voted({"a": [answer]}, "2")[0], sample=number)

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, bootstrap
 
@@ -18,7 +18,6 @@ LETTERS = st.text("cwiuf", min_size=1, max_size=6)
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-@settings(deadline=None)
 def test_wilson_is_scipy_s(case: tuple[int, int]) -> None:
     theirs = binomtest(*case).proportion_ci(method="wilson")
     assert metrics.wilson(*case) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
@@ -73,7 +72,6 @@ def test_mean_pass_at_is_over_items_and_ends_where_samples_do() -> None:
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), LETTERS, min_size=1))
-@settings(deadline=None)
 def test_every_sample_is_in_the_denominator_and_their_order_does_not_matter(marks: dict[str, str]) -> None:
     results = marked(marks)
     rate = metrics.accuracy(results)

@@ -71,7 +71,7 @@ def test_of_several_samples_more_than_half_is_right() -> None:
 
 
 @given(LETTERS)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_exchanging_the_two_exchanges_everything(pairs: list[tuple[str, str]]) -> None:
     a, b = (marked({str(n): pair[side] for n, pair in enumerate(pairs)}) for side in (0, 1))
     one, other = paired.compare(a, b), paired.compare(b, a)

@@ -44,7 +44,7 @@ def build(
     return list(made), left_out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(QUESTIONS, st.sampled_from(sorted(BUILDERS)))
 def test_items_are_unique_and_the_same_every_time(questions: list[Question], name: str) -> None:
     items, _ = build(name, questions)
@@ -55,7 +55,7 @@ def test_items_are_unique_and_the_same_every_time(questions: list[Question], nam
     assert [Item.read(item.line()) for item in items] == items  # what is kept is what was put
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(QUESTIONS, st.sampled_from(["open", "choice"]))
 def test_every_way_of_a_question_keeps_its_text_and_its_gold(questions: list[Question], form: str) -> None:
     items, left_out = build("sycophancy", questions, form=form)
@@ -82,7 +82,7 @@ def test_every_way_of_a_question_keeps_its_text_and_its_gold(questions: list[Que
             assert len(asked_twice.turns) == 2
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXT, GOLD, st.lists(GOLD, max_size=4), st.lists(TEXT, max_size=2))
 def test_a_wrong_answer_is_never_a_right_one(key: str, gold: str, others: list[str], given_wrong: list[str]) -> None:
     wrong = wrong_answer(key, (gold,), given_wrong, [gold, *others])
@@ -94,7 +94,7 @@ def test_a_wrong_answer_is_never_a_right_one(key: str, gold: str, others: list[s
         assert wrong.casefold() != gold.casefold()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(-(10**9), 10**9), TEXT)
 def test_the_wrong_number_is_a_number_with_the_same_sign(size: int, key: str) -> None:
     wrong = wrong_answer(key, (str(size),), (), ())

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o1lab.errors import LabError, UsageError
@@ -420,7 +420,7 @@ JSON = st.recursive(
 PARTS = st.sampled_from(["id", "question", "answer", "gold", "wrong", "choices", "turns", "weight", "group", "context"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     content=st.one_of(
         st.binary(max_size=60),
