@@ -11,6 +11,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.typed_ahead import post_held
 
 
 class CellList(OptionList):
@@ -38,6 +39,10 @@ class CellList(OptionList):
                 if cell != self._shown[cell_id]:
                     self.replace_option_prompt(cell_id, cell)
         self._shown = dict(cells)
+
+    def action_select(self) -> None:
+        if (at := self.highlighted) is not None:
+            post_held(self, self.OptionSelected(self, self.get_option_at_index(at), at))
 
     @property
     def cursor_id(self) -> str | None:

@@ -128,6 +128,7 @@ class HeldPages:
     def __init__(self, size: int) -> None:
         self.size = min(size, HELD_ROWS)
         self.stale: set[int] = set()  # pages from before the last reload: shown until they are fetched again
+        self.misplaced: set[int] = set()  # stale pages whose rows are those of other positions, or of another source
         self._pages: dict[int, list[Row]] = {}
 
     @property
@@ -144,6 +145,10 @@ class HeldPages:
         page = self._pages.get(self.number(index), [])
         at = index % self.size
         return page[at] if at < len(page) else None
+
+    def placed_row(self, index: int) -> Row | None:
+        """Return the row at an index if it is in memory and belongs there; it may be out of date."""
+        return None if self.number(index) in self.misplaced else self.row(index)
 
     def is_stale(self, index: int) -> bool:
         """Whether the row in memory is out of date."""
@@ -162,10 +167,14 @@ class HeldPages:
         """Mark all pages as out of date."""
         self.stale = set(self._pages)
 
+    def displace(self) -> None:
+        """Mark the pages that are out of date as those of other positions."""
+        self.misplaced |= self.stale
+
     def put(self, number: int, rows: Sequence[Row], *, here: int) -> None:
         """Store a fetched page; if there are too many, drop those furthest from row ``here``."""
         self._pages[number] = list(rows)
-        self.stale.discard(number)
+        self._fresh(number)
         while len(self._pages) * self.size > HELD_ROWS:
             self._drop(max(self._pages, key=lambda page: abs(page - self.number(here))))
 
@@ -192,7 +201,11 @@ class HeldPages:
 
     def _drop(self, number: int) -> None:
         del self._pages[number]
+        self._fresh(number)
+
+    def _fresh(self, number: int) -> None:
         self.stale.discard(number)
+        self.misplaced.discard(number)
 
 
 async def called(function: Callable[..., Any], *arguments: object) -> Any:

@@ -17,19 +17,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from o1lab.text import one_line
-from o1lab.widgets.columns import (
-    Column,
-    FetchPage,
-    HeldPages,
-    Locate,
-    Page,
-    Row,
-    RowKey,
-    called,
-    draw_row,
-    share_width,
-)
+from o1lab.widgets.columns import Column, FetchPage, HeldPages, Locate, Page, Row, RowKey, called, draw_row, share_width
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.typed_ahead import post_held
 
 _PAGE = 100  # rows of a page
 _MARGIN = 2  # the cells left of the first column, for the cursor
@@ -118,7 +108,6 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._broken = False
         self._generation = 0
         self._highlighted: tuple[int, Row] | None = None  # as last posted
-        self._misplaced = False  # stale rows are not those of their positions
         self._to_open = False  # enter was pressed on a row that is being fetched
         self._base = Style.null()
 
@@ -136,16 +125,18 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def cursor_row(self) -> Row | None:
-        """The row under the cursor, None while its page is being fetched."""
-        return self._pages.row(self._cursor)
-
-    @property
-    def settled_row(self) -> Row | None:
-        """The row under the cursor; None while the row in memory is one of another source, or of another position.
+        """The row under the cursor; None while it is fetched, and while the row drawn there is one of another source.
 
         While the same rows are fetched again, it is the row that is drawn.
         """
-        return None if self._misplaced and self._pages.is_stale(self._cursor) else self.cursor_row
+        return self._pages.placed_row(self._cursor)
+
+    @property
+    def no_row(self) -> str:
+        """Why there is no row under the cursor, for a person; empty if there is one."""
+        if self.cursor_row is not None:
+            return ""
+        return "The list is loading: press the key again." if self._busy else "There is nothing under the cursor."
 
     @property
     def cursor_key(self) -> RowKey | None:
@@ -169,14 +160,13 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     # The interface for screens.
 
-    def set_source(self, fetch: FetchPage, *, locate: Locate | None = None, keep: bool = False) -> None:
-        """Show other rows, fetched by ``fetch``; with ``keep`` the cursor stays on the row with its key."""
+    def set_source(self, fetch: FetchPage, *, locate: Locate | None = None) -> None:
+        """Show other rows, fetched by ``fetch``, from the top."""
         self._fetch, self._locate = fetch, locate
         self._to_open = False
-        if not keep:
-            self._cursor = 0
-            self.scroll_to(y=0, animate=False)
-        self.reload(keep=keep)
+        self._cursor = 0
+        self.scroll_to(y=0, animate=False)
+        self.reload(keep=False)
 
     def reload(self, *, keep: bool = True) -> None:
         """Fetch all pages again, each when it becomes visible; until then its rows are dim."""
@@ -184,11 +174,11 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._pages.expire()
         self._broken = False
         self._highlighted = None
-        self._misplaced = self._misplaced or not keep
         if keep and self._sought is None:
             self._sought = self.cursor_key
         elif not keep:
             self._sought = None
+            self._pages.displace()
         self.refresh()
         self._fetch_next()
 
@@ -245,7 +235,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
             if generation == self._generation and self._sought == key:  # the cursor was not moved meanwhile
                 self._sought = None
                 if index is not None:
-                    self._misplaced = self._misplaced or index != self._cursor
+                    if index != self._cursor:
+                        self._pages.displace()
                     shown_at = self._cursor - self.scroll_offset.y
                     if index >= self._total:
                         self._set_total(index + 1)
@@ -275,13 +266,13 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Store a fetched page."""
         self._pages.put(number, page.rows, here=self.scroll_offset.y + self._height // 2)
         self._known = True
-        self._misplaced = self._misplaced and bool(self._pages.stale)
         self._set_total(page.total)
         if self._sought is not None:
             self._seek(number)
         self.refresh()
         self.post_message(self.PageLoaded(page.total))
         self._post_highlighted()
+        self._to_open = self._to_open and bool(page.total)
 
     def _seek(self, number: int) -> None:
         """Without ``locate``: find the row that was under the cursor in the page that was fetched."""
@@ -343,8 +334,8 @@ class PagedTable(ScrollView, can_focus=True, inherit_bindings=False):
         self.move_to(self._total - 1)
 
     def action_select(self) -> None:
-        if (row := self.settled_row) is not None:
-            self.post_message(self.RowSelected(self._cursor, row))
+        if (row := self.cursor_row) is not None:
+            post_held(self, self.RowSelected(self._cursor, row))
         elif self._busy:
             self._to_open = True
 

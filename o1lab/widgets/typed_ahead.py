@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from textual import events
 from textual.app import App
+from textual.message import Message
 from textual.message_pump import MessagePump
 
 HOLD_S = 1.0  # the longest that keys wait for earlier ones that a widget has not handled
@@ -24,6 +25,13 @@ async def send_again(app: App[Any], event: events.Key) -> None:
     if event in _numbers:
         _numbers[key] = _numbers[event]
     await app.on_event(key)
+
+
+def post_held(target: MessagePump, message: Message) -> None:
+    """Post a message that opens a screen or a pane: the keys typed behind wait until all that receive it handled it."""
+    target.post_message(message)
+    if isinstance(target.app, TypedAheadApp):
+        target.app.hold_keys_until_handled(target)
 
 
 class TypedAheadApp(App[int]):
@@ -77,6 +85,10 @@ class TypedAheadApp(App[int]):
         for release in releases:
             release()
         return opening
+
+    def hold_keys_until_handled(self, target: MessagePump) -> None:
+        """Hold all keys that follow until a widget and its ancestors have handled the messages that it has now."""
+        self._after(target, self.hold_keys())
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:

@@ -98,8 +98,14 @@ class PoolPane(FilteredPane[ProblemQuery]):
     @property
     def target(self) -> str | None:
         """The problem under the cursor, even if the shown one is still loading; None while the list is loading."""
-        row = self.table.settled_row
+        row = self.table.cursor_row
         return None if row is None else str(row.key)
+
+    def need_target(self) -> str | None:
+        """Return the problem under the cursor; if there is none, say why."""
+        if self.target is None:
+            self.say(self.table.no_row)
+        return self.target
 
     @property
     def filter_text(self) -> str:
@@ -195,8 +201,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
         """Overrule the rules: keep the problem, leave it out, or let the rules decide again."""
         from screens.distill.rules import OverruleDialog
 
-        if (identity := self.target) is None:
-            self.say("There is no problem under the cursor.")
+        if (identity := self.need_target()) is None:
             return
         whole = await self.lab_screen.read(distill_problem.read_problem, identity)
         answer = await self.app.push_screen_wait(OverruleDialog(whole))
@@ -244,9 +249,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
     @task(group="write")
     async def action_write(self) -> None:
         """Write a chain for the problem under the cursor."""
-        if (identity := self.target) is None:
-            self.say("There is no problem under the cursor.")
-        else:
+        if (identity := self.need_target()) is not None:
             await self._write(identity)
 
     @task(group="write")
@@ -277,7 +280,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
         """Show the traces of this problem."""
         from screens.base.messages import OpenTraces
 
-        if (identity := self.target) is not None:
+        if (identity := self.need_target()) is not None:
             self.post_message(OpenTraces(f"problem:{identity}"))
 
     def action_step(self, rows: int) -> None:
@@ -286,7 +289,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
 
     def action_copy_id(self) -> None:
         """Copy the problem's id."""
-        if (identity := self.target) is not None:
+        if (identity := self.need_target()) is not None:
             self.app.copy_to_clipboard(identity)
             self.say(f"copied the id {identity}")
 

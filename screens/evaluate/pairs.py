@@ -176,11 +176,11 @@ class PairsScreen(LabScreen):
     def _row_selected(self, event: PagedTable.RowSelected) -> None:
         from screens.evaluate.side_by_side import SamplePairScreen
 
-        if self.both is not None:
-            one = self.both.comparison
-            screen = SamplePairScreen(
-                self.context, (one.a.id, one.b.id), one.scorer, self.items(), event.index, moved=self.table.move_to
-            )
+        items, item = self.items(), str(event.row.key)
+        if self.both is not None and item in items:  # else the row is one of a list that was shown before
+            one, index = self.both.comparison, items.index(item)
+            pair = (one.a.id, one.b.id)
+            screen = SamplePairScreen(self.context, pair, one.scorer, items, index, moved=self.table.move_to)
             self.app.push_screen(screen)
 
     @task(exclusive=True, group="compare")
@@ -188,6 +188,7 @@ class PairsScreen(LabScreen):
         """Ask both models the original question again in Compare."""
         row = self.table.cursor_row
         if row is None or self.both is None:
+            self.app.notify(self.table.no_row)
             return
         one = self.both.comparison
         question = await self.read(first_question, one.a.id, str(row.key))

@@ -85,9 +85,15 @@ class SamplesPane(FilteredPane[SampleQuery]):
 
     @property
     def current_sample(self) -> SampleRow | None:
-        """The sample under the cursor."""
+        """The sample under the cursor; None while it is loading."""
         row = self.table.cursor_row
         return cast(SampleRow, row.data) if row is not None else None
+
+    def need_sample(self) -> SampleRow | None:
+        """Return the sample under the cursor; if there is none, say why."""
+        if self.current_sample is None:
+            self.app.notify(self.table.no_row)
+        return self.current_sample
 
     @property
     def listing(self) -> Listing | None:
@@ -186,7 +192,7 @@ class SamplesPane(FilteredPane[SampleQuery]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("chains", "copy_id"):
-            return self.is_mounted and self.table.cursor_row is not None
+            return self.is_mounted and self.table.total > 0
         if action in ("filter", "longest", "run", "pairs", "rate", "calibrate"):
             return self.evaluation is not None
         return super().check_action(action, parameters)
@@ -194,7 +200,7 @@ class SamplesPane(FilteredPane[SampleQuery]):
     @task(exclusive=True, group="samples-dialog")
     async def action_chains(self) -> None:
         """List the training chains most similar to this sample."""
-        if (row := self.current_sample) is not None:
+        if (row := self.need_sample()) is not None:
             await self.attribution.chains(self.lab_screen, row.seq)
 
     @task(exclusive=True, group="samples-dialog")
@@ -245,6 +251,6 @@ class SamplesPane(FilteredPane[SampleQuery]):
 
     def action_copy_id(self) -> None:
         """Copy the item's id."""
-        if (row := self.current_sample) is not None:
+        if (row := self.need_sample()) is not None:
             self.app.copy_to_clipboard(visible(row.item))
             self.app.notify(f"Copied {visible(row.item)}", markup=False)

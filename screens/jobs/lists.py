@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic
 
 from rich.text import Text
@@ -16,6 +17,7 @@ from o1lab.widgets.cell_list import CellList
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.paged_table import PagedTable
 from o1lab.widgets.text_pane import TextPane
+from o1lab.widgets.typed_ahead import post_held
 from screens.jobs.kind import DetailT, JobLine
 
 
@@ -23,8 +25,11 @@ class CursorMoved(Message):
     """The cursor of a list of jobs is on another job, or the list has new rows."""
 
 
+@dataclass
 class JobChosen(Message):
-    """Enter was pressed on the job under the cursor."""
+    """Enter was pressed on a job."""
+
+    job_id: str
 
 
 class JobCells(CellList):
@@ -61,7 +66,7 @@ class JobCells(CellList):
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self.post_message(JobChosen())
+        post_held(self, JobChosen(str(event.option_id)))
 
 
 class JobTable(PagedTable):
@@ -113,7 +118,7 @@ class JobTable(PagedTable):
     @on(PagedTable.RowSelected)
     def _chosen(self, event: PagedTable.RowSelected) -> None:
         event.stop()
-        self.post_message(JobChosen())
+        post_held(self, JobChosen(str(event.row.key)))
 
 
 class JobView(Vertical, Generic[DetailT]):

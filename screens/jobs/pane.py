@@ -45,6 +45,7 @@ from o1lab.text import visible
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog
 from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.text_pane import EmptyState
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.screen import ScreenPart, task
 from screens.jobs import changes
@@ -233,8 +234,9 @@ class JobsPane(Container, ScreenPart, Generic[LineT, DetailT]):
     @on(JobChosen)
     def _chosen(self, event: JobChosen) -> None:
         event.stop()
-        if (line := self.line) is not None:
-            self.post_message(self.Opened(line))
+        lines = self.snapshot.lines if self.snapshot else ()
+        if (line := next((line for line in lines if line.id == event.job_id), None)) is not None:
+            post_held(self, self.Opened(line))
 
     def action_step(self, by: int) -> None:
         """Select the next or previous job."""

@@ -94,12 +94,10 @@ class AnswersLine(ReaderStatus, ScreenPart):
             self._say(answers_line(found[0], len(found) - 1) if found else Text())
 
     @task(exclusive=True, group="choose")
-    async def choose(self) -> None:
-        """Choose a model, and let it answer at each place of the chain."""
+    async def choose(self, trace_id: str) -> None:
+        """Choose a model, and let it answer at each place of a chain."""
         if self.running:
             self.notify("A model is answering; s stops it.", timeout=3)
-            return
-        if (trace_id := self._trace_id) is None:
             return
         await self.lab_screen.read(chain_of, trace_id)  # refuses a trace without a thought before a model is chosen
         ref = await pick_model(self.lab_screen, "Which model answers after each move?", lambda ref: ref.continues)

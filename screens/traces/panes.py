@@ -51,8 +51,6 @@ CHAIN_BINDINGS: list[BindingType] = [
 class ChainPane(Vertical, ScreenPart):
     """Reads and shows a chain, and below it where models have its answer."""
 
-    BINDINGS = CONVERGENCE_BINDINGS
-
     class Shown(Message):
         """The pane shows another chain, no chain, or the same chain with its current annotations."""
 
@@ -78,26 +76,6 @@ class ChainPane(Vertical, ScreenPart):
     @property
     def answers(self) -> AnswersLine:
         return self.query_one(AnswersLine)
-
-    def action_converge(self) -> None:
-        """Let a model answer after each move of the chain."""
-        self.answers.choose()
-
-    def action_anchors(self) -> None:
-        """Show which sentences of the chain change its answer."""
-        from screens.traces.anchors import AnchorsScreen
-
-        if self.shown is not None:
-            self.app.push_screen(AnchorsScreen(self.lab_screen.context, self.shown.row.id))
-
-    def action_stop(self) -> None:
-        """Stop the model that answers."""
-        self.answers.stop()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "stop":
-            return bool(self.answers.running)
-        return super().check_action(action, parameters)
 
     @task(exclusive=True, group="chain")
     async def read(self, trace_id: str) -> None:
@@ -146,6 +124,8 @@ class TracePanes(Split, ScreenPart):
 
     On a narrow terminal the screen has the class ``-narrow`` and, while the chain is shown, ``-reading``.
     """
+
+    BINDINGS = CONVERGENCE_BINDINGS
 
     def __init__(self, store: Store, session: Session, say: Callable[[str], None], *, id: str) -> None:
         """Create both panes; ``say`` shows a message."""
@@ -216,22 +196,45 @@ class TracePanes(Split, ScreenPart):
             self.session.set(_CURSOR, event.trace_id)
             self.chain.read(event.trace_id)
 
-    # The chain in other screens.
+    # The chain under the cursor, also while the reader still shows another one.
+
+    def need_target(self) -> str | None:
+        """Return the trace under the cursor; if there is none, say why."""
+        if self.list.target is None:
+            self.notify(self.list.no_target)
+        return self.list.target
+
+    def action_converge(self) -> None:
+        """Let a model answer after each move of the chain."""
+        if (trace_id := self.need_target()) is not None:
+            self.chain.answers.choose(trace_id)
+
+    def action_stop(self) -> None:
+        """Stop the model that answers."""
+        self.chain.answers.stop()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "stop":
+            return self.is_mounted and bool(self.chain.answers.running)
+        return super().check_action(action, parameters)
+
+    def action_anchors(self) -> None:
+        """Show which sentences of the chain change its answer."""
+        from screens.traces.anchors import AnchorsScreen
+
+        if (trace_id := self.need_target()) is not None:
+            self.app.push_screen(AnchorsScreen(self.lab_screen.context, trace_id))
 
     def open_lens(self) -> None:
         """Show how likely models find each token of the chain under the cursor."""
         from screens.traces.lens import LensScreen
 
-        if (trace_id := self.list.target) is None:
-            self.notify(self.list.no_target)
-        else:
+        if (trace_id := self.need_target()) is not None:
             self.app.push_screen(LensScreen(self.lab_screen.context, trace_id))
 
     def edit_answer(self) -> None:
         """Open the chain under the cursor in Compare, at the end of the current move: a model continues from there."""
-        if (trace_id := self.list.target) is None:
-            self.notify(self.list.no_target)
-        else:
+        if (trace_id := self.need_target()) is not None:
             reader, chain, at = self.chain.reader, self.chain.shown, None
             move = reader.current_move if reader.has_focus_within else None
             if move is not None and chain is not None and chain.row.id == trace_id:
@@ -243,7 +246,7 @@ class TracePanes(Split, ScreenPart):
         """Show the search tree that the chain under the cursor was made from."""
         from screens.traces.tree import show_tree
 
-        if (trace_id := self.list.target) is not None:
+        if (trace_id := self.need_target()) is not None:
             await show_tree(self.lab_screen, trace_id)
 
     # Which pane.

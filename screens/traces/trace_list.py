@@ -64,7 +64,7 @@ class TraceList(PagedTable):
             return None
         if self.cursor == self.index:
             return self.wanted
-        row = self.settled_row  # the cursor has just moved, and ``RowHighlighted`` is still to come
+        row = self.cursor_row  # the cursor has just moved, and ``RowHighlighted`` is still to come
         return None if row is None else str(row.key)
 
     @property

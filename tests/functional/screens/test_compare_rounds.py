@@ -195,6 +195,25 @@ async def test_the_results_before_the_end_are_asked_for(lab: Lab) -> None:
     assert (ballot.winner, ballot.winner_pane) == ("none", None)
 
 
+async def test_undoing_a_vote_on_a_prompt_that_left_the_round_names_it(lab: Lab) -> None:
+    folder = await asked(lab)
+    async with comparing(lab, ("left",)) as (pilot, _):
+        voting = VotingScreen(pilot.app.screen.context, folder.id)
+        pilot.app.push_screen(voting)
+        await until(pilot, lambda: voting.shown is not None and not voting.busy, "the first prompt")
+        await pilot.press("1")
+        await until(pilot, lambda: voted(voting) == 1, "the vote")
+        with closing(open_lab(lab)) as store:  # in Compare, the left model answers again and is stopped
+            (ballot,) = conversations.votes(store.db, round=folder.id)
+            (_, first, _) = conversations.messages(store.db, ballot.conversation_id)
+            again = replace(first, id=f"{first.id}-again", content="From", state="stopped")
+            branches.save(store.db, [replace(first, shown=False), again], head=None)
+        await pilot.press("u")
+        await until(pilot, lambda: "its prompt is not in this list any more" in shown(pilot), "what is undone")
+        assert votes_in(lab) == []
+        await until(pilot, lambda: "0 of 2 voted on" in shown(pilot) and not voting.busy, "the others")
+
+
 async def test_a_round_without_answers_says_so(lab: Lab) -> None:
     panes = [RoundPane(model=name, label=name, temperature=0.0) for name in ("left", "right")]
     folder = start(lab, "three", PROMPTS, panes)

@@ -22,6 +22,7 @@ from store.continuations import ForcedAnswer
 from store.sqlite import Database
 from tests.functional.screens.test_traces import NARROW, ready, typed, until
 from tests.support.lab_seed import all_ids, seeded_context
+from tests.support.piloted import burst
 
 
 @pytest.fixture
@@ -106,8 +107,10 @@ async def test_a_model_answers_in_the_background_and_its_errors_are_reported(
 
 async def test_answering_can_be_stopped(context: LabContext, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
+    asked: list[str] = []
 
-    async def force(*_: Any, **__: Any) -> ForcedPass:
+    async def force(_lab: Any, _store: Any, chains: Any, *_: Any, **__: Any) -> ForcedPass:
+        asked.extend(chain.name for chain in chains)
         begun.set()
         try:
             await asyncio.Event().wait()
@@ -118,11 +121,14 @@ async def test_answering_can_be_stopped(context: LabContext, monkeypatch: pytest
     monkeypatch.setattr(converging, "force_answers", force)
     app = LabApp(context, mode="traces")
     async with app.run_test(size=NARROW) as pilot:
-        line = await reading(pilot, app)
-        await pilot.press("semicolon")
+        await ready(pilot, app)
+        line = app.screen.query_one(AnswersLine)
+        burst(app, "j", "semicolon")  # the chain of the second row has not been read yet
         await until(pilot, lambda: isinstance(app.screen, PickDialog))
         await pilot.press(*typed("base"), "enter")
         await begun.wait()
+        assert asked == [list(all_ids(context.store))[1]]
+        await pilot.press("enter")
         await until(pilot, lambda: "s stops" in shown(line))
         await pilot.press("s")
         await ended.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from textual.pilot import Pilot
 
 from o1lab.evaluate.rating import sheets
 from o1lab.evaluate.rating.sheets import BlindSample
+from o1lab.widgets.columns import Page
 from screens.base.context import LabContext, open_context
 from screens.base.messages import OpenCompare
 from screens.base.screen import LabScreen
@@ -30,6 +32,7 @@ from store import calibrations, evaluations, open_store, ratings
 from store.evaluations import NewSample, Turn
 from tests.support.compare_lab import Recording, shown, until
 from tests.support.evaluate_lab import BASE, SCORER, STUDENT, make_lab
+from tests.support.piloted import burst
 
 SIZE = (100, 30)
 
@@ -248,6 +251,43 @@ async def rating_of(context: LabContext) -> AsyncIterator[tuple[Pilot[int], Rati
 def moved_on(screen: RatingScreen, before: BlindSample | None) -> bool:
     """Whether another sample is shown than before."""
     return screen.shown is not before
+
+
+async def test_a_key_behind_enter_goes_to_both_answers_and_not_to_the_lists(context: LabContext) -> None:
+    app = Recording(context, mode="lab")
+    async with app.run_test(size=SIZE) as pilot:
+        await app.push_screen(screen := PairsScreen(context, "base-1", "student-1"))
+        await until(pilot, lambda: screen.both, "the comparison")
+        await pilot.press("2", "G")
+        await until(pilot, lambda: screen.table.cursor == 2 and screen.table.cursor_row, "the last of three")
+        item = str(screen.table.cursor_key)
+        burst(app, "enter", "tab")  # the next list has one item
+        await until(pilot, lambda: isinstance(app.screen, SamplePairScreen), "both answers")
+        beside = app.screen
+        assert isinstance(beside, SamplePairScreen)
+        await until(pilot, lambda: beside.side == 1 and beside.current_sample() is not None, "the other side")
+        assert (beside.items[beside.index], screen.kind) == (item, "only_b")
+
+
+async def test_a_key_while_another_filter_loads_is_not_of_the_sample_that_is_still_drawn(
+    context: LabContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    real = Listing.page
+
+    def held(listing: Listing, *span: Any) -> Page:
+        assert gate.wait(30)
+        return real(listing, *span)
+
+    async with samples(context) as (pilot, pane):
+        monkeypatch.setattr(Listing, "page", held)
+        await pilot.press("l", "y")
+        assert ["press the key again" in note.message for note in pilot.app._notifications] == [True]
+        assert pilot.app.clipboard == ""
+        gate.set()
+        await until(pilot, lambda: pane.current_sample, "the longest first")
+        await pilot.press("y")
+        assert pilot.app.clipboard == "add:5"
 
 
 async def test_marks_are_blind_and_on_the_disk_before_the_next_sample_shows(context: LabContext) -> None:

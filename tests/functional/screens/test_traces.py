@@ -18,6 +18,7 @@ from o1lab.ingest.importer import import_files
 from o1lab.widgets.text_pane import EmptyState
 from screens.base.context import open_context
 from screens.filtering.filter_bar import FilterBar
+from screens.traces.anchors import AnchorsScreen
 from screens.traces.lens import LensScreen
 from screens.traces.screen import TracesScreen
 from screens.traces.tree import TreeDialog
@@ -153,15 +154,19 @@ async def test_a_burst_of_keys_is_read_as_if_they_came_one_by_one(tmp_path: Path
         assert list(annotation_log.everything(context.store.db)) == []
 
 
-async def test_a_screen_of_a_chain_opens_on_the_one_under_the_cursor(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("key", "kind"), [("percent_sign", LensScreen), ("colon", AnchorsScreen)])
+@pytest.mark.parametrize("moves", [("j",), ("enter", "full_stop")], ids=["list", "reader"])
+async def test_a_screen_of_a_chain_opens_on_the_one_under_the_cursor(
+    tmp_path: Path, moves: tuple[str, ...], key: str, kind: type[LensScreen | AnchorsScreen]
+) -> None:
     context = seeded_context(tmp_path / "lab", 8)
     ids = list(all_ids(context.store))
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         await ready(pilot, app)
-        burst(app, "j", "percent_sign")  # the chain of the second row has not been read yet
-        await until(pilot, lambda: isinstance(app.screen, LensScreen))
-        assert isinstance(app.screen, LensScreen) and app.screen.trace_id == ids[1]
+        burst(app, *moves, key)  # the chain of the second row has not been read yet
+        await until(pilot, lambda: isinstance(app.screen, kind))
+        assert isinstance(app.screen, kind) and app.screen.trace_id == ids[1]
 
 
 async def test_words_search_the_texts(tmp_path: Path) -> None:

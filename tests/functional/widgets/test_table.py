@@ -174,19 +174,45 @@ async def test_a_row_that_moved_to_another_page_is_found_by_locate() -> None:
 
 
 async def test_another_source_starts_at_its_top_and_fewer_rows_pull_the_cursor_in() -> None:
-    source, few = Source(300), Source(3)
+    source = Source(300)
     table = PagedTable(COLUMNS, source.fetch)
     app = Harness(table)
     async with app.run_test(size=(60, 20)) as pilot:
         await settled(pilot, table)
         await pilot.press("G")
         await settled(pilot, table)
-        table.set_source(few.fetch, keep=True)
+        del source.keys[3:]
+        table.reload()
         await settled(pilot, table)
         assert (table.total, table.cursor) == (3, 2)
-        table.set_source(source.fetch)
+        table.set_source(Source(300).fetch)
         await settled(pilot, table)
         assert (table.total, table.cursor, table.scroll_offset.y) == (300, 0, 0)
+
+
+async def test_the_rows_of_another_source_are_drawn_while_it_loads_but_no_key_applies_to_them() -> None:
+    gate, source = asyncio.Event(), Source(3)
+
+    async def slow(offset: int, limit: int) -> Page:
+        await gate.wait()
+        return Page((), 0)
+
+    table = PagedTable(COLUMNS, source.fetch)
+    app = Harness(table)
+    async with app.run_test(size=(60, 20)) as pilot:
+        await settled(pilot, table)
+        assert table.no_row == ""
+        table.set_source(slow)
+        table.reload()  # what another program wrote is read meanwhile
+        assert app.shown()[1].startswith("▸ row 0")
+        assert (table.cursor_row, table.cursor_key) == (None, None) and "loading" in table.no_row
+        await pilot.press("enter")
+        gate.set()
+        await settled(pilot, table)
+        assert table.no_row == "There is nothing under the cursor."
+        table.set_source(source.fetch)
+        await settled(pilot, table)
+        assert ("open", 0) not in app.said  # the enter was for the empty list
 
 
 async def test_a_failing_fetch_is_told_once_and_tried_again_on_reload() -> None:
