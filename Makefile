@@ -8,6 +8,13 @@ export PYTHONDONTWRITEBYTECODE :=
 STAMP := $(VENV)/.ready
 # One worker more than there are processors, because many tests only wait, for a scheduler or for a killed process.
 WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 1)))
+# What `make test` runs of the demo.
+DEMO ?= plumbing
+ifneq ($(filter test,$(MAKECMDGOALS)),)
+ifneq ($(filter-out plumbing whole,$(DEMO)),)
+$(error DEMO is plumbing or whole, not '$(DEMO)')
+endif
+endif
 
 .PHONY: help setup demo quick quick-newest test check pytest docs bench screenshots clean
 
@@ -34,9 +41,11 @@ quick-newest: setup ## the fast unit tests on the newest Python at hand, if it i
 	.ci/quick-newest
 
 test: check docs pytest ## everything, with a demo of the plumbing; DEMO=whole has the effect and a report, as CI does
-	lab=$$(mktemp -d) && \
-	$(BIN)/o1lab demo --headless --lab $$lab/demo $(if $(filter whole,$(DEMO)),--report $$lab/report,--plumbing) && \
-	rm -r $$lab
+	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"; exit 130' INT TERM && \
+	if $(BIN)/o1lab demo --headless --lab "$$folder/demo" \
+		$(if $(filter whole,$(DEMO)),--report "$$folder/report",--plumbing); \
+	then rm -r "$$folder"; \
+	else status=$$?; echo "The demo failed. Its lab, with the logs of its jobs, is kept: $$folder/demo" >&2; exit $$status; fi
 
 check: setup ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/ruff check .
