@@ -104,16 +104,16 @@ def _change(
         words: returns the new state of a job in words.
         done: the new state of the jobs of a group in words.
     """
-    lab = current_lab()
-    group: Sequence[JobFolder[Any, Any]] | None = jobs.members(lab, identity)
-    if group:
 
-        def act(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
-            info = change(job)
-            return lambda: about_json(info) | {"path": str(job.path)}
+    def act(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
+        info = change(job)
+        return lambda: about_json(info) | {"path": str(job.path)}
 
+    def change_group(group: Sequence[JobFolder[Any, Any]]) -> None:
         act_on_group(identity, group, act, lambda _: True, done)
-        return
-    folder = jobs.kind().find(lab, identity)
-    info = change(folder)
-    emit(about_json(info) | {"path": str(folder.path)}, text=f"{jobs.title} {info.id} {words(info)}.")
+
+    def change_job(job: JobFolder[Any, Any]) -> None:
+        info = change(job)
+        emit(about_json(info) | {"path": str(job.path)}, text=f"{jobs.title} {info.id} {words(info)}.")
+
+    jobs.act(current_lab(), identity, change_job, change_group)

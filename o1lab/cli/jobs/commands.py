@@ -77,3 +77,20 @@ class JobCommands:
     def members(self, lab: Lab, identity: str) -> Sequence[JobFolder[Any, Any]] | None:
         """Return the jobs of the group with this name; None if it is not the name of a group."""
         return None if self.groups is None else self.groups.members(lab, identity)
+
+    def act(
+        self,
+        lab: Lab,
+        identity: str,
+        on_job: Callable[[JobFolder[Any, Any]], None],
+        on_group: Callable[[Sequence[JobFolder[Any, Any]]], None],
+    ) -> None:
+        """Call ``on_group`` with the jobs of the group with this name, or ``on_job`` with the job of this id or name.
+
+        Raises:
+            NotFoundError: there is neither.
+        """
+        if group := self.members(lab, identity):
+            on_group(group)
+        else:
+            on_job(self.kind().find(lab, identity))

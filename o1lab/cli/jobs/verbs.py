@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -17,7 +17,7 @@ from o1lab.cli.base.naming import completing
 from o1lab.cli.base.output import confirm, current_lab, emit, say
 from o1lab.cli.jobs.about import IdArgument, about_json, add_about_verbs
 from o1lab.cli.jobs.commands import JobCommands
-from o1lab.cli.jobs.groups import act_on_group
+from o1lab.cli.jobs.groups import GroupCommands, act_on_group
 from o1lab.cli.jobs.lists import add_ls
 from o1lab.cli.jobs.waiting import wait
 from o1lab.format import byte_size
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from o1lab.jobs.directory import JobFolder
     from o1lab.jobs.manage import Removed
     from o1lab.paths import Lab
+
+    Jobs = Sequence[JobFolder[Any, Any]]
 
 REQUESTS = (
     "concurrency", "requests_per_minute", "tokens_per_minute", "attempts", "silence_timeout_s", "first_token_timeout_s",
@@ -78,23 +80,12 @@ def add_job_verbs(app: Verbs, jobs: JobCommands) -> None:  # noqa: PLR0915 - it 
     @app.command("show", help=f"Show {a_job}: its state, results, errors and notes.")
     def show(identity: IdArgument) -> None:
         lab = current_lab()
-        if jobs.groups is not None and jobs.members(lab, identity):
-            item, lines = jobs.groups.show(lab, identity)
+
+        def show_group(_group: Jobs) -> None:
+            item, lines = cast(GroupCommands, jobs.groups).show(lab, identity)
             emit(item, text=lines)
-            return
-        folder = jobs.kind().find(lab, identity)
-        info = folder.info()
-        item, lines = jobs.show(lab, folder, info)
-        item = {"unreadable": info.unreadable or None} | item
-        item |= {"name": info.name, "notes": [*item.get("notes", ()), *info.notes]}
-        item |= {"tags": list(info.tags), "archived": info.archived, "hook_fault": info.hook_fault or None}
-        about = [f"name  {info.name}"] if info.name else []
-        about += [f"tags  {', '.join(info.tags)}"] if info.tags else []
-        about += [f"note  {note}" for note in info.notes]
-        about += ["It is archived."] if info.archived else []
-        damaged = [f"unreadable: {item['unreadable']}"] if item["unreadable"] else []
-        damaged += [f"hook  failed: {info.hook_fault}"] if info.hook_fault else []
-        emit(item, text=[*damaged, *about, *lines])
+
+        jobs.act(lab, identity, lambda job: _show(lab, jobs, job), show_group)
 
     @app.command("stop", help=f"Ask {a_job} to stop. {jobs.stopping}")
     def stop(
@@ -105,21 +96,24 @@ def add_job_verbs(app: Verbs, jobs: JobCommands) -> None:  # noqa: PLR0915 - it 
         from o1lab.jobs.spawn import follow
 
         lab = current_lab()
-        if group := jobs.members(lab, identity):
 
-            def ask(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
-                manage.stop(job)
-                return lambda: jobs.summary(lab, [*follow(job)][-1] if wait else job.info())
+        def ask(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
+            manage.stop(job)
+            return lambda: jobs.summary(lab, [*follow(job)][-1] if wait else job.info())
 
+        def stop_group(group: Jobs) -> None:
             # The newest first: jobs that wait for a device end before the one that has it.
             done = "have ended" if wait else "were asked to stop"
             act_on_group(identity, group[::-1], ask, lambda info: info.active, done)
-            return
-        info = manage.stop(jobs.kind().find(lab, identity), wait=wait)
-        # A job without a worker, such as one that waits for a scheduler, has stopped already.
-        asked = info.active and not wait
-        text = f"{jobs.title} {info.id} " + (f"was asked to stop. {jobs.stopping}" if asked else f"is {info.state}.")
-        emit(jobs.summary(lab, info), text=text)
+
+        def stop_job(job: JobFolder[Any, Any]) -> None:
+            info = manage.stop(job, wait=wait)
+            # A job without a worker, such as one that waits for a scheduler, has stopped already.
+            asked = info.active and not wait
+            end = f"was asked to stop. {jobs.stopping}" if asked else f"is {info.state}."
+            emit(jobs.summary(lab, info), text=f"{jobs.title} {info.id} {end}")
+
+        jobs.act(lab, identity, stop_job, stop_group)
 
     if jobs.can_pause:
 
@@ -141,24 +135,26 @@ def add_job_verbs(app: Verbs, jobs: JobCommands) -> None:  # noqa: PLR0915 - it 
         yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     ) -> None:
         lab, kind = current_lab(), jobs.kind()
-        if group := jobs.members(lab, identity):
+
+        def delete(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
+            removed = kind.remove(lab, job)
+            return lambda: _removed(removed)
+
+        def delete_group(group: Jobs) -> None:
             if not yes:
                 _confirm(f"{len(group)} {jobs.noun}s of the group {identity}", ", ".join(job.id for job in group))
-
-            def delete(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
-                removed = kind.remove(lab, job)
-                return lambda: _removed(removed)
-
             # The newest first: a run may start from an older one.
             act_on_group(identity, group[::-1], delete, lambda info: not info.active, "were deleted")
-            return
-        folder = kind.find(lab, identity)
-        freed = byte_size(kind.removal(lab, folder))
-        if not yes:
-            _confirm(f"{jobs.noun} {folder.id}", f"{folder.path}, which frees {freed}")
-        removed = kind.remove(lab, folder)
-        text = f"{jobs.title} {removed.info.id} was deleted; {byte_size(removed.freed_bytes)} freed."
-        emit(_removed(removed), text=text)
+
+        def delete_job(job: JobFolder[Any, Any]) -> None:
+            freed = byte_size(kind.removal(lab, job))
+            if not yes:
+                _confirm(f"{jobs.noun} {job.id}", f"{job.path}, which frees {freed}")
+            removed = kind.remove(lab, job)
+            text = f"{jobs.title} {removed.info.id} was deleted; {byte_size(removed.freed_bytes)} freed."
+            emit(_removed(removed), text=text)
+
+        jobs.act(lab, identity, delete_job, delete_group)
 
     add_about_verbs(app, jobs)
     app.command("wait")(wait)
@@ -226,27 +222,43 @@ def resume_job(lab: Lab, jobs: JobCommands, identity: str, changes: Mapping[str,
     from o1lab.jobs import manage, together
 
     kind = jobs.kind()
-    if group := jobs.members(lab, identity):
 
-        def go_on(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
-            resumed = kind.resume(lab, job, changes)
-            return lambda: jobs.summary(lab, resumed.info) | {"pid": resumed.pid}
+    def go_on(job: JobFolder[Any, Any]) -> Callable[[], dict[str, Any]]:
+        resumed = kind.resume(lab, job, changes)
+        return lambda: jobs.summary(lab, resumed.info) | {"pid": resumed.pid}
 
-        left_out = jobs.groups.left_out if jobs.groups is not None else lambda _info: ""
+    def resume_group(group: Jobs) -> None:
+        left_out = cast(GroupCommands, jobs.groups).left_out
         act_on_group(identity, group, go_on, lambda info: info.state in together.ENDED, "continue", left_out=left_out)
-        return
-    folder = kind.find(lab, identity)
-    if detach or jobs.run is None:
-        resumed = kind.resume(lab, folder, changes)
-        item = jobs.summary(lab, resumed.info) | {"pid": resumed.pid or resumed.info.status.pid}
-        where = "" if resumed.pid is None else " in the background"
-        text = f"{jobs.title} {folder.id} continues{where}. Status: {folder.verb} show {folder.id}"
-        emit(item, text=text)
-    elif manage.unpause(folder, changes):
-        emit(jobs.summary(lab, folder.info()), text=f"{jobs.title} {folder.id} continues.")
-    else:
-        kind.prepare(lab, folder, changes)
-        raise typer.Exit(jobs.run(lab, folder))
+
+    def resume_one(job: JobFolder[Any, Any]) -> None:
+        if detach or jobs.run is None:
+            resumed = kind.resume(lab, job, changes)
+            item = jobs.summary(lab, resumed.info) | {"pid": resumed.pid or resumed.info.status.pid}
+            where = "" if resumed.pid is None else " in the background"
+            emit(item, text=f"{jobs.title} {job.id} continues{where}. Status: {job.verb} show {job.id}")
+        elif manage.unpause(job, changes):
+            emit(jobs.summary(lab, job.info()), text=f"{jobs.title} {job.id} continues.")
+        else:
+            kind.prepare(lab, job, changes)
+            raise typer.Exit(jobs.run(lab, job))
+
+    jobs.act(lab, identity, resume_one, resume_group)
+
+
+def _show(lab: Lab, jobs: JobCommands, job: JobFolder[Any, Any]) -> None:
+    info = job.info()
+    item, lines = jobs.show(lab, job, info)
+    item = {"unreadable": info.unreadable or None} | item
+    item |= {"name": info.name, "notes": [*item.get("notes", ()), *info.notes]}
+    item |= {"tags": list(info.tags), "archived": info.archived, "hook_fault": info.hook_fault or None}
+    about = [f"name  {info.name}"] if info.name else []
+    about += [f"tags  {', '.join(info.tags)}"] if info.tags else []
+    about += [f"note  {note}" for note in info.notes]
+    about += ["It is archived."] if info.archived else []
+    damaged = [f"unreadable: {item['unreadable']}"] if item["unreadable"] else []
+    damaged += [f"hook  failed: {info.hook_fault}"] if info.hook_fault else []
+    emit(item, text=[*damaged, *about, *lines])
 
 
 def _removed(removed: Removed) -> dict[str, Any]:
