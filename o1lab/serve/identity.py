@@ -82,7 +82,9 @@ def identify(lab: Lab, ref: ModelRef) -> Identity:
     for the adapter with this name, because adapters are replaced while it runs.
 
     Raises:
-        NotFoundError, LabError: the model's files are missing or cannot be read, or the server does not answer.
+        NotFoundError: the model's base is not on this machine.
+        LabError: its files cannot be read; or its server does not answer, or answers as no server of o1lab does (code
+            ``server``).
     """
     try:
         return _identify(lab, ref)
@@ -121,7 +123,7 @@ def _loaded(record: ServerRecord, name: str) -> str:
     """Return what identifies the adapter that a server has loaded as ``name``; empty for a base.
 
     Raises:
-        LabError: the server does not answer (code ``server``).
+        LabError: the server does not answer, or what answers at its address is no server of o1lab (code ``server``).
     """
     import httpx2
 

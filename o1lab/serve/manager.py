@@ -248,7 +248,7 @@ async def _attach(record: ServerRecord) -> _Server:
     """Return a server that runs already, with the adapters that it has.
 
     Raises:
-        LabError: it does not answer.
+        LabError: it does not answer, or what answers at its address is no server of o1lab (code ``server``).
     """
     with answering(record):
         async with httpx2.AsyncClient(timeout=CARDS_TIMEOUT_S, mounts=PAST_PROXIES, verify=certificates()) as client:

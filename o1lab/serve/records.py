@@ -119,10 +119,12 @@ def cards_in(answer: httpx2.Response) -> list[dict[str, Any]]:
 
 @contextmanager
 def answering(record: ServerRecord) -> Iterator[None]:
-    """Report that a running server does not answer the request of the block.
+    """Report that a running server does not answer the request of the block, or breaks off.
+
+    An answer with an error status or another content is no error here: :func:`cards_in` reports it.
 
     Raises:
-        LabError: it does not (code ``server``).
+        LabError: it does not answer (code ``server``).
     """
     import httpx2
 
