@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
+from store.batches import batched
 from store.records import now
 from store.rows import insert, values
 from store.sqlite import Database
@@ -24,10 +25,8 @@ class Verification(NamedTuple):
 def known(db: Database, pairs: Iterable[Pair], verifier: int) -> dict[Pair, Verification]:
     """Return the stored verdicts of this version of the verifier on (gold, answer) pairs."""
     by_key = {_key(pair): pair for pair in pairs}
-    keys = list(by_key)
     found: dict[Pair, Verification] = {}
-    for start in range(0, len(keys), _AT_ONCE):
-        some = keys[start : start + _AT_ONCE]
+    for some in batched(by_key, _AT_ONCE):
         marks = ", ".join("?" * len(some))
         rows = db.execute(
             f"SELECT pair, status, reason FROM verifications WHERE verifier = ? AND pair IN ({marks})",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from o1lab.distill.items import items, items_by_id
 from o1lab.distill.method import Method, SourceItem, single
@@ -23,6 +22,7 @@ from o1lab.inference.prompts import Prompt
 from o1lab.jobs.pipeline import Feed, StoreThread
 from o1lab.paths import Lab
 from store import teacher_runs
+from store.batches import batched
 from store.connection import Store
 
 _BATCH = 200
@@ -95,7 +95,7 @@ def freeze_items(folder: RunFolder, store: Store, settings: TeacherRunSettings) 
 def pending(folder: RunFolder, store: Store, settings: TeacherRunSettings) -> Iterator[list[tuple[SourceItem, int]]]:
     """Yield batches of the (item, sample) pairs that have no result yet, in the run's order."""
     with folder.items_file.open(encoding="ascii") as lines:
-        while ids := [line.strip() for line in islice(lines, _BATCH)]:
+        for ids in batched(map(str.strip, lines), _BATCH):
             ended = teacher_runs.ended(store.db, folder.id, ids)
             open_ids = [id for id in ids if any((id, sample) not in ended for sample in range(settings.n))]
             yield [

@@ -13,12 +13,13 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
 from o1lab.inference.calls import CallKey, Response
 from o1lab.jobs.progress import Usage
+from store.batches import batched
 
 _BATCH = 200
 _KEY = re.compile(rb'\{"key": ("(?:[^"\\]|\\.)*")')
@@ -256,8 +257,7 @@ def index_journal(path: Path, ended_of: Ended) -> JournalIndex:
         ended_of: returns which samples of some items have ended; called with up to 200 lines' items.
     """
     index = JournalIndex(path)
-    every = lines(path)
-    while batch := list(islice(every, _BATCH)):
+    for batch in batched(lines(path), _BATCH):
         ended = ended_of({key.item for _, key, _ in batch})
         for offset, key, line in batch:
             if (key.item, key.sample) not in ended:

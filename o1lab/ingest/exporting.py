@@ -11,13 +11,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from o1lab.chains.parse import join
 from o1lab.ingest.export_changes import changes_of, is_history
 from store import Store, datasets, pairs
+from store.batches import batched
 from store.datasets import DatasetRow
 from store.pairs import PairRow
 from store.records import DatasetKind, scrubbed
@@ -186,7 +186,7 @@ def _write_parquet(rows: Iterator[DatasetRow], path: Path) -> None:
     types = {name: pa.int64() if name == "tokens" else pa.string() for name in (*names.values(), "context", "writers")}
     schema = pa.schema(list(types.items()))
     with pq.ParquetWriter(path, schema) as writer:
-        while batch := list(islice(rows, _PARQUET_ROWS)):
+        for batch in batched(rows, _PARQUET_ROWS):
             columns = [[_utf8(getattr(row, field)) for row in batch] for field in names]
             columns.append([_utf8(json.dumps([*map(dict, row.context)])) if row.context else None for row in batch])
             columns.append([_utf8(json.dumps(_writers(row)["writers"])) if row.writers else None for row in batch])

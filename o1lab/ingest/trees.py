@@ -21,6 +21,7 @@ from o1lab.chains.trees.walk import (
 )
 from o1lab.errors import LabError, NotFoundError
 from store import Store, problems, traces, trees
+from store.batches import batched
 from store.records import NewTrace
 from store.trees import NewTree, NewWalk, Tree
 
@@ -112,8 +113,8 @@ def walk_trees(
         StoreError: the database failed.
     """
     found = []
-    for begin in range(0, len(chosen), _BATCH):
-        made = [(one, *_walked(store, one, rules, count)) for one in chosen[begin : begin + _BATCH]]
+    for some in batched(chosen, _BATCH):
+        made = [(one, *_walked(store, one, rules, count)) for one in some]
         with store.db.atomic():
             new = set(traces.add(store.db, ((trace, statement) for _, trace, statement, _ in made)))
             trees.add_walks(store.db, ((trace.id, walk) for _, trace, _, walk in made))

@@ -22,7 +22,7 @@ from o1lab.jobs.about import About, Note, valid_tags
 from o1lab.jobs.directory import FolderT, JobFolder, JobInfo, SettingsT, StatusT, find_directory, list_directories
 from o1lab.jobs.spawn import follow_all
 from o1lab.paths import Lab
-from store.records import LONGEST_NAME, NAME_RULE, is_name
+from store.records import require_name
 
 _POLL_S = 0.2
 
@@ -259,8 +259,8 @@ def rename(folder: JobFolder[StatusT, SettingsT], name: str) -> JobInfo[StatusT,
         LabError: the directory cannot be written.
     """
     name = name.strip()
-    if name and not is_name(name):
-        raise UsageError(f"'{name[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
+    if name:
+        require_name(name)
     for other in list_directories(folder.path.parent, type(folder)) if name else []:
         if other.id != folder.id and name in (other.id, other.info().name):
             raise UsageError(f"The {folder.noun} {other.id} already has the name '{name}'.", "Choose another name.")

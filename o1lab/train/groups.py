@@ -25,7 +25,7 @@ from o1lab.train.recipes.recipe import Recipe
 from o1lab.train.recipes.recipe_file import resolve
 from o1lab.train.runs.directory import GroupTag, RunDir, list_run_dirs
 from store.connection import Store
-from store.records import LONGEST_NAME, NAME_RULE, is_name
+from store.records import LONGEST_NAME, require_name
 
 LARGE = 24
 """Groups of more runs start only after a confirmation."""
@@ -233,8 +233,7 @@ def free_name(lab: Lab, wanted: str | None, recipes: Sequence[Recipe], fields: S
     """
     taken = {name for run in list_run_dirs(lab) for name in (run.id, run.info().name)} | list_groups(lab).keys()
     if wanted is not None:
-        if not is_name(wanted):
-            raise UsageError(f"'{wanted[:LONGEST_NAME]}' is not a valid name.", NAME_RULE)
+        require_name(wanted)
         if wanted in taken:
             raise UsageError(f"A run or a group of runs already has the name '{wanted}'.", "Choose another name.")
         return wanted

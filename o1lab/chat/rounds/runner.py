@@ -28,6 +28,7 @@ from o1lab.serve.manager import ServerManager
 from o1lab.serve.registry import ModelRef, find_model
 from o1lab.text import one_line
 from store import conversations, problems, rounds
+from store.batches import batched
 from store.connection import Store
 
 _BATCH = 50
@@ -110,10 +111,10 @@ class RoundRunner(AskingRunner[CountedStatus, RoundSettings]):
                 counts.count_end(str(one.number), one.pane, self.clock, failed=message.state == "failed")
 
         def batches() -> Iterator[list[_Asked]]:
-            for first in range(0, len(prompts), _BATCH):
+            for some in batched(enumerate(prompts), _BATCH):
                 yield [
-                    _Asked(number, prompts[number], pane)
-                    for number in range(first, min(first + _BATCH, len(prompts)))
+                    _Asked(number, prompt, pane)
+                    for number, prompt in some
                     for pane in range(len(self.settings.panes))
                     if saved.get((number, pane), "failed") == "failed"
                 ]

@@ -19,8 +19,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from o1lab.chains.verify import settle
-from o1lab.distill.filters.rule import Check, Fetch, Finding, Pool, batched, named, pool_rule
+from o1lab.distill.filters.rule import Check, Fetch, Finding, Pool, named, pool_rule
 from o1lab.distill.filters.words import jaccard, words_of
+from store.batches import batched
 from store.records import Problem
 
 if TYPE_CHECKING:

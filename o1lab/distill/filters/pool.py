@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from o1lab.distill.filters.rule import RULES, AnyRule, Check, Rule, batched
+from o1lab.distill.filters.rule import RULES, AnyRule, Check, Rule
 from o1lab.errors import UsageError
 from store import exclusions, problems
+from store.batches import batched
 from store.exclusions import Exclusion, RuleRun
 from store.filters import ProblemQuery
 from store.records import Problem, now

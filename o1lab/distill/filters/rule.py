@@ -7,9 +7,8 @@ point group ``o1lab.rules``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
 
 from o1lab.registry import DEFAULT_ORDER, Registry
@@ -121,10 +120,3 @@ def quoted(words: str) -> str:
 def named(problem: Problem) -> str:
     """Return the name of another problem in a reason: its source and key."""
     return f"{problem.source} {problem.key}".strip() or problem.id
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items in lists of at most ``size`` (itertools.batched needs Python 3.12)."""
-    source = iter(items)
-    while batch := list(islice(source, size)):
-        yield batch

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 from o1lab.evaluate.items import Item
 from o1lab.evaluate.run.directory import EvalFolder, ItemsById
@@ -20,6 +19,7 @@ from o1lab.inference.journal import JournalIndex
 from o1lab.jobs.progress import Usage
 from o1lab.serve.identity import Identity
 from store import evaluations, sample_list
+from store.batches import batched
 from store.connection import Store
 from store.evaluations import Tally
 
@@ -160,12 +160,11 @@ def to_do(
     """
     if so_far.to_score:
         items = ItemsById(folder)
-        for start in range(0, len(so_far.to_score), _BATCH):
-            yield [ScoreOnly(items, seq) for seq in so_far.to_score[start : start + _BATCH]]
+        for seqs in batched(so_far.to_score, _BATCH):
+            yield [ScoreOnly(items, seq) for seq in seqs]
     if samples is None:
         return
-    each = folder.items()
-    while batch := list(islice(each, _BATCH)):
+    for batch in batched(folder.items(), _BATCH):
         pairs = [
             (item, sample, keys.key(item, sample))
             for item in batch

@@ -22,6 +22,7 @@ from o1lab.evaluate.items import Item
 from o1lab.inference.calls import CallKey, Message, Response
 from o1lab.registry import DEFAULT_ORDER, Registry
 from store import Store
+from store.batches import batched
 from store.evaluations import ScoreOutcome, Turn
 
 Part = Literal["whole", "first_line", "last_line", "final"]
@@ -211,8 +212,8 @@ class PlainScorer(RegisteredScorer, ABC, Generic[OptionsT]):
     async def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         scores: list[Score] = []
         loop = asyncio.get_running_loop()
-        for start in range(0, len(attempts), BATCH):
-            scores += await loop.run_in_executor(_THREADS, self.score_batch, attempts[start : start + BATCH])
+        for batch in batched(attempts, BATCH):
+            scores += await loop.run_in_executor(_THREADS, self.score_batch, batch)
         return scores
 
 

@@ -12,6 +12,8 @@ import json
 import sys
 from typing import Any
 
+from store.batches import batched
+
 _AT_ONCE = 16
 _LONGEST = 8192  # tokens, for tokenizers that state no limit
 
@@ -33,9 +35,8 @@ def main() -> None:
         lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]]
         chances: list[list[float]] = []
         size = _AT_ONCE if tokenizer.pad_token else 1
-        for at in range(0, len(texts), size):
-            part, padding = texts[at : at + size], size > 1
-            tokens = tokenizer(part, truncation=True, max_length=limit, padding=padding, return_tensors="pt")
+        for part in batched(texts, size):
+            tokens = tokenizer(part, truncation=True, max_length=limit, padding=size > 1, return_tensors="pt")
             with torch.inference_mode():
                 logits = model(**tokens.to(device)).logits.float()
             chances += torch.softmax(logits, dim=-1).tolist()

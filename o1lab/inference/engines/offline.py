@@ -10,7 +10,6 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from o1lab.inference.models import ModelClient
 from o1lab.inference.settings import RequestSettings, StreamMode
 from o1lab.jobs.control import RunStopped
 from o1lab.paths import Lab
+from store.batches import batched
 
 RETRIED = TRANSIENT | {"expired", "missing"}
 """Errors after which a call is repeated: transient ones, and those of a server that did not process it."""
@@ -143,8 +143,7 @@ class OfflineEngine(ABC):
         Args:
             responses: consumed in groups, so that it can be a generator over a large file.
         """
-        left = iter(responses)
-        while together := list(islice(left, _TOGETHER)):
+        for together in batched(responses, _TOGETHER):
             await asyncio.gather(*(self.context.record(response) for response in together))
             for response in together:
                 if not response.final:

@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from store.batches import batched
+
 _WORTH = 1.05
 """Grouping is used if random batches have this many times the tokens of grouped ones."""
 _MEGABATCH = 250
@@ -40,12 +42,8 @@ def grouped(lengths: Sequence[int], batch: int, *, seed: int, epoch: int = 0) ->
     draw = random.Random(f"{seed}/{epoch}")  # noqa: S311 - not used for secrets
     shuffled = _shuffled(len(lengths), draw)
     size = batch * max(min(len(lengths) // (batch * 4), _MEGABATCH), 1)
-    order = [
-        at
-        for start in range(0, len(shuffled), size)
-        for at in sorted(shuffled[start : start + size], key=lambda at: -lengths[at])
-    ]
-    batches = [order[start : start + batch] for start in range(0, len(order), batch)]
+    order = [at for some in batched(shuffled, size) for at in sorted(some, key=lambda at: -lengths[at])]
+    batches = [*batched(order, batch)]
     partial = [batches.pop()] if batches and len(batches[-1]) < batch else []
     draw.shuffle(batches)
     batches.sort(key=lambda one: max(lengths[at] for at in one) < max(lengths))
@@ -63,7 +61,7 @@ def padding(lengths: Sequence[int], batch: int, *, seed: int) -> Padding:
 
 def padded_over_real(lengths: Sequence[int], order: Sequence[int], batch: int) -> float:
     """Return the tokens of the batches, each row padded to the longest of its batch, over those of the rows."""
-    batches = [[lengths[at] for at in order[start : start + batch]] for start in range(0, len(order), batch)]
+    batches = [[lengths[at] for at in some] for some in batched(order, batch)]
     return sum(max(one) * len(one) for one in batches) / max(sum(map(sum, batches)), 1)
 
 

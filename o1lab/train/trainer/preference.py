@@ -21,6 +21,7 @@ from o1lab.train.rows import TrainingRow
 from o1lab.train.trainer.held_out import IGNORED
 from o1lab.train.trainer.started import VariantTrainer
 from o1lab.train.trainer.tensors import Lengths, asked
+from store.batches import batched
 from store.records import scrubbed
 
 if TYPE_CHECKING:
@@ -201,8 +202,7 @@ def _unpaired(pairs: Sequence[dict[str, Any]], recipe: Recipe) -> list[dict[str,
         Random(f"{recipe.seed} {label}").shuffle(rows)  # noqa: S311 - an order, no secret
         placed += [((at + 0.5) / len(rows), row) for at, row in enumerate(rows)]
     spread = [row for _, row in sorted(placed, key=lambda one: one[0])]
-    for start in range(0, len(spread), recipe.batch_size):
-        batch = spread[start : start + recipe.batch_size]
+    for batch in batched(spread, recipe.batch_size):
         for row, before in zip(batch, [batch[-1], *batch[:-1]], strict=True):
             row["KL_completion_ids"] = before["completion_ids"]
     return spread

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from o1lab.transparency.report.bundle import SavedProblem
 from o1lab.transparency.report.manifest import PROBLEMS, TRACES, FileRecord, Manifest
 from o1lab.transparency.reproduce.outcome import Outcome, compared, compared_counts, impossible
 from store import Store, problems, traces
+from store.batches import batched
 from store.records import NewTrace
 
 _BATCH = 500
@@ -81,11 +81,11 @@ def restore_rows(store: Store, manifest: Manifest, folder: Path) -> Iterator[Out
     """Add the problems and rows of the report that no import has added; each row must have the id that it states."""
     if not manifest.with_data:
         return
-    for batch in _batches(_objects(inside(folder, PROBLEMS))):
+    for batch in batched(_objects(inside(folder, PROBLEMS)), _BATCH):
         with store.db.atomic():
             problems.add(store.db, [as_kind(row, SavedProblem).restored() for row in batch])
     total = right = 0
-    for batch in _batches(_objects(inside(folder, TRACES))):
+    for batch in batched(_objects(inside(folder, TRACES)), _BATCH):
         with store.db.atomic():
             found = [_trace(folder, row) for row in batch]
             known = {one.id for one in problems.several(store.db, [trace.problem_id for trace, _, _ in found])}
@@ -120,8 +120,3 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
         raise UnreadableError(path, f"line {number}: {error}", again) from error
     except OSError as error:
         raise LabError(f"{path} cannot be read: {error.strerror}.", "Check the report's folder.") from error
-
-
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while batch := list(islice(rows, _BATCH)):
-        yield batch
