@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from o1lab.chat import prefixes
+from o1lab.chat.answering import cannot_continue
 from o1lab.chat.conversation import ConversationSession
 from o1lab.chat.prefixes import Prefix
 from o1lab.errors import UsageError
@@ -127,12 +128,30 @@ class ContinuedChain:
         prefix: its beginning, perhaps with text that a person appended.
         refs: the models.
         move: the number of moves that are kept; None for all of it.
+        inside: what the end of the last move was inside; the prefix ends before it. Empty if it was inside nothing.
     """
 
     chain: Chain
     prefix: Prefix
     refs: Sequence[ModelRef]
-    move: int | None = None
+    move: int | None
+    inside: str
+
+    @classmethod
+    def of(cls, store: Store, name: str, refs: Sequence[ModelRef], *, appended: str, by: str) -> Self:
+        """Return the chain that ``TRACE`` or ``TRACE:MOVE`` names, up to there, with the text that a person appended.
+
+        Raises:
+            UsageError: one of the models cannot continue a text, or the chain has fewer moves.
+            MissingError: there is no such trace.
+        """
+        if whys := [why for ref in refs if (why := cannot_continue(ref))]:
+            raise UsageError(*whys[0])
+        chain, move = find_chain(store, name)
+        prefix, inside = chain.up_to(move)
+        if appended:
+            prefix = prefixes.changed(prefix, prefix.text + appended, by)
+        return cls(chain, prefix, refs, move, inside)
 
     async def start(self, session: ConversationSession) -> None:
         """Put the chain into a new conversation, and let each model continue it in its pane."""

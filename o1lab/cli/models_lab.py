@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,17 +11,9 @@ from o1lab.cli.base.command import Verbs
 from o1lab.cli.base.listing import Column, emit_list
 from o1lab.cli.base.naming import completing
 from o1lab.cli.base.output import confirm, current_lab, emit, lab_if_any, say
-from o1lab.errors import NotFoundError, RefusedError, UsageError
-from o1lab.format import byte_size, first_of
+from o1lab.errors import NotFoundError
+from o1lab.format import byte_size
 from o1lab.text import one_line
-
-if TYPE_CHECKING:
-    from o1lab.models.imported import Imported
-    from o1lab.paths import Lab
-    from o1lab.train.runs.directory import RunDir
-
-SHOWN = 5
-"""The number of runs and models that an error names."""
 
 verbs = Verbs()
 
@@ -122,6 +113,7 @@ def rm(
     Example: o1lab models rm kims
     """
     from o1lab.models.imported import find_imported, imported_models, remove, size_of
+    from o1lab.train.model_uses import require_unused
 
     lab = current_lab()
     one = find_imported(lab, name)
@@ -129,7 +121,7 @@ def rm(
         names = ", ".join(each.name for each in imported_models(lab))
         hint = f"The lab has {names}." if names else "The lab has none; checkpoints are deleted with their runs."
         raise NotFoundError(f"No imported or merged model is called {name!r}.", hint)
-    _require_unused(lab, one)
+    require_unused(lab, one)
     if not yes:
         confirm(
             f"Delete {name} and {one.folder}, which frees {byte_size(size_of(one.folder))}?",
@@ -141,66 +133,3 @@ def rm(
         {"name": name, "path": str(one.folder), "freed_bytes": freed},
         text=f"{name} was deleted; {byte_size(freed)} freed.",
     )
-
-
-def _require_unused(lab: Lab, one: Imported) -> None:
-    """Check that no server has the model, no active run trains on it, and nothing that is kept needs it.
-
-    Raises:
-        RefusedError: something does.
-    """
-    from o1lab.serve.records import live_records
-
-    for record in live_records(lab):
-        if one.name in record.models:
-            stop = f"Stop it first: kill {record.pid}"
-            raise RefusedError(f"The server {record.pid} serves {one.name}.", stop, code="in_use")
-    runs = _unfinished_runs(lab, one)
-    for run in runs:
-        if run.info().active:
-            stop = f"Stop it first: o1lab runs stop {run.id}"
-            raise RefusedError(f"The run {run.id} trains on {one.name}.", stop, code="in_use")
-    needed = _needed_by(lab, one, [run.id for run in runs])
-    if needed:
-        todo = "; ".join(dict.fromkeys(needed.values()))
-        raise RefusedError(f"{one.name} is needed by {first_of([*needed], SHOWN)}.", f"First {todo}.", code="in_use")
-
-
-def _is_base(base: object, one: Imported) -> bool:
-    return isinstance(base, str) and Path(base).expanduser().resolve() == one.folder.resolve()
-
-
-def _unfinished_runs(lab: Lab, one: Imported) -> list[RunDir]:
-    """Return the runs on a model that train, or that can be resumed."""
-    from o1lab.train.recipes.recipe_file import load_values
-    from o1lab.train.runs.directory import list_run_dirs
-
-    found = []
-    for run in list_run_dirs(lab):
-        info = run.info()
-        ended = info.state == "finished" or not (info.active or run.checkpoints() or info.status.step == 0)
-        try:
-            values = {} if ended else load_values(run.recipe)
-        except UsageError:
-            continue
-        if _is_base(values.get("base"), one) or values.get("init_from") == f"models/{one.name}":
-            found.append(run)
-    return found
-
-
-def _needed_by(lab: Lab, one: Imported, resumable: list[str]) -> dict[str, str]:
-    """Return what cannot be used without a model, and for each what to do first."""
-    from o1lab.serve.registry import list_models
-
-    delete_runs, delete_models = "delete them with o1lab runs rm RUN", "delete them with o1lab models rm NAME"
-    found = {f"the run {run} (it can be resumed)": delete_runs for run in resumable}
-    for ref in list_models(lab):
-        if ref.id == one.name or not _is_base(ref.base, one) or ref.run_id in resumable:
-            continue
-        if ref.run_id is not None:
-            found[f"the run {ref.run_id}"] = delete_runs
-        elif ref.source == "base":
-            found["o1lab.toml"] = "name another base in o1lab.toml"
-        else:
-            found[ref.id] = delete_models
-    return found

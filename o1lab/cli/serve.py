@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,16 +17,13 @@ from o1lab.cli.base.command import Verbs
 from o1lab.cli.base.naming import completing
 from o1lab.cli.base.options import model_option
 from o1lab.cli.base.output import current_lab, emit, lab_if_any, say, wants_json
-from o1lab.errors import NotFoundError, O1LabError, RefusedError, UsageError, signal_status
+from o1lab.errors import UsageError, signal_status
 from o1lab.paths import Lab, annotator
 from o1lab.text import one_line
 
 if TYPE_CHECKING:
-    from o1lab.chat.chains import ContinuedChain
-    from o1lab.config import ChatConfig, Config
+    from o1lab.config import ChatConfig
     from o1lab.inference.events import Sampling
-    from o1lab.serve.registry import ModelRef
-    from store import Store
 
 
 verbs = Verbs()
@@ -70,13 +66,14 @@ def serve(
     Example: o1lab serve big --engine vllm --vllm-option tensor-parallel-size=4 --vllm-option data-parallel-size=2
     """
     from o1lab.config import load_config
+    from o1lab.serve.choosing import base_and_adapters
     from o1lab.serve.vllm import settings_arguments
 
     if vllm_option and engine != "vllm":
         raise UsageError("--vllm-option needs --engine vllm.")
     lab = lab_if_any()
     config = None if lab is None else load_config(lab)
-    base, adapters = _what_to_serve(lab, config, model, adapter or [])
+    base, adapters = base_and_adapters(lab, config, model, adapter or [])
     command = [sys.executable, "-P", "-m", f"o1lab.serve.{engine}", base, "--port", str(port)]
     command += [f"--adapter={name}={path}" for name, path in adapters.items()]
     command += ["--lab", str(lab.root)] if lab else []
@@ -198,6 +195,7 @@ async def _chat(
     limits: ChatConfig,
     continue_from: str | None,
 ) -> int:
+    from o1lab.chat.chains import ContinuedChain
     from o1lab.chat.conversation import ConversationSession
     from o1lab.chat.panes import TITLE_LENGTH, AnswerVerifier, Settings
     from o1lab.cli.chat_output import Printer
@@ -207,7 +205,11 @@ async def _chat(
 
     refs = [find_model(lab, name) for name in names]
     store = open_lab(lab)
-    begun = _begun(store, refs, continue_from, prompt) if continue_from is not None else None
+    begun = None
+    if continue_from is not None:
+        begun = ContinuedChain.of(store, continue_from, refs, appended=prompt, by=annotator())
+    if begun is not None and begun.inside:
+        say(f"The cut was inside {begun.inside}; it is at its start now.")
     printer = Printer([ref.label for ref in refs], quiet=wants_json())
     verifier, interrupted = AnswerVerifier(store), False
     received = _cancel_on_signals()
@@ -253,22 +255,6 @@ async def _chat(
     return 1 if any(answer["state"] != "complete" for answer in answers) else 0
 
 
-def _begun(store: Store, refs: list[ModelRef], name: str, appended: str) -> ContinuedChain:
-    """Return the part of a recorded chain from which the models go on."""
-    from o1lab.chat import chains, prefixes
-    from o1lab.chat.answering import cannot_continue
-
-    if whys := [why for ref in refs if (why := cannot_continue(ref))]:
-        raise UsageError(*whys[0])
-    chain, move = chains.find_chain(store, name)
-    prefix, inside = chain.up_to(move)
-    if inside:
-        say(f"The cut was inside {inside}; it is at its start now.")
-    if appended:
-        prefix = prefixes.changed(prefix, prefix.text + appended, annotator())
-    return chains.ContinuedChain(chain, prefix, refs, move)
-
-
 def _answer_keys(model: str, message: Any, *, continued: bool = False) -> dict[str, Any]:
     names = ["state", "thought", "content", "error", "verdict", "prompt_tokens", "output_tokens"]
     names += ["thought_tokens", "ttft_s", "seconds"]
@@ -298,66 +284,3 @@ def _cancel_on_signals() -> list[int]:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             loop.add_signal_handler(number, cancel, number)
     return received
-
-
-def _what_to_serve(
-    lab: Lab | None, config: Config | None, model: str, wanted: list[str]
-) -> tuple[str, dict[str, Path]]:
-    """Return the base and the adapters by name.
-
-    A run as the model is its base with its last checkpoint, or that checkpoint alone if it is a whole model.
-    """
-    from o1lab.models.checkpoints import served_name
-
-    adapters: dict[str, Path] = {}
-    base = model
-    ref = _model_of(lab, config, model)
-    if ref is not None and ref.source in ("checkpoint", "imported"):
-        base = ref.base or model
-        adapters |= {ref.adapter_name: ref.adapter} if ref.adapter is not None else {}
-    for name in wanted:
-        found = _model_of(lab, config, name)
-        if found is not None and found.is_whole_checkpoint:
-            raise UsageError(f"{name} is a whole model, not an adapter.", f"Serve it by itself: o1lab serve {name}")
-        if found is not None and found.adapter is not None:
-            _check_base(name, found.base or "", base)
-            adapters[found.adapter_name] = found.adapter
-            continue
-        given, equals, path = name.partition("=")
-        folder = Path(path if equals else name).expanduser().absolute()
-        if not (folder / "adapter_config.json").is_file():
-            raise NotFoundError(
-                f"There is no adapter {name}.", "Name a run, RUN/STEP, an adapter folder, or NAME=FOLDER."
-            )
-        adapters[given if equals else served_name(folder)] = folder
-    return base, adapters
-
-
-def _check_base(name: str, trained_on: str, base: str) -> None:
-    """Raise if the run was trained on another base. Shapes cannot tell: a model and its instruct version share them."""
-    from o1lab.models.base import resolve_base
-
-    def folder(model: str) -> Path | str:
-        try:
-            return resolve_base(model, fetch=False).resolve()
-        except O1LabError:
-            return model
-
-    if trained_on != base and folder(trained_on) != folder(base):
-        raise RefusedError(
-            f"{name} was trained on {trained_on}, not on {base}.",
-            f"Serve {trained_on}; if {base} is the same model, give the adapter folder instead of the run.",
-            code="adapter_mismatch",
-        )
-
-
-def _model_of(lab: Lab | None, config: Config | None, name: str) -> ModelRef | None:
-    """Return the model of the lab called ``name``; None if no model has that name."""
-    from o1lab.serve.registry import find_model
-
-    if lab is None or config is None:
-        return None
-    try:
-        return find_model(lab, name, config)
-    except NotFoundError:
-        return None

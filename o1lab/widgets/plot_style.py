@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import ceil, floor, log10
 
 from textual_plot import NumericAxisFormatter
@@ -53,11 +54,18 @@ class LogFormatter(NumericAxisFormatter):
 
 
 class XFormatter(NumericAxisFormatter):
-    """Labels of the x axis in its unit."""
+    """Ticks of the x axis at whole numbers of its unit, each with another label."""
 
     def __init__(self, words: Callable[[float], str]) -> None:
         super().__init__()
         self._words = words
+
+    def get_ticks(self, min_: float, max_: float, max_ticks: int = 8) -> list[float]:
+        ticks = super().get_ticks(min_, max_, max_ticks)
+        if any(after - tick < 1 for tick, after in pairwise(ticks)):
+            ticks = [float(whole) for whole in range(ceil(min_), floor(max_) + 1)] or ticks
+        first_of = dict(reversed([(self._words(tick), tick) for tick in ticks]))
+        return sorted(first_of.values())
 
     def get_labels_for_ticks(self, ticks: Sequence[float]) -> list[str]:
         return [self._words(tick) for tick in ticks]

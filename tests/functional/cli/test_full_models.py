@@ -13,12 +13,12 @@ import pytest
 pytest.importorskip("trl", reason="the train extra is not installed")
 
 from o1lab.cli.main import run as o1lab
-from o1lab.cli.serve import _what_to_serve
 from o1lab.config import load_config
 from o1lab.errors import UsageError
 from o1lab.inference.events import Answer, Sampling
 from o1lab.models.base import check_folder
 from o1lab.paths import Lab
+from o1lab.serve.choosing import base_and_adapters
 from o1lab.serve.endpoints import ModelAddress
 from o1lab.serve.identity import identify
 from o1lab.serve.manager import ServerManager
@@ -108,9 +108,9 @@ def test_it_is_listed_and_there_is_nothing_to_merge(
 def test_serve_takes_the_checkpoint_as_the_base(lab: Lab) -> None:
     config = load_config(lab)
     folder = str(RunDir(lab.runs / RUN).checkpoint(6))
-    assert _what_to_serve(lab, config, RUN, []) == (folder, {})
+    assert base_and_adapters(lab, config, RUN, []) == (folder, {})
     with pytest.raises(UsageError, match="is a whole model, not an adapter"):
-        _what_to_serve(lab, config, "smollm2-135m", [RUN])
+        base_and_adapters(lab, config, "smollm2-135m", [RUN])
 
 
 def test_another_run_goes_on_from_it_and_keeps_its_kind(

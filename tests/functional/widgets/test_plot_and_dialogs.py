@@ -19,6 +19,7 @@ from textual.widget import Widget
 from o1lab.widgets import typed_ahead
 from o1lab.widgets.dialogs import ConfirmDialog, PreviewDialog, PromptDialog
 from o1lab.widgets.loss_plot import Curve, LossPlot
+from o1lab.widgets.plot_style import X_AXES, XFormatter
 from o1lab.widgets.text_pane import EmptyState
 from o1lab.widgets.typed_ahead import TypedAheadApp
 from screens.base.screen import task
@@ -95,6 +96,22 @@ async def test_zoom_pan_and_reset_move_over_the_steps() -> None:
         await drawn(pilot, app.plot)
         await pilot.press("0")
         assert app.plot.view is None
+
+
+@pytest.mark.parametrize(
+    ("axis", "low", "high", "labels"),
+    [
+        ("steps", 1, 2, ["1", "2"]),
+        ("steps", 0, 3, ["0", "1", "2", "3"]),
+        ("steps", 1, 100, ["20", "40", "60", "80", "100"]),
+        ("tokens", 10_000, 10_200, ["10k"]),
+        ("time", 0.3, 0.9, ["0s", "1s"]),
+    ],
+)
+def test_no_label_of_the_x_axis_is_there_twice(axis: str, low: float, high: float, labels: list[str]) -> None:
+    formatter = XFormatter(X_AXES[axis])
+    ticks, found = formatter.get_ticks_and_labels(low, high)
+    assert found == labels and len(ticks) == len(labels)
 
 
 async def test_log_scale_leaves_out_what_has_no_logarithm() -> None:
