@@ -196,7 +196,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
 
     # Rulings.
 
-    @task(group="rule")
+    @task(group="rule", dialog=True)
     async def action_overrule(self) -> None:
         """Overrule the rules: keep the problem, leave it out, or let the rules decide again."""
         from screens.distill.rules import OverruleDialog
@@ -230,7 +230,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
         self.say(Text(f"saved: problem {identity[:12]} is again: {RULED[before]}", "green"))
         self.reload()
 
-    @task(group="rule")
+    @task(group="rule", dialog=True)
     async def action_filters(self) -> None:
         """Run the rules: preview the result, then apply it."""
         from screens.distill.rules import RulesDialog
@@ -246,13 +246,13 @@ class PoolPane(FilteredPane[ProblemQuery]):
 
     # Writing.
 
-    @task(group="write")
+    @task(group="write", dialog=True)
     async def action_write(self) -> None:
         """Write a chain for the problem under the cursor."""
         if (identity := self.need_target()) is not None:
             await self._write(identity)
 
-    @task(group="write")
+    @task(group="write", dialog=True)
     async def action_drafts(self) -> None:
         """Choose one of your drafts, and continue it."""
         lab, annotator = self.context.lab, self.context.annotator

@@ -350,7 +350,7 @@ class WriteScreen(LabScreen):
                 return
         self.dismiss()
 
-    @task(exclusive=True, group="leave")
+    @task(exclusive=True, group="leave", dialog=True)
     async def action_finish(self) -> None:
         """Record the chain as a trace, with its verdict, and remove the draft."""
         if self.line.text.strip():

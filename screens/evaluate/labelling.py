@@ -124,13 +124,13 @@ class LabellingScreen(LabScreen):
         """Show the whole question, or fold it."""
         self.toggle_class("-statement")
 
-    @task(exclusive=True, group="attribution")
+    @task(exclusive=True, group="attribution", dialog=True)
     async def action_chains(self) -> None:
         """List the training chains most similar to this sample."""
         if (whole := self.current_sample()) is not None:
             await self.attribution.chains(self, whole.seq)
 
-    @task(exclusive=True, group="attribution")
+    @task(exclusive=True, group="attribution", dialog=True)
     async def action_run(self) -> None:
         """Show the training run behind this model."""
         if (whole := self.current_sample()) is not None:

@@ -197,19 +197,19 @@ class SamplesPane(FilteredPane[SampleQuery]):
             return self.evaluation is not None
         return super().check_action(action, parameters)
 
-    @task(exclusive=True, group="samples-dialog")
+    @task(exclusive=True, group="samples-dialog", dialog=True)
     async def action_chains(self) -> None:
         """List the training chains most similar to this sample."""
         if (row := self.need_sample()) is not None:
             await self.attribution.chains(self.lab_screen, row.seq)
 
-    @task(exclusive=True, group="samples-dialog")
+    @task(exclusive=True, group="samples-dialog", dialog=True)
     async def action_run(self) -> None:
         """Show the training run behind this model."""
         if self.evaluation is not None:
             await self.attribution.run(self.lab_screen, self.evaluation)
 
-    @task(exclusive=True, group="samples-dialog")
+    @task(exclusive=True, group="samples-dialog", dialog=True)
     async def action_pairs(self) -> None:
         """Choose another evaluation of this suite and compare the two item by item."""
         from screens.evaluate.pairs import PairsScreen
@@ -220,7 +220,7 @@ class SamplesPane(FilteredPane[SampleQuery]):
         if other is not None:
             await self.app.push_screen(PairsScreen(self.context, self.evaluation.id, other))
 
-    @task(exclusive=True, group="samples-dialog")
+    @task(exclusive=True, group="samples-dialog", dialog=True)
     async def action_rate(self) -> None:
         """Mark these samples blind, optionally mixed with those of another evaluation."""
         from screens.evaluate.rating import RatingScreen

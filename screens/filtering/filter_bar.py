@@ -267,7 +267,7 @@ class FilterBar(Vertical):
         if self._lab is not None:
             self._completion.saved = await asyncio.to_thread(self._lab.saved_filters.of, self.kind.NAME)
 
-    @task(group="saved-dialog")
+    @task(group="saved-dialog", dialog=True)
     async def action_save_filter(self) -> None:
         """Ask for a name, and save the typed filter under it."""
         if self._lab is None or (query := self._read(self.input.value, complete=True)) is None:
@@ -285,7 +285,7 @@ class FilterBar(Vertical):
         before = f"; it replaces {one_line(replaced, 100)}" if replaced not in (None, query.source) else ""
         self._show_help(f"saved: use it as saved:{name.strip()}{before}")
 
-    @task(group="saved-dialog")
+    @task(group="saved-dialog", dialog=True)
     async def action_saved(self) -> None:
         """Choose a saved filter, and use it."""
         from screens.filtering.saved import SavedFiltersDialog

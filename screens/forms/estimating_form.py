@@ -98,7 +98,7 @@ class EstimatingForm(SettingsForm[Settings], Generic[Settings, Found]):
         else:
             self.show(self.estimate_text(settings, found))
 
-    @task(exclusive=True, group="launch")
+    @task(exclusive=True, group="launch", dialog=True)
     async def action_go(self) -> None:
         """Ask for confirmation, then launch a process that continues when the app is closed."""
         settings = await self.finished()

@@ -79,7 +79,7 @@ class JobTable(PagedTable):
     """
 
     def __init__(self, columns: Sequence[Column], row: Callable[..., Row], *, id: str) -> None:
-        super().__init__(columns, self._page, id=id)
+        super().__init__(columns, id=id)
         self._row = row
         self._rows: dict[str, Row] = {}
 
@@ -91,7 +91,9 @@ class JobTable(PagedTable):
     def draw(self, lines: Sequence[JobLine], marked: Sequence[str]) -> None:
         rows = {line.id: self._row(line, marked=line.id in marked) for line in lines}
         before, self._rows = self._rows, rows
-        if list(rows) != list(before):
+        if self._fetch is None:  # nothing is known before the first drawing
+            self.set_source(self._page)
+        elif list(rows) != list(before):
             self.reload()
         else:
             for job_id, row in rows.items():

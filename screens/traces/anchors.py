@@ -150,7 +150,7 @@ class AnchorsScreen(HeatScreen):
 
     # Drawing.
 
-    @task(exclusive=True, group="models")
+    @task(exclusive=True, group="models", dialog=True)
     async def action_models(self) -> None:
         """Choose a model, and let it write the rest of the response from each sentence."""
         if self.running or self.chain is None:

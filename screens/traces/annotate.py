@@ -124,7 +124,7 @@ class Annotator(Static, ScreenPart):
         writer: Writer | None = None,
         query: Callable[[], TraceQuery] = TraceQuery,
         record: Callable[[Action], Written] | None = None,
-        keep: Callable[[str, str], bool] | None = None,
+        keep: Callable[[str, str], str] = lambda _kind, _value: "No trace is shown.",
     ) -> None:
         """Create the line.
 
@@ -134,7 +134,8 @@ class Annotator(Static, ScreenPart):
             writer: The thread that writes, which is left open; None creates one.
             query: Returns the list that the trace is in.
             record: Saves an action in the writer's thread; :func:`write` by default.
-            keep: Keeps the kind and value of a key until its trace has loaded; False if none is loading.
+            keep: Keeps the kind and value of a key until its trace has loaded. If none is loading, returns why there is
+                no trace, for a person.
         """
         super().__init__(id="message", markup=False)
         self.context = context
@@ -143,7 +144,7 @@ class Annotator(Static, ScreenPart):
         self._target = target
         self._query = query
         self._record = record or (lambda action: write(context.store.db, context.annotator, action))
-        self._keep = keep or (lambda kind, value: False)
+        self._keep = keep
         self._waiting: list[Action] = []
         self._tagged: list[Annotation] = []  # what is recorded of the last line of tags
         self._annotated: str | None = None  # what an undo starts from when the last trace has left the list
@@ -175,8 +176,8 @@ class Annotator(Static, ScreenPart):
         """
         trace_id = of or self._target() or (self._annotated if kind == "undo" else None)
         if trace_id is None:
-            if not self._keep(kind, value):
-                self.say("No trace is shown, so nothing was recorded.")
+            if why := self._keep(kind, value):
+                self.say(f"Nothing was recorded. {why}")
             return
         action = Action(trace_id, kind, value, span, self._query(), moves)
         if kind != "undo" and self._waiting and self._waiting[-1] == action:
@@ -236,7 +237,7 @@ class Annotator(Static, ScreenPart):
             else:
                 self.annotate("span", event.value, span=span, of=trace_id)
 
-    @task()
+    @task(dialog=True)
     async def label(self, event: ChainReader.SpanSelected, trace_id: str) -> None:
         """Ask for the label of a selected span of the trace, and record it."""
         labels = await self.lab_screen.read(label_set.known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.binding import BindingType
+from textual.message import Message
 
 from o1lab.errors import RefusedError
 from o1lab.lens.convergence import Convergence
@@ -66,6 +67,9 @@ def _stored(db: Database, trace_id: str) -> list[Convergence]:
 class AnswersLine(ReaderStatus, ScreenPart):
     """The line; hidden while it is empty."""
 
+    class Asked(Message):
+        """A model was chosen, and begins to answer."""
+
     DEFAULT_CSS = "AnswersLine { height: 1; padding: 0 1; background: $surface; display: none; }"
 
     def __init__(self) -> None:
@@ -93,7 +97,7 @@ class AnswersLine(ReaderStatus, ScreenPart):
         if trace_id == self._trace_id and not self.running:
             self._say(answers_line(found[0], len(found) - 1) if found else Text())
 
-    @task(exclusive=True, group="choose")
+    @task(exclusive=True, group="choose", dialog=True)
     async def choose(self, trace_id: str) -> None:
         """Choose a model, and let it answer at each place of a chain."""
         if self.running:
@@ -102,6 +106,7 @@ class AnswersLine(ReaderStatus, ScreenPart):
         await self.lab_screen.read(chain_of, trace_id)  # refuses a trace without a thought before a model is chosen
         ref = await pick_model(self.lab_screen, "Which model answers after each move?", lambda ref: ref.continues)
         if ref is not None:
+            self.post_message(self.Asked())
             self.ask(trace_id, ref)
 
     @task(exclusive=True, group="ask")

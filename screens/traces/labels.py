@@ -117,14 +117,14 @@ class LabelsDialog(Dialog[None]):
         self._changes.append(states)
         await self._show(f"saved: {say(made)}", made.name)
 
-    @task(group="labels")
+    @task(group="labels", dialog=True)
     async def action_add_label(self) -> None:
         """Ask for the name of a new label, and add it."""
         name = await self.app.push_screen_wait(PromptDialog("Name of the new label", placeholder="lucky guess"))
         if name is not None:
             await self._change(lambda db: labels.add(db, name.strip()), _with_digit)
 
-    @task(group="labels")
+    @task(group="labels", dialog=True)
     async def action_rename_label(self) -> None:
         """Ask for another name of the label, and rename it."""
         if (label := self.current) is not None:

@@ -291,7 +291,7 @@ class LensScreen(HeatScreen):
             self.notify(visible(failure.error), severity="error", timeout=10, markup=False)
         self.load()
 
-    @task(exclusive=True, group="student")
+    @task(exclusive=True, group="student", dialog=True)
     async def action_student(self) -> None:
         """Choose the student whose figures lists and filters of traces show, of the models that have scored some."""
         found = await self.read(suitability.students)

@@ -209,6 +209,12 @@ class TracePanes(Split, ScreenPart):
         if (trace_id := self.need_target()) is not None:
             self.chain.answers.choose(trace_id)
 
+    @on(AnswersLine.Asked)
+    def _show_answers(self) -> None:
+        """Show the chain, which has the line of the answers below it, if only the list is shown."""
+        if self.screen.has_class("-narrow"):
+            self.show_reader()
+
     def action_stop(self) -> None:
         """Stop the model that answers."""
         self.chain.answers.stop()
@@ -241,7 +247,7 @@ class TracePanes(Split, ScreenPart):
                 at = chain.text.thought_span[0] + move[1].end
             self.post_message(ContinueChain(trace_id, at))
 
-    @task(exclusive=True, group="tree")
+    @task(exclusive=True, group="tree", dialog=True)
     async def open_tree(self) -> None:
         """Show the search tree that the chain under the cursor was made from."""
         from screens.traces.tree import show_tree

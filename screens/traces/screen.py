@@ -334,14 +334,14 @@ class TracesScreen(LabScreen):
 
     # All traces of the filter.
 
-    @task()
+    @task(dialog=True)
     async def action_bulk(self) -> None:
         """Make one decision on all traces of the filter, after a preview."""
         query = self.query_now
         if await self.sets.decide(query):
             self.apply(query, self.target())
 
-    @task()
+    @task(dialog=True)
     async def action_queue(self) -> None:
         """Draw a random queue of traces of the filter."""
         if (queue := await self.sets.draw(self.query_now)) is not None:
@@ -354,12 +354,12 @@ class TracesScreen(LabScreen):
             self.filter_bar.set_filter(queue)
             self.apply(queue)
 
-    @task()
+    @task(dialog=True)
     async def action_dataset(self) -> None:
         """Make a dataset of the accepted traces of the filter."""
         await self.sets.make_dataset(self.query_now)
 
-    @task()
+    @task(dialog=True)
     async def action_export(self) -> None:
         """Write all annotations of the lab, undos included, as JSONL."""
         await self.sets.export()

@@ -142,13 +142,13 @@ class TraceList(PagedTable):
         if index is not None:
             self._place(index)
 
-    def keep(self, kind: str, value: str) -> bool:
-        """Keep a key until the row under the cursor has loaded; return False if none is loading."""
+    def keep(self, kind: str, value: str) -> str:
+        """Keep a key until the row under the cursor has loaded; return why there is none if none is loading."""
         loading = self.busy or self.cursor_row is not None
         if self.wanted is None or self._goal is not None or self._broken or not loading:
-            return False
+            return self.no_target
         self._kept.append((self.cursor, kind, value))
-        return True
+        return ""
 
     def take_kept(self) -> tuple[list[tuple[str, str]], bool]:
         """Return (kind, value) of the kept keys for the current trace, and whether keys for others were dropped."""

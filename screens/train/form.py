@@ -89,7 +89,7 @@ class TrainForm(SettingsForm[Recipe]):
 
             self.app.push_screen(PreflightScreen(self.context, recipe, launched=self.done))
 
-    @task()
+    @task(dialog=True)
     async def action_load_recipe(self) -> None:
         """Fill the form from a recipe file: one of the lab, a built-in one, or any path."""
         from o1lab.widgets.dialogs import PromptDialog

@@ -18,6 +18,7 @@ from o1lab.widgets.reader.document import Outline, ReaderDocument, Sign, Span, l
 from o1lab.widgets.reader.selecting import SELECTING, Selecting, Step, stepped
 from o1lab.widgets.rendered import is_long, laid_out
 from o1lab.widgets.sections import Mark, Section
+from o1lab.widgets.typed_ahead import post_held
 from o1lab.widgets.wrap import WrappedText
 
 THOUGHT = 0
@@ -391,7 +392,7 @@ class ReaderBody(LineView):
     def action_take_selection(self) -> None:
         if (span := self.selection_span) is not None:
             self._select(None)
-            self.post_message(self.Selected(*span))
+            post_held(self, self.Selected(*span))
 
     def action_cancel(self) -> None:
         self._select(None) if self.selecting is not None else self.search("")

@@ -24,6 +24,7 @@ from o1lab.widgets.reader.body import THOUGHT, ReaderBody
 from o1lab.widgets.reader.document import LabelKey, ReaderDocument, Segment, letter_of, style_of
 from o1lab.widgets.reader.minimap import Minimap
 from o1lab.widgets.reader.selecting import LETTERS, MARKING, keys_line, selection_line
+from o1lab.widgets.typed_ahead import post_held
 
 
 class SearchBar(Input):
@@ -299,7 +300,7 @@ class ChainReader(Grid):
     @on(ReaderBody.Selected)
     def _pass_selection_on(self, event: ReaderBody.Selected) -> None:
         event.stop()
-        self.post_message(self.SpanSelected(self, event.start, event.end))
+        post_held(self, self.SpanSelected(self, event.start, event.end))
 
     def _show_labels(self) -> None:
         """Show what the digits mean while something is selected."""

@@ -19,6 +19,7 @@ from o1lab.widgets.columns import HELD_ROWS
 from o1lab.widgets.line_view import LineView
 from screens.base.context import open_context
 from screens.distill import rules
+from screens.distill.problem import RULED
 from screens.distill.rules import OverruleDialog, RulesDialog
 from screens.distill.screen import DistillScreen, worth_asking
 from screens.lab.screen import OverviewScreen
@@ -187,6 +188,14 @@ async def test_a_key_means_the_problem_under_the_cursor_however_fast_it_came(lab
         await until(pilot, lambda: isinstance(pilot.app.screen, OverruleDialog), "the dialog")
         dialog = pilot.app.screen
         assert isinstance(dialog, OverruleDialog) and dialog.whole.problem.key == "d"
+
+
+async def test_a_key_behind_one_that_reads_the_problem_goes_to_its_dialog(lab: Lab) -> None:
+    app = app_on(lab)
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await opened(pilot, 6)
+        burst(pilot.app, "exclamation_mark", "x")
+        await until(pilot, lambda: RULED["exclude"] in said(screen), "the ruling of the dialog's key")
 
 
 async def test_a_note_goes_with_the_word(lab: Lab) -> None:

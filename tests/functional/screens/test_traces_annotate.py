@@ -140,7 +140,7 @@ async def test_a_key_while_another_filter_loads_is_not_of_the_earlier_list(
         screen = await ready(pilot, app)
         screen.apply(TraceQuery.parse("verdict:wrong"))
         await pilot.press("a")
-        assert "nothing was recorded" in words(screen, "#message")
+        assert words(screen, "#message") == "Nothing was recorded. The list is loading: press the key again."
         gate.set()
         await until(pilot, lambda: screen.target() is not None)
         assert on_disk(context) == []
@@ -226,6 +226,15 @@ async def test_a_failed_write_says_so_and_stays_on_the_trace(
         assert "accepted" in words(screen, "#message")
         assert screen.target() == ids[0]
         assert any("disk" in note.message and "full" in note.message for note in app._notifications)
+
+
+async def test_a_label_typed_ahead_of_its_dialog_decides_on_nothing(context: LabContext, ids: list[str]) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot, app)
+        burst(app, "enter", "v", "enter", *"axz", "enter")
+        await until(pilot, lambda: on_disk(context) != [])
+        assert on_disk(context) == [(ids[0], "span", "axz")]
 
 
 async def test_tags_note_rating_and_span_are_recorded_and_shown(context: LabContext, ids: list[str]) -> None:

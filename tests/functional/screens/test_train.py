@@ -32,6 +32,7 @@ from o1lab.widgets.dialogs import PreviewDialog
 from o1lab.widgets.loss_plot import LossPlot
 from screens.base.context import LabContext, open_context
 from screens.base.messages import OpenCompare, OpenTraces
+from screens.base.screen import SMALLEST
 from screens.jobs import kind
 from screens.jobs.pane import JobsPane
 from screens.train import panes
@@ -180,6 +181,15 @@ async def test_the_header_says_what_a_run_is_doing(lab: Lab) -> None:
         status = RunStatus("starting", os.getpid(), host=socket.gethostname(), heartbeat=time.time() + 3600)
         asking.write_status(replace(status, step=3, total_steps=80))
         await until(pilot, lambda: "○ starting · step 3/80" in shown(pilot), "the step it resumes from")
+
+
+async def test_the_smallest_terminal_shows_the_run_under_the_cursor(lab: Lab) -> None:
+    spike = "Loss spikes: 22. The last: Loss spike at step 99: 0.72, usually about 0.0143."
+    write_run(lab.runs, "aaaa0001", "running", warnings=[spike])
+    app = app_on(lab)
+    async with app.run_test(size=SMALLEST) as pilot:
+        await until(pilot, lambda: "Loss spikes" in shown(pilot), "the run")
+        assert [line for line in shown(pilot).splitlines() if line.startswith("▸") and "aaaa0001" in line]
 
 
 async def test_what_a_run_writes_appears(lab: Lab) -> None:
