@@ -15,7 +15,7 @@ from store import decisions, open_store, traces
 from store.filters import TraceQuery
 from store.policy import POLICIES
 from tests.functional.screens.test_traces import NARROW, WIDE, ready, typed, until, words
-from tests.support.compare_lab import shown
+from tests.support.compare_lab import filter_by, shown
 from tests.support.lab_seed import all_ids, seeded_context
 
 
@@ -76,7 +76,7 @@ async def test_a_queue_keeps_the_words_of_the_filter_and_drops_its_decisions(
     app = LabApp(context, mode="traces")
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("slash", *typed('decision=accept -"no decision:x here'), "enter")
+        await filter_by(pilot, 'decision=accept -"no decision:x here')
         await until(pilot, lambda: screen.query_now.source == 'decision=accept -"no decision:x here"')
         await pilot.press("I")
         await until(pilot, lambda: isinstance(app.screen, PickDialog) and bool(app.screen.choices))

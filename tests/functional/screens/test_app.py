@@ -15,7 +15,6 @@ from o1lab.app import MODES, LabApp
 from o1lab.errors import LabError
 from o1lab.ingest.importer import import_files
 from o1lab.ingest.measuring import MEASURED_BY
-from screens.base.screen import LabScreen
 from screens.base.upkeep import Upkeep
 from store import Store, labelling, traces
 from store.errors import BusyError
@@ -137,32 +136,30 @@ def raising(error: Exception) -> Callable[..., int]:
     return fail
 
 
-@pytest.mark.parametrize("mode", [mode.name for mode in MODES])
-async def test_the_palette_has_the_actions_of_each_screen(mode: str, tmp_path: Path) -> None:
-    app = LabApp(seeded_context(tmp_path / "lab", 4), mode=mode)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen.is_running, "the screen")
-        commands = list(app.get_system_commands(app.screen))
-        titles = [command.title for command in commands]
-        assert len(set(titles)) == len(titles)
-        assert [f"{one.label} ({one.key.replace(',', ', ')})" for one in MODES] == titles[: len(MODES)]
-        assert not [command.title for command in commands if not command.help or command.help.startswith("On ")]
-        own = {active.binding.description for active in app.screen.active_bindings.values() if active.enabled}
-        screen = type(app.screen)
-        declared = {binding.description for binding in screen.BINDINGS if isinstance(binding, Binding)} & own
-        assert declared, screen
-        assert not [name for name in declared if name and not any(title.startswith(f"{name} (") for title in titles)]
-        assert not any(type(node).__name__ in command.help for command in commands for node in app.screen.query("*"))
-
-
-async def test_the_palette_goes_to_each_screen(tmp_path: Path) -> None:
+async def test_the_palette_goes_to_each_screen_and_has_its_actions(tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 4))
     async with app.run_test(size=(120, 40)) as pilot:
         for key, mode, label, *_ in reversed(MODES):
             commands = {command.title: command for command in app.get_system_commands(app.screen)}
             await commands[f"{label} ({key.replace(',', ', ')})"].callback()
-            await until(pilot, lambda mode=mode: app.current_mode == mode, label)
+            await until(pilot, lambda mode=mode: app.current_mode == mode and app.screen.is_running, label)
             assert app.screen is app.get_screen_stack(mode)[-1]
+            check_commands(app)
+
+
+def check_commands(app: LabApp) -> None:
+    """Check that the palette has each mode and each declared action of the screen once, with help for people."""
+    commands = list(app.get_system_commands(app.screen))
+    titles = [command.title for command in commands]
+    assert len(set(titles)) == len(titles)
+    assert [f"{one.label} ({one.key.replace(',', ', ')})" for one in MODES] == titles[: len(MODES)]
+    assert not [command.title for command in commands if not command.help or command.help.startswith("On ")]
+    own = {active.binding.description for active in app.screen.active_bindings.values() if active.enabled}
+    screen = type(app.screen)
+    declared = {binding.description for binding in screen.BINDINGS if isinstance(binding, Binding)} & own
+    assert declared, screen
+    assert not [name for name in declared if name and not any(title.startswith(f"{name} (") for title in titles)]
+    assert not any(type(node).__name__ in command.help for command in commands for node in app.screen.query("*"))
 
 
 async def test_the_screenshot_of_the_palette_needs_no_folder_for_downloads(

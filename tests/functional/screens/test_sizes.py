@@ -13,26 +13,31 @@ from tests.support.compare_lab import shown, until
 from tests.support.lab_seed import seeded_context
 
 
-@pytest.mark.parametrize("mode", [one.name for one in MODES])
-async def test_a_screen_is_used_in_small_terminals_and_survives_tiny_ones(tmp_path: Path, mode: str) -> None:
-    app = LabApp(seeded_context(tmp_path / "lab", 4), mode=mode)
+async def test_screens_are_used_in_small_terminals_and_survive_tiny_ones(tmp_path: Path) -> None:
+    app = LabApp(seeded_context(tmp_path / "lab", 4))
     async with app.run_test(size=(60, 18)) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, LabScreen) and app.current_mode == mode, "the screen")
-        title = type(app.screen).TITLE
-        await until(pilot, lambda: title in shown(pilot).splitlines()[0], "the heading")
-        await pilot.resize_terminal(80, 12)
-        await until(pilot, lambda: title not in shown(pilot).splitlines()[0], "its line for what the screen shows")
-        assert "too small" not in shown(pilot)
-        for width, height in ((20, 5), (1, 1), (39, 30), (200, 7)):
-            await pilot.resize_terminal(width, height)
-            await until(pilot, lambda: app.screen.has_class("-too-small"), "that it is too small")
-        await pilot.resize_terminal(20, 5)
-        await until(pilot, lambda: "20x5 is too small:" in shown(pilot) and "ctrl+q leaves." in shown(pilot), "why")
-        await pilot.resize_terminal(60, 18)
-        await until(pilot, lambda: title in shown(pilot).splitlines()[0], "the screen again")
+        for mode in MODES:
+            await app.switch_mode(mode.name)
+            title = type(app.screen).TITLE
+            assert isinstance(app.screen, LabScreen) and title
+            await until(pilot, lambda title=title: title in shown(pilot).splitlines()[0], "the heading")
+            await pilot.resize_terminal(80, 12)
+            await until(pilot, lambda title=title: title not in shown(pilot).splitlines()[0], "its line used otherwise")
+            assert "too small" not in shown(pilot)
+            for width, height in ((20, 5), (1, 1), (39, 30), (200, 7)):
+                await pilot.resize_terminal(width, height)
+                await until(pilot, lambda: app.screen.has_class("-too-small"), "that it is too small")
+            await pilot.resize_terminal(20, 5)
+            await until(pilot, lambda: "20x5 is too small:" in shown(pilot) and "ctrl+q leaves." in shown(pilot), "why")
+            await pilot.resize_terminal(60, 18)
+            await until(pilot, lambda title=title: title in shown(pilot).splitlines()[0], "the screen again")
 
 
-@pytest.mark.parametrize(("size", "lines"), [((80, 12), 8), ((60, 12), 8), ((120, 12), 7), ((60, 18), 9)])
+@pytest.mark.parametrize(
+    ("size", "lines"),
+    [((80, 12), 8), ((120, 12), 7)]
+    + [pytest.param(*case, marks=pytest.mark.exhaustive) for case in (((60, 12), 8), ((60, 18), 9))],
+)
 async def test_the_reader_keeps_most_lines_for_the_chain(tmp_path: Path, size: tuple[int, int], lines: int) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 4), mode="traces")
     async with app.run_test(size=size) as pilot:

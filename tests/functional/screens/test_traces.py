@@ -28,7 +28,7 @@ from store.connection import open_store
 from store.filters import TraceQuery
 from store.records import NewProblem
 from tests.support import compare_lab, search_tree
-from tests.support.compare_lab import shown
+from tests.support.compare_lab import filter_by, shown
 from tests.support.lab_seed import HOSTILE, add_raw, all_ids, make_lab, seeded_context, trace_of
 from tests.support.piloted import burst
 
@@ -173,7 +173,7 @@ async def test_words_search_the_texts(tmp_path: Path) -> None:
     app = LabApp(seeded_context(tmp_path / "lab", 40), mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("slash", *typed('"start over"'), "enter")
+        await filter_by(pilot, '"start over"')
         await until(pilot, lambda: screen.table.total == 10)
         await until(pilot, lambda: screen.shown is not None and screen.shown.row.model == "Sky-T1-14B")
 
@@ -182,7 +182,7 @@ async def test_a_filter_that_means_nothing_says_so_under_the_line_and_keeps_the_
     app = LabApp(seeded_context(tmp_path / "lab", 8), mode="traces")
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("slash", *typed("verdict:maybe"), "enter")
+        await filter_by(pilot, "verdict:maybe")
         assert "cannot be 'maybe'" in words(screen, "#filter-help")
         assert screen.query_one(FilterBar).has_class("-wrong")
         assert screen.query_one(FilterBar).input.has_focus
@@ -269,7 +269,8 @@ async def test_what_another_program_wrote_appears_and_the_cursor_stays(tmp_path:
     other = open_store(lab.database)
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("slash", *typed("decision:none"), "enter", "j", "j", "j")
+        await filter_by(pilot, "decision:none")
+        await pilot.press("j", "j", "j")
         ids = list(all_ids(other))
         await until(pilot, lambda: screen.target() == ids[3])
         await screen.look_for_changes().wait()

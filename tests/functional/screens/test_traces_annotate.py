@@ -29,7 +29,7 @@ from store.connection import Store, open_store
 from store.filters import TraceQuery
 from tests.functional.screens.test_traces import NARROW, WIDE, ready, traces_screen, typed, until, words
 from tests.functional.screens.test_train import points
-from tests.support.compare_lab import shown
+from tests.support.compare_lab import filter_by, paste, shown
 from tests.support.fake_runs import metric_line, write_run
 from tests.support.lab_seed import all_ids, seeded_context
 from tests.support.piloted import burst
@@ -199,7 +199,8 @@ async def test_a_list_of_what_is_to_do_goes_on_from_its_place(context: LabContex
     app = LabApp(context, mode="traces")
     async with app.run_test(size=NARROW) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("slash", *typed("decision:none"), "enter", "j", "j", "enter")
+        await filter_by(pilot, "decision:none")
+        await pilot.press("j", "j", "enter")
         await until(pilot, lambda: screen.target() == ids[2])
         for number in (3, 4, 5):
             await pilot.press("x")
@@ -256,13 +257,15 @@ async def test_tags_note_rating_and_span_are_recorded_and_shown(context: LabCont
         await until(pilot, lambda: "#careful" not in words(screen, "#remarks"))
         await pilot.press("m")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
-        await pilot.press(*typed("nice check"), "enter")
+        await paste(pilot, "nice check")
+        await pilot.press("enter")
         await until(pilot, lambda: "“nice check”" in words(screen, "#remarks"))
         await pilot.press("5")
         await until(pilot, lambda: "rated 5/5" in words(screen, "#remarks"))
         await pilot.press("enter", "J", "J", "enter")
         await until(pilot, lambda: isinstance(app.screen, PromptDialog))
-        await pilot.press(*typed("opening"), "enter")
+        await paste(pilot, "opening")
+        await pilot.press("enter")
         await until(pilot, lambda: "1 span: opening" in words(screen, "#remarks"))
         span = next(record for record in annotation_log.of_trace(context.store.db, ids[0]) if record.kind == "span")
         assert span.span is not None
@@ -293,7 +296,13 @@ async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("slash", *typed("verdict:wrong"), "enter", "asterisk")
+        await pilot.press("asterisk")
+        await until(pilot, lambda: isinstance(app.screen, BulkDialog))
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is screen)
+        assert len(on_disk(context)) == 1, "only what was there"
+        await filter_by(pilot, "verdict:wrong")
+        await pilot.press("asterisk")
         await until(pilot, lambda: isinstance(app.screen, BulkDialog))
         dialog = app.screen
         assert isinstance(dialog, BulkDialog)
@@ -306,17 +315,6 @@ async def test_a_bulk_decision_shows_what_it_concerns_and_is_undone_at_once(
         await pilot.press("u")
         await until(pilot, lambda: "undid one decision on 3 traces" in words(screen, "#message"))
         assert traces.counts(context.store.db, TraceQuery.parse(""), "decision") == {"": 11, "accept": 1}
-
-
-async def test_escape_leaves_a_bulk_decision_undone(context: LabContext) -> None:
-    app = LabApp(context, mode="traces")
-    async with app.run_test(size=NARROW) as pilot:
-        screen = await ready(pilot, app)
-        await pilot.press("asterisk")
-        await until(pilot, lambda: isinstance(app.screen, BulkDialog))
-        await pilot.press("escape")
-        await until(pilot, lambda: app.screen is screen)
-        assert on_disk(context) == []
 
 
 async def test_a_random_queue_holds_n_traces_and_escape_leaves_it(context: LabContext) -> None:
@@ -518,26 +516,23 @@ async def test_what_happened_while_the_editor_was_open_is_shown_afterwards(
         await until(pilot, lambda: points(train, "eeee0005") == 11)
 
 
-@pytest.mark.parametrize(
-    ("script", "told"),
-    [
-        ("true", "The text is unchanged"),
-        ('sed -i "s/411/412/" "$1"; exit 1', "Your text is kept in"),
-        ('printf "caf\\351" > "$1"', "Your text is kept in"),
-    ],
-)
 async def test_an_edit_that_comes_to_nothing_records_nothing_and_keeps_the_text(
-    context: LabContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str
+    context: LabContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    an_editor(tmp_path, monkeypatch, script)
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
         screen = await ready(pilot, app)
-        await pilot.press("e")
-        await until(pilot, lambda: told in words(screen, "#message"))
-        assert on_disk(context) == []
-        kept = drafts(tmp_path)
-        assert bool(kept) == ("kept" in told)
+        for script, told, kept in (
+            ("true", "The text is unchanged", 0),
+            ('sed -i "s/411/412/" "$1"; exit 1', "Your text is kept in", 1),
+            ('printf "caf\\351" > "$1"', "Your text is kept in", 2),
+        ):
+            an_editor(tmp_path, monkeypatch, script)
+            screen.say("")
+            await pilot.press("e")
+            await until(pilot, lambda told=told: told in words(screen, "#message"))  # type: ignore[misc]
+            assert on_disk(context) == []
+            assert len(drafts(tmp_path)) == kept
 
 
 @pytest.mark.parametrize(("size", "columns"), [(NARROW, 2), (WIDE, 3)])
