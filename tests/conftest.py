@@ -61,6 +61,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a long text by its beginning: workers send the names of all tests, which were 8 MB."""
+    return f"{ascii(val[:60])[1:-1]}... ({len(val)})" if isinstance(val, str | bytes) and len(val) > 300 else None
+
+
 def pytest_collection_finish() -> None:
     """Leave modules and collected tests out of every later collection of garbage: they stay alive."""
     _freeze()

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,11 @@ from tests.support.distill_lab import add_sums
 from tests.support.programs import program
 from tests.unit.inference.engines.test_batch_api import rows
 
-pytest.importorskip("ray", reason="the cluster extra is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]  # one Ray at a time on a small machine
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("ray"),  # one Ray at a time on a small machine
+    pytest.mark.skipif(find_spec("ray") is None, reason="the cluster extra is not installed"),
+]
 PATIENCE_S = 300.0
 ROOT = Path(__file__).parents[3]
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -23,9 +24,12 @@ from o1lab.train.runs.metrics_reader import Metrics
 from tests.support.training_lab import make_lab
 from tests.support.waiting import until
 
-pytest.importorskip("ray", reason="the cluster extra is not installed")
-pytest.importorskip("trl", reason="the train extra is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]  # one Ray at a time on a small machine
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("ray"),  # one Ray at a time on a small machine
+    pytest.mark.skipif(find_spec("ray") is None, reason="the cluster extra is not installed"),
+    pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed"),
+]
 PATIENCE_S = 400.0
 ROOT = Path(__file__).parents[3]
 RAY = str(Path(sys.executable).with_name("ray"))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, bootstrap
 
 from o1lab.evaluate.stats import metrics
 from tests.support.evaluation_results import marked, result
@@ -19,6 +18,8 @@ LETTERS = st.text("cwiuf", min_size=1, max_size=6)
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_is_scipy_s(case: tuple[int, int]) -> None:
+    from scipy.stats import binomtest  # scipy takes a second to import
+
     theirs = binomtest(*case).proportion_ci(method="wilson")
     assert metrics.wilson(*case) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
@@ -123,6 +124,8 @@ def test_equal_grades_have_no_interval() -> None:
 
 
 def test_the_bootstrap_is_scipy_s_where_every_sample_is_a_cluster() -> None:
+    from scipy.stats import bootstrap
+
     values = np.random.default_rng(1).normal(3, 2, 80)  # all different: indices are drawn
     marks = np.repeat([0.0, 1.0], [70, 130])  # two kinds: numbers of them are drawn
     for data in (values, marks):

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, permutation_test
 
 from o1lab.errors import UsageError
 from o1lab.evaluate.stats import paired
@@ -23,6 +22,8 @@ LETTERS = st.lists(
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_mcnemar_is_the_exact_binomial(only_a: int, only_b: int) -> None:
+    from scipy.stats import binomtest  # scipy takes a second to import
+
     expected = binomtest(only_a, only_a + only_b, 0.5).pvalue if only_a + only_b else 1.0
     assert paired.mcnemar(only_a, only_b) == pytest.approx(expected, abs=1e-12)
     assert paired.mcnemar(only_a, only_b) == paired.mcnemar(only_b, only_a)
@@ -36,6 +37,8 @@ def test_mcnemar_by_hand() -> None:
 
 
 def test_sign_flips_are_scipy_s() -> None:
+    from scipy.stats import permutation_test
+
     sums = [0.5, -0.25, 1.0, 1.0, 0.0, 0.25, -0.5, 0.75]
     theirs = permutation_test(
         (sums,), lambda one: abs(sum(one)), permutation_type="samples", alternative="greater", n_resamples=10**6
