@@ -94,7 +94,7 @@ class TypedAheadApp(App[int]):
         if isinstance(event, events.Key) and not event.is_forwarded:
             here = self.focused or self.screen
             _numbers.setdefault(event, next(self._typed))
-            if self._holds or self._queued or self._must_wait(here):
+            if self._holds or self._queued or self._must_wait(here, event.key):
                 self._queue(event)
                 return
             self._last_target = self._sent_to[event] = here
@@ -107,9 +107,15 @@ class TypedAheadApp(App[int]):
             event.prevent_default()
             await send_again(self, event)
 
-    def _must_wait(self, here: MessagePump) -> bool:
-        """Whether another widget may still be handling the previous key, or the screen is about to get a focus."""
-        return self._last_target is not None and (self._last_target is not here or here is self.screen)
+    def _must_wait(self, here: MessagePump, key: str) -> bool:
+        """Whether another widget may still be handling the previous key, or the screen is about to get a focus.
+
+        A key with priority, such as one that shows another screen, acts before it reaches a widget: it waits as well.
+        """
+        if self._last_target is None:
+            return False
+        found = (one for _, bindings in self.screen._binding_chain for one in bindings.key_to_bindings.get(key, ()))
+        return self._last_target is not here or here is self.screen or any(one.priority for one in found)
 
     def _queue(self, event: events.Key) -> None:
         """Queue a key until the widget that got the previous one has handled it."""

@@ -229,6 +229,17 @@ async def test_a_failed_write_says_so_and_stays_on_the_trace(
         assert any("disk" in note.message and "full" in note.message for note in app._notifications)
 
 
+async def test_a_key_that_shows_another_screen_waits_for_the_keys_before_it(
+    context: LabContext, ids: list[str]
+) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot, app)
+        burst(app, "j", "4", "f1")
+        await until(pilot, lambda: app.current_mode == "lab" and on_disk(context) != [])
+        assert on_disk(context) == [(ids[1], "rating", "4")]
+
+
 async def test_a_label_typed_ahead_of_its_dialog_decides_on_nothing(context: LabContext, ids: list[str]) -> None:
     app = LabApp(context, mode="traces")
     async with app.run_test(size=WIDE) as pilot:
