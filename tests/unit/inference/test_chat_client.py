@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from o1lab.chains.parse import parse
@@ -239,6 +239,7 @@ def split(chunks: list[str]) -> tuple[str, str]:
         ("", "", ""),
     ],
 )
+@settings(max_examples=25)
 @given(data=st.data())
 def test_marks_are_found_however_they_are_cut(text: str, thought: str, answer: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
