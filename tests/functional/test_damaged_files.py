@@ -62,7 +62,7 @@ BYTES = {
 VALUES: tuple[Any, ...] = (
     None, [], {}, "x", "", -1, 10**400, 1e308, float("nan"), float("inf"), True, [[{"a": [None]}]], {"name": 3}
 )  # fmt: skip
-EACH = 3
+EACH = pytest.mark.parametrize("each", [1, pytest.param(3, marks=pytest.mark.exhaustive)])
 """How many of the values each key gets, in turn."""
 
 
@@ -86,7 +86,7 @@ PLACES: dict[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
-def damages(file: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
+def damages(file: Path, each: int = 3) -> Iterator[tuple[str, Callable[[Path], None]]]:
     """Yield ways to damage a file: all content, what is in its place, and each value in it."""
     yield from ((name, lambda path, content=content: path.write_bytes(content)) for name, content in BYTES.items())  # type: ignore[misc]
     yield from PLACES.items()
@@ -98,19 +98,19 @@ def damages(file: Path) -> Iterator[tuple[str, Callable[[Path], None]]]:
         return
     turn = cycle(VALUES)
     for key in values if isinstance(values, dict) else ():
-        for value in islice(turn, EACH):
+        for value in islice(turn, each):
             changed = values | {key: value}
             dumped = yaml.safe_dump(changed) if is_yaml else json.dumps(changed)
             yield f"{key}={value!r:.20}", lambda path, dumped=dumped: path.write_text(dumped + "\n")  # type: ignore[misc]
 
 
-def spoil(job: Path) -> dict[str, tuple[str, str]]:
+def spoil(job: Path, each: int) -> dict[str, tuple[str, str]]:
     """Copy a job once for each way to damage each of its files; return file and damage by id."""
     made = {}
     old = job.stat().st_mtime - 3600
     files = [path.relative_to(job) for path in job.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
     for file in sorted(files):
-        for name, damage in damages(job / file):
+        for name, damage in damages(job / file, each):
             copy = job.with_name(f"{len(made):04}{job.name}")
             shutil.copytree(job, copy, symlinks=True)
             damage(copy / file)
@@ -157,12 +157,13 @@ def check_rows(lab: Lab, ask: Ask, jobs: JobCommands, made: dict[str, tuple[str,
 
 
 @pytest.mark.slow
-def test_training_runs(lab: Lab, ask: Ask) -> None:
+@EACH
+def test_training_runs(lab: Lab, ask: Ask, each: int) -> None:
     sample = {"step": 3, "prompt": "What?", "gold": "1", "text": "1", "answer": "1", "correct": True, "tokens": 4}
     good = write_run(lab.runs, "good", steps=5, total=5, saved=(5,), samples=[sample], log="Done.\n", message="Ok.")
     write_json(good.about_file, {"name": "best", "notes": [{"text": "first", "created_at": "2026-01-01"}]})
     (good.checkpoint(5) / "o1lab.json").write_text('{"elapsed_s": 3.5, "num_tokens": 7}')
-    made = spoil(good.path)
+    made = spoil(good.path, each)
     check_rows(lab, ask, train.JOBS, made, "status.json", "recipe.yaml")
     ask("doctor", expect=(0, 1, 3))
     store = open_store(lab.database)
@@ -180,14 +181,15 @@ def test_training_runs(lab: Lab, ask: Ask) -> None:
     store.close()
 
 
-def test_teacher_runs(lab: Lab, ask: Ask) -> None:
+@EACH
+def test_teacher_runs(lab: Lab, ask: Ask, each: int) -> None:
     distill_lab.add_sums(lab, 2)
     good = distill_lab.start(lab)
     journal = {"key": "a/0/0", "state": "failed", "answer": "x", "input_tokens": 3, "cost_usd": 0.5,
                "fault": {"code": "html", "sentence": "A page.", "retryable": True}, "raw": "<html>"}  # fmt: skip
     good.journal.write_text(json.dumps(journal) + "\n")
     good.write_status(good.status_of({"state": "stopped", "requested": 4, "done": 1, "faults": {"html": 1}}))
-    made = spoil(good.path.rename(good.path.with_name("good")))
+    made = spoil(good.path.rename(good.path.with_name("good")), each)
     check_rows(lab, ask, distill.JOBS, made, "status.json", "settings.json")
     store = open_store(lab.database)
     poller = distill_poller.Poller(lab, store)
@@ -212,10 +214,11 @@ def test_a_run_of_a_method_that_is_not_installed_says_so(lab: Lab, ask: Ask) -> 
 
 
 @pytest.mark.slow
-def test_evaluations(lab: Lab, ask: Ask) -> None:
+@EACH
+def test_evaluations(lab: Lab, ask: Ask, each: int) -> None:
     first = control.start(lab, control.read_settings(lab, {"suite": "sums", "model": "teacher"}))
     good = EvalFolder(first.path.rename(first.path.with_name("good")))
-    made = spoil(good.path)
+    made = spoil(good.path, each)
     check_rows(lab, ask, evaluate.JOBS, made, "status.json", "settings.json")
     store = open_store(lab.database)
     poller = evaluate_poller.Poller(lab, store)
