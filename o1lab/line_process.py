@@ -44,10 +44,10 @@ class LineProcess:
         self._stdin, self._stdout = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         self._start_s = start_s
         self._buffer = b""
-        self._ready = False
+        self._ready = self._failed = False
 
     def answer(self, question: object, limit_s: float) -> Any:
-        """Return the answer to a question. After an error the process cannot be asked again: close it.
+        """Return the answer to a question. An error kills the process, so that no later question gets a late answer.
 
         Args:
             question: the question, which is sent as JSON.
@@ -55,15 +55,22 @@ class LineProcess:
 
         Raises:
             TimeoutError: no answer came in time.
-            EOFError: the process died.
+            EOFError: the process died, or an earlier question ended in an error.
         """
-        if not self._ready:
-            self._read_line(self._start_s)
-            self._ready = True
-        with suppress(BrokenPipeError):  # it has died, which reading reports
-            self._stdin.write(json.dumps(question).encode("ascii") + b"\n")
-            self._stdin.flush()
-        return json.loads(self._read_line(limit_s))
+        if self._failed:
+            raise EOFError
+        try:
+            if not self._ready:
+                self._read_line(self._start_s)
+                self._ready = True
+            with suppress(BrokenPipeError):  # it has died, which reading reports
+                self._stdin.write(json.dumps(question).encode("ascii") + b"\n")
+                self._stdin.flush()
+            return json.loads(self._read_line(limit_s))
+        except BaseException:
+            self._failed = True
+            self._process.kill()
+            raise
 
     def close(self) -> int:
         """Kill the process if it is running, and return its exit status; negative for a signal."""

@@ -112,7 +112,7 @@ class _Worker(LineProcess):
         try:
             reply = self.answer({"gold": gold, "answer": answer}, limit_s * PATIENCE)
         except EOFError as error:
-            if self.close() == -signal.SIGPROF:
+            if self.close() == -signal.SIGPROF and self._ready:  # its limit of processor time
                 raise TimeoutError from error
             raise
         return Verdict.of(reply["status"], reply["reason"])

@@ -143,7 +143,7 @@ class ContinuedChain:
 
         Raises:
             UsageError: one of the models cannot continue a text, or the chain has fewer moves.
-            MissingError: there is no such trace.
+            NotFoundError: there is no such trace.
         """
         if whys := [why for ref in refs if (why := cannot_continue(ref))]:
             raise UsageError(*whys[0])

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from o1lab.errors import O1LabError
 from o1lab.jobs.directory import JobFolder, JobInfo
+from store.errors import StoreError
 
 Job = JobFolder[Any, Any]
 Info = JobInfo[Any, Any]
@@ -56,11 +57,13 @@ def choose(
 
 
 def act(chosen: Chosen, action: Callable[[Job], ResultT]) -> Outcome[ResultT]:
-    """Perform an action on each chosen job; an error of one does not stop the others."""
+    """Perform an action on each chosen job; an error of one does not stop the others, unless the lab cannot be used."""
     results, failed = [], []
     for job, info in chosen.jobs:
         try:
             results.append(action(job))
+        except StoreError:  # the lab cannot be used
+            raise
         except O1LabError as error:
             failed.append((info, error))
     return Outcome(tuple(results), tuple(failed))

@@ -128,7 +128,7 @@ def plan_curve(
         limit: ask only the first ``limit`` items.
 
     Raises:
-        NotFoundError, NotFoundError: the dataset, the suite or the teacher does not exist.
+        NotFoundError: the dataset, the suite or the teacher does not exist.
         UsageError: a value is not valid, or the group was trained with other values.
     """
     parent, found = datasets.get(store.db, dataset, kind="sft"), find_suite(lab, suite)

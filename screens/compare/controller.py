@@ -124,7 +124,7 @@ class CompareController:
         """Continue a saved conversation.
 
         Raises:
-            StoreError: There is no such conversation.
+            NotFoundError: There is no such conversation.
         """
         session = await ConversationSession.resume(
             self.context.store,

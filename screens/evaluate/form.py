@@ -24,6 +24,7 @@ from o1lab.text import one_line, visible
 from screens.forms.estimating_form import EstimatingForm
 from screens.forms.settings_form import FormOptions, model_choices
 from store.connection import Store
+from store.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ def _listed(lab: Lab, store: Store, one: SuiteFile) -> ListedSuite:
         return ListedSuite(one, one.problem)
     try:
         find_origin(lab, store, one.suite, fetch=False)
+    except StoreError:
+        raise
     except LabError as error:
         remote = one.suite.items.hub is not None and not offline()
         missing = error.code == "no_items"

@@ -45,6 +45,9 @@ def test_an_answer_that_takes_too_long(process: LineProcess) -> None:
     process.answer(1, 60)
     with pytest.raises(TimeoutError):
         process.answer("sleep", 0.05)
+    with pytest.raises(EOFError):  # the answer to the first question is not that to the next
+        process.answer(1, 60)
+    assert process.close() == -signal.SIGKILL
 
 
 def test_a_process_that_dies_leaves_its_status_and_its_errors(process: LineProcess, tmp_path: Path) -> None:

@@ -101,8 +101,7 @@ def create(store: Store, name: str, plan: DatasetPlan) -> Created:
     """Select the traces again and store the dataset; of a mixed one also its own part, as NAME-own.
 
     Raises:
-        StoreError: a name is taken or not valid, or there are no rows.
-        UsageError: the datasets cannot be mixed.
+        UsageError: a name is taken or not valid, there are no rows, or the datasets cannot be mixed.
     """
     if plan.take == "pairs":
         made = make_pairs(store, name, _paired(plan))

@@ -51,8 +51,8 @@ def save(
         The dataset. Its ``selection`` names student and random subset, or says why there is none.
 
     Raises:
-        UsageError: the filter asks for figures of the student, and none is chosen.
-        StoreError: a name is taken or not valid, or there are no rows.
+        UsageError: the filter asks for figures of the student and none is chosen, a name is taken or not valid, or
+            there are no rows.
     """
     student = suitability.chosen(store.db) if query.of_student else None
     if query.of_student and student is None:

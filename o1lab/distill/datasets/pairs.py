@@ -133,8 +133,7 @@ def make_pairs(store: Store, name: str, plan: PairsPlan, find: Callable[[str], M
         find: returns a model by its name, which votes need.
 
     Raises:
-        UsageError: no pair can be made; the message counts what was left out.
-        StoreError: the name is taken or not valid.
+        UsageError: no pair can be made (the message counts what was left out), or the name is taken or not valid.
     """
     found = find_pairs(store, plan, find)
     if not found.pairs:

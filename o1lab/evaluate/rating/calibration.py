@@ -163,8 +163,7 @@ def read(db: Database, of: Calibration, at: int) -> SampleToLabel:
     """Return the sample at a position, from 0.
 
     Raises:
-        NotFoundError: there is no such position.
-        NotFoundError: the sample no longer exists.
+        NotFoundError: there is no such position, or the sample no longer exists.
     """
     if not 0 <= at < len(of.order):
         raise NotFoundError(

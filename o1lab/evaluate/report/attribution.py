@@ -62,9 +62,8 @@ class Attribution:
             limit: the maximum number of chains.
 
         Raises:
-            NotFoundError: there is no such sample.
+            NotFoundError: there is no such sample, or the rows of the run no longer exist.
             UsageError: the model was not trained in this lab.
-            NotFoundError: the rows of the run no longer exist.
         """
         evaluation_id, one = evaluations.sample(db, seq)
         run = require_run(self.lab, evaluations.get(db, evaluation_id))

@@ -150,8 +150,8 @@ def choose(
         scorer: use the scores of this scorer, and leave out evaluations without them.
 
     Raises:
-        NotFoundError: an id matches no evaluation or several.
-        NotFoundError: a model or suite was never evaluated, or nothing was scored by this scorer.
+        NotFoundError: an id matches no evaluation or several, a model or suite was never evaluated, or nothing was
+            scored by this scorer.
     """
     if ids:
         found = list(dict.fromkeys(evaluations.get(db, one).id for one in ids))

@@ -48,8 +48,7 @@ def teacher_chains(db: Database, models: Sequence[str] = (), dataset: str | None
         dataset: only chains of this dataset.
 
     Raises:
-        NotFoundError: there is no such dataset.
-        NotFoundError: a model has no such chains.
+        NotFoundError: there is no such dataset, or a model has no such chains.
     """
     if dataset is not None:
         dataset = datasets.get(db, dataset).name

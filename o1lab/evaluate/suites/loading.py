@@ -18,7 +18,7 @@ from o1lab.evaluate.suites.rows import Record, RowError, read_rows
 from o1lab.evaluate.suites.suite import ItemsSpec, Suite, all_suites, is_file, path_of
 from o1lab.paths import Lab, offline
 from store import Store
-from store.errors import QueryError
+from store.errors import QueryError, StoreError
 from store.records import NewProblem, Problem
 
 DATA_VARIABLE = "O1LAB_SUITE_DATA"
@@ -297,6 +297,8 @@ def tested_questions(lab: Lab, store: Store) -> SuiteQuestions:
             continue
         try:
             items = load(lab, store, one.suite, fetch=False).items
+        except StoreError:
+            raise
         except O1LabError as error:
             found.missing[one.name] = error.message
             continue

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from o1lab.errors import LabError, UsageError
 from o1lab.evaluate.items import adapted_by, adapted_line, items_hash
 from o1lab.evaluate.suites import hub, loading
-from o1lab.evaluate.suites.loading import load
+from o1lab.evaluate.suites.loading import load, tested_questions
 from o1lab.evaluate.suites.suite import HubSpec, Suite
 from o1lab.paths import Lab
 from o1lab.text import visible
 from store import Store, problems
+from store.errors import UnwritableError
 from store.records import NewProblem
 
 ROWS = [{"id": str(number), "question": f"What is {number} + 1?", "answer": str(number + 1)} for number in range(1, 6)]
@@ -470,3 +471,14 @@ def test_what_a_person_adapted_is_kept_with_the_item(lab: Lab, store: Store) -> 
     assert items_hash(load(lab, store, suite()).items) != items_hash(items)
     put(lab, [row | {"editor": "bo"} for row in plain])
     assert load(lab, store, suite(fields={"edited_by": "editor"})).items[0].meta == {"edited_by": "bo"}
+
+
+def test_an_unusable_database_is_not_taken_for_missing_items(
+    lab: Lab, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise UnwritableError("The database cannot be opened.")
+
+    monkeypatch.setattr(loading, "load", broken)
+    with pytest.raises(UnwritableError):
+        tested_questions(lab, store)
