@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -28,6 +29,8 @@ _MOST_VALUES = 1_000_000
 """Values of a YAML file with its aliases expanded."""
 _MOST_LEVELS = 100
 """Lists and objects of a YAML file inside one another."""
+_MOST_MERGED = 10_000
+"""Pairs that the merge keys of one YAML mapping add."""
 
 
 class UnreadableError(LabError, ValueError):
@@ -145,6 +148,8 @@ def parse_yaml(path: Path, text: str) -> Any:
         raise UnreadableError(path, f"it is not YAML: {one_line(str(error), 120)}") from error
     if not _is_small(values):
         raise UnreadableError(path, "its aliases expand to too many values")
+    if _levels(values) > _MOST_LEVELS:
+        raise UnreadableError(path, "it is nested too deeply")
     return values
 
 
@@ -212,30 +217,31 @@ _adapters: dict[Any, TypeAdapter[Any]] = {}
 def _load_yaml(text: str) -> Any:
     """Parse YAML with libyaml, ten times as fast; what it refuses with the parser that explains errors better.
 
+    A PyYAML without libyaml parses the same way, but refuses tabs in some places where libyaml takes them.
+
     Raises:
         RecursionError: it is nested deeply, for which libyaml takes quadratic time or ends the process.
     """
     import yaml
 
-    if not yaml.__with_libyaml__:
-        return yaml.load(text, _strict_loader(yaml.SafeLoader))  # noqa: S506 - a SafeLoader
+    quickest = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
-        if not _is_deep(text):
-            return yaml.load(text, _strict_loader(yaml.CSafeLoader))  # noqa: S506 - a SafeLoader
+        _refuse_deep(text, quickest)
+        return yaml.load(text, _strict_loader(quickest))  # noqa: S506 - a SafeLoader
+    except RecursionError:
+        raise
     except Exception:
         return yaml.load(text, _strict_loader(yaml.SafeLoader))  # noqa: S506 - a SafeLoader
-    raise RecursionError
 
 
-def _is_deep(text: str) -> bool:
+def _refuse_deep(text: str, loader: type[Any]) -> None:
     import yaml
 
     depth = 0
-    for event in yaml.parse(text, yaml.CSafeLoader):
+    for event in yaml.parse(text, loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _MOST_LEVELS:
-            return True
-    return False
+            raise RecursionError
 
 
 @cache
@@ -254,7 +260,34 @@ def _strict_loader(base: type[Any]) -> type[Any]:
             found: dict[Any, Any] = super().construct_mapping(node, deep)
             return found
 
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            """Resolve merge keys (``<<``), which double the pairs of each mapping that names the one before twice."""
+            pairs = 0
+            for key, value in node.value:
+                if key.tag != "tag:yaml.org,2002:merge":
+                    continue
+                for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(part, yaml.MappingNode):
+                        self.flatten_mapping(part)
+                        pairs += len(part.value)
+                    if pairs > _MOST_MERGED:
+                        problem = "its merge keys expand to too many values"
+                        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            super().flatten_mapping(node)
+
     return Loader
+
+
+def _levels(value: Any) -> int:
+    """Return how deep a value is nested, aliases included."""
+    levels, inner = 0, [value]
+    while inner := [part for one in inner for part in _parts(one)]:
+        levels += 1
+    return levels
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _is_small(value: Any) -> bool:
@@ -262,7 +295,7 @@ def _is_small(value: Any) -> bool:
     waiting, left = [value], _MOST_VALUES
     while waiting and left > 0:
         one = waiting.pop()
-        parts = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else ()
+        parts = _parts(one)
         left -= 1 + len(parts)
         if left > 0:
             waiting.extend(parts)

@@ -44,7 +44,9 @@ class TypedAheadApp(App[int]):
     close a dialog before the letters typed ahead of it are inserted.
 
     An action that opens a dialog from a worker, because it reads something first, calls ``hold_keys`` before it
-    returns: the keys behind its own wait for the dialog.
+    returns: the keys behind its own wait for the dialog. A message that opens a pane or another screen is posted with
+    :func:`post_held`: the keys behind wait until it is handled. A key with priority, such as that of another mode,
+    waits for the keys before it.
     """
 
     _sent_to: ClassVar[WeakKeyDictionary[events.Event, MessagePump]] = WeakKeyDictionary()
@@ -70,6 +72,8 @@ class TypedAheadApp(App[int]):
             if held:
                 held.clear()
                 self._holds -= 1
+                if release in self._releases:
+                    self._releases.remove(release)
                 if not self._holds:
                     self.call_later(self._release)
 

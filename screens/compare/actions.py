@@ -11,6 +11,7 @@ from o1lab.jobs.about import valid_tags
 from o1lab.serve.registry import open_model
 from o1lab.text import one_line, visible
 from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.dialogs import NEAREST, nearest_chains_dialog, write_export
 from screens.base.messages import OpenTraces
 from screens.compare.dialogs import SettingsDialog
@@ -132,7 +133,7 @@ class ConversationActions(CompareActions):
         near = await self.screen.in_thread(self._nearest, chosen.ref.run_id, chosen)
         picked = await self.screen.app.push_screen_wait(nearest_chains_dialog(chosen.ref.run_id, near))
         if picked is not None:
-            self.screen.post_message(OpenTraces(trace_id=picked))
+            post_held(self.screen, OpenTraces(trace_id=picked))
 
     def _nearest(self, run: str, chosen: Selected) -> list[SimilarRow]:
         from o1lab.chat.nearest import ChainIndex

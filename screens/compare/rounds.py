@@ -201,7 +201,7 @@ class RoundsScreen(LabScreen):
             await self._ask(name, control.panes_of(self.refs, self.settings))
 
     @on(JobsPane.NewLikeThis)
-    @task(exclusive=True, group="new")
+    @task(exclusive=True, group="new", dialog=True)
     async def _like_this(self, event: JobsPane.NewLikeThis) -> None:
         settings = RoundSettings(**event.values)
         await self._ask(settings.prompt_set, settings.panes)

@@ -263,7 +263,7 @@ class CompareScreen(LabScreen):
         session = self.controller.session
         return [(turn, session.question(turn)) for turn in session.path] if session is not None else []
 
-    @task(exclusive=True, group="dialog")
+    @task(exclusive=True, group="dialog", dialog=True)
     async def continue_chain(self, trace_id: str, at: int | None) -> None:
         """Open a recorded chain, so that a model continues from inside it. Called for another screen."""
         await self.branching.continue_chain(trace_id, at)

@@ -24,6 +24,7 @@ from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.line_view import LineView
 from o1lab.widgets.paged_table import PagedTable
 from o1lab.widgets.text_pane import EmptyState, TallText
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.screen import task
 from screens.base.split import Split
@@ -173,7 +174,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
 
     @on(PagedTable.RowSelected)
     def _row_selected(self) -> None:
-        self.post_message(self.Opened())
+        post_held(self, self.Opened())
 
     @task(exclusive=True, group="problem")
     async def _read(self, identity: str) -> None:
@@ -281,7 +282,7 @@ class PoolPane(FilteredPane[ProblemQuery]):
         from screens.base.messages import OpenTraces
 
         if (identity := self.need_target()) is not None:
-            self.post_message(OpenTraces(f"problem:{identity}"))
+            post_held(self, OpenTraces(f"problem:{identity}"))
 
     def action_step(self, rows: int) -> None:
         """Select the next or previous problem of the list."""

@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from o1lab.distill import runs
 from o1lab.distill.runs import RunInfo
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.messages import OpenTraces
 from screens.distill import text as distill_text
@@ -51,7 +52,7 @@ class RunsPane(Vertical):
     def action_traces(self) -> None:
         """Show the traces of this run."""
         if info := self.jobs.need_line():
-            self.post_message(OpenTraces(f"run:{info.id}"))
+            post_held(self, OpenTraces(f"run:{info.id}"))
 
     @work(group="command")
     async def action_dataset(self) -> None:

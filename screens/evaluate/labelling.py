@@ -13,6 +13,7 @@ from o1lab.evaluate.report.attribution import require_run
 from o1lab.evaluate.sample_traces import left_out
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.reader.chain_reader import ChainReader
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.dialogs import NEAREST, nearest_chains_dialog
 from screens.base.messages import OpenCompare, OpenRun, OpenTraces
@@ -181,11 +182,11 @@ class AttributionActions:
         run, near = await screen.read(self._attribution.nearest, seq, limit=NEAREST)
         picked = await screen.app.push_screen_wait(nearest_chains_dialog(run, near))
         if picked is not None:
-            screen.post_message(OpenTraces(trace_id=picked))
+            post_held(screen, OpenTraces(trace_id=picked))
 
     async def run(self, screen: LabScreen, evaluation: Evaluation) -> None:
         """Show the run behind an evaluation's model in Train."""
-        screen.post_message(OpenRun(await screen.in_thread(require_run, screen.context.lab, evaluation)))
+        post_held(screen, OpenRun(await screen.in_thread(require_run, screen.context.lab, evaluation)))
 
     def close(self) -> None:
         """Release the rows."""

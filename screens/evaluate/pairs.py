@@ -18,6 +18,7 @@ from o1lab.text import one_line
 from o1lab.widgets.columns import Column, Page, Row
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.paged_table import PagedTable
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.messages import OpenCompare
 from screens.base.screen import LabScreen, task
@@ -192,7 +193,7 @@ class PairsScreen(LabScreen):
             return
         one = self.both.comparison
         question = await self.read(first_question, one.a.id, str(row.key))
-        self.post_message(OpenCompare(tuple(dict.fromkeys((one.a.model, one.b.model))), question))
+        post_held(self, OpenCompare(tuple(dict.fromkeys((one.a.model, one.b.model))), question))
 
 
 def first_question(db: Database, evaluation_id: str, item: str) -> str:

@@ -15,6 +15,7 @@ from textual.widgets import Static
 from o1lab.paths import assets_dir
 from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.reader.chain_reader import ChainReader
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.screen import task
 from screens.evaluate import sample_text as text_of
@@ -157,7 +158,7 @@ class SampleScreen(LabellingScreen):
     def action_compare(self) -> None:
         """Ask this model the question again, in Compare."""
         if self.shown is not None:
-            self.post_message(compare_message([self.shown]))
+            post_held(self, compare_message([self.shown]))
 
     # Labels.
 

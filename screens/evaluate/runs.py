@@ -22,6 +22,7 @@ from o1lab.paths import Lab
 from o1lab.serve.registry import list_models
 from o1lab.widgets.dialogs import ConfirmDialog, PromptDialog
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.screen import task
 from screens.evaluate import text as evaluate_text
@@ -100,7 +101,7 @@ class EvaluationsPane(Vertical):
         if len(pair) != 2:
             self.app.notify("Mark two evaluations of one suite with space, then press V.", markup=False)
             return
-        self.post_message(self.Compare(pair[0], pair[1]))
+        post_held(self, self.Compare(pair[0], pair[1]))
 
     @task(group="command", dialog=True)
     async def action_rescore(self) -> None:

@@ -17,6 +17,7 @@ from o1lab.paths import assets_dir
 from o1lab.text import one_line
 from o1lab.widgets.keys import Binding, stepping
 from o1lab.widgets.reader.chain_reader import ChainReader
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.dialogs import export_file
 from screens.base.screen import task
@@ -161,7 +162,7 @@ class SamplePairScreen(LabellingScreen):
     def action_compare(self) -> None:
         """Ask both models the question again, in Compare."""
         if wholes := self.samples_shown():
-            self.post_message(compare_message(wholes))
+            post_held(self, compare_message(wholes))
 
     @task(exclusive=True, group="case", dialog=True)
     async def action_case(self) -> None:

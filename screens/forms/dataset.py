@@ -24,6 +24,7 @@ from o1lab.widgets.form import Field, FieldRow
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.line_input import caught_up
 from o1lab.widgets.text_pane import TallText
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.messages import OpenTraining
 from screens.base.screen import LabScreen, words_of
@@ -249,7 +250,7 @@ async def offer_training(screen: LabScreen, dataset: Dataset, about: Text) -> No
     """Show a new dataset, and open the form of a training run on it if the person wants that."""
     title = f"Dataset {one_line(dataset.name, 40)}"
     if await screen.app.push_screen_wait(PreviewDialog(title, about, action="Train a student on it")):
-        screen.post_message(OpenTraining(dataset.name))
+        post_held(screen, OpenTraining(dataset.name))
 
 
 def preview_text(found: Preview, plan: DatasetPlan) -> Text:

@@ -381,7 +381,7 @@ class JobsPane(Container, ScreenPart, Generic[LineT, DetailT]):
             if (values := self.kind.settings(detail)) is None:
                 self.say(f"The settings of {detail.line.id} cannot be read.")
             else:
-                self.post_message(self.NewLikeThis(values))
+                post_held(self, self.NewLikeThis(values))
 
     @task(group="command", dialog=True)
     async def action_facts(self) -> None:

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from o1lab.format import counted
 from o1lab.text import one_line
 from o1lab.widgets.keys import Binding
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.messages import (
     OpenCompare,
     OpenDistill,
@@ -159,7 +160,7 @@ class OverviewScreen(LabScreen):
         options.highlighted = min(kept, len(self.steps) - 1)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self.post_message(self.steps[event.option_index].visit())
+        post_held(self, self.steps[event.option_index].visit())
 
 
 def _counts(overview: Overview, note: str) -> Text:

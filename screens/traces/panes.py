@@ -21,6 +21,7 @@ from o1lab.widgets.paged_table import PagedTable
 from o1lab.widgets.reader.chain_reader import ChainReader
 from o1lab.widgets.rendered import rendered_text
 from o1lab.widgets.text_pane import TallText
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.messages import ContinueChain
 from screens.base.screen import ScreenPart, reported, task
 from screens.base.split import Split
@@ -245,7 +246,7 @@ class TracePanes(Split, ScreenPart):
             move = reader.current_move if reader.has_focus_within else None
             if move is not None and chain is not None and chain.row.id == trace_id:
                 at = chain.text.thought_span[0] + move[1].end
-            self.post_message(ContinueChain(trace_id, at))
+            post_held(self, ContinueChain(trace_id, at))
 
     @task(exclusive=True, group="tree", dialog=True)
     async def open_tree(self) -> None:

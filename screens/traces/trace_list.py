@@ -72,7 +72,10 @@ class TraceList(PagedTable):
         """Why there is no target, for a person; empty if there is one."""
         if self.target is not None:
             return ""
-        return "The list is loading: press the key again." if self.total else "No trace is shown."
+        if self._broken:
+            return "The list could not be loaded."
+        loading = self.busy or self._goal is not None or self._kept or self.cursor_row is not None
+        return "The list is loading: press the key again." if loading else "No trace is shown."
 
     @property
     def exact(self) -> bool:

@@ -26,6 +26,7 @@ from o1lab.widgets.dialogs import PreviewDialog, PromptDialog
 from o1lab.widgets.hardware_panel import HardwarePanel
 from o1lab.widgets.keys import Binding
 from o1lab.widgets.plot_style import CurveStyles
+from o1lab.widgets.typed_ahead import post_held
 from screens.base.context import LabContext
 from screens.base.messages import OpenCompare, OpenTraces
 from screens.base.screen import task
@@ -338,13 +339,13 @@ class TrainScreen(JobsScreen):
         teacher = next((endpoint.name for endpoint in endpoints if endpoint.role == "teacher"), SOLVER)
         models = [teacher, f"{detail.line.id}/{detail.checkpoints[-1]}", *([recipe.base] if recipe else [])]
         prompt = recipe.probes[0].prompt if recipe and recipe.probes else ""
-        self.post_message(OpenCompare(tuple(models), prompt))
+        post_held(self, OpenCompare(tuple(models), prompt))
 
     def action_traces(self) -> None:
         """Show the traces this run trains on."""
         if detail := self.jobs.need_detail():
             name = detail.recipe.dataset if detail.recipe else detail.line.dataset
-            self.post_message(OpenTraces(f'dataset:"{name}"'))
+            post_held(self, OpenTraces(f'dataset:"{name}"'))
 
     @work(group="command")
     async def action_copy_command(self) -> None:

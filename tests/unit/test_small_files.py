@@ -46,6 +46,14 @@ def test_a_deep_text_is_refused_on_a_small_stack(kind: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        (
+            "\n".join(["- &a0 []", *(f"- &a{n} {'[' * 50}*a{n - 1}{']' * 50}" for n in range(1, 4))]),
+            "it is nested too deeply",
+        ),
+        (
+            "\n".join(["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, 40))]),
+            "it is not YAML: its merge keys expand to too many values (line 15)",
+        ),
         ("a: 1\na: 2", "it is not YAML: the key 'a' is given twice (line 1)"),
         ("a: *x", "it is not YAML: found undefined alias 'x' (line 1)"),
         ("a: [1,", "it is not YAML: expected the node content, but found '<stream end>' (line 1)"),
@@ -56,6 +64,18 @@ def test_an_error_says_what_is_wrong_and_where(text: str, reason: str) -> None:
     with pytest.raises(UnreadableError) as refused:
         parse_yaml(Path("wrong.yaml"), text)
     assert refused.value.reason == reason
+
+
+def test_merge_keys_are_resolved() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: [*b, *a], z: 4}"
+    assert parse_yaml(Path("merged.yaml"), text)["c"] == {"x": 1, "y": 3, "z": 4}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_without_libyaml_a_deep_text_is_refused_as_well(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    with pytest.raises(UnreadableError, match="nested too deeply"):
+        parse_yaml(Path("deep.yaml"), DEEP[kind])
 
 
 @pytest.mark.parametrize("folder", ["recipes", "suites", "words"])
