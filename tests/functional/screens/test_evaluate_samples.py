@@ -20,6 +20,8 @@ from o1lab.widgets.columns import Page
 from screens.base.context import LabContext, open_context
 from screens.base.messages import OpenCompare
 from screens.base.screen import LabScreen
+from screens.compare.prompt_sets import PromptInput
+from screens.compare.screen import CompareScreen
 from screens.evaluate.calibrating import CalibrationScreen
 from screens.evaluate.pairs import PairsScreen
 from screens.evaluate.rating import RatingScreen
@@ -140,6 +142,16 @@ async def test_a_label_makes_a_trace_and_undo_takes_it_back(context: LabContext)
         assert {record.kind for record in annotation_log.of_trace(context.store.db, trace)} == {"span", "decision"}
         await pilot.press("u", "u")
         await until(pilot, lambda: not annotation_log.of_trace(context.store.db, trace), "nothing said any more")
+
+
+async def test_letters_behind_a_key_that_opens_compare_decide_on_no_sample(context: LabContext) -> None:
+    async with samples(context) as (pilot, _):
+        await opened(pilot)
+        burst(pilot.app, "C", "a", "x")
+        await until(pilot, lambda: isinstance(pilot.app.screen, CompareScreen), "Compare")
+        prompt = pilot.app.screen.query_one(PromptInput)
+        await until(pilot, lambda: prompt.text.endswith("?ax"), "the letters in the prompt")
+        assert not list(annotation_log.everything(context.store.db))
 
 
 async def test_a_digit_labels_a_selection_of_a_sample(context: LabContext) -> None:

@@ -17,6 +17,7 @@ from o1lab.app import LabApp
 from o1lab.widgets.dialogs import PromptDialog
 from o1lab.widgets.form import FieldRow
 from screens.base.context import LabContext
+from screens.compare.edit_dialog import EditDialog
 from screens.forms.dataset import DatasetForm
 from screens.traces import annotate
 from screens.traces.actions import Action, Written
@@ -247,6 +248,20 @@ async def test_a_label_typed_ahead_of_its_dialog_decides_on_nothing(context: Lab
         burst(app, "enter", "v", "enter", *"axz", "enter")
         await until(pilot, lambda: on_disk(context) != [])
         assert on_disk(context) == [(ids[0], "span", "axz")]
+
+
+async def test_letters_behind_the_key_that_continues_a_chain_go_to_its_dialog(
+    context: LabContext, ids: list[str]
+) -> None:
+    app = LabApp(context, mode="traces")
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(pilot, app)
+        burst(app, "ctrl+e", "a", "x")
+        await until(pilot, lambda: isinstance(app.screen, EditDialog))
+        dialog = app.screen
+        assert isinstance(dialog, EditDialog)
+        await until(pilot, lambda: "ax" in dialog.text)
+        assert not on_disk(context)
 
 
 async def test_tags_note_rating_and_span_are_recorded_and_shown(context: LabContext, ids: list[str]) -> None:
