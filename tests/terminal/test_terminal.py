@@ -155,5 +155,5 @@ def test_a_damaged_lab_ends_with_a_sentence(lab: list[str]) -> None:
     Path(lab[-1], "lab.db").write_bytes(b"no database" * 1000)
     with Terminal(lab, env={"HOME": os.environ.get("HOME", "/")}) as terminal:
         screen = terminal.wait_for("[left 3]")
-    assert "damaged or not a database" in screen
+    assert "damaged or not a database" in screen.replace("\n", "")  # a long path wraps the sentence
     assert "Traceback" not in screen

@@ -422,7 +422,7 @@ def test_faults_are_read_again_only_when_another_came(lab: Lab, monkeypatch: pyt
     folder = start(lab)
     folder.write_status(TeacherRunStatus("finished", faults={"timeout": 1}))
     read: list[str] = []
-    monkeypatch.setattr(runs, "faults", lambda folder: read.append(folder.id) or [])
+    monkeypatch.setattr(type(folder), "faults", lambda folder: read.append(folder.id) or [])
     store = open_store(lab.database)
     watch = Poller(lab, store)
     watch.poll(None)

@@ -88,7 +88,7 @@ async def test_each_run_is_one_line_at_any_width(lab: Lab, size: tuple[int, int]
         lines = shown(pilot).splitlines()
         rows = [line for line in lines if "run0" in line and "/100" in line and "step" not in line]
         assert len(rows) == 8 and "19 of 20 runs" in lines[0] and "1 archived" in lines[0]
-        words = "5 columns hidden"
+        words = "6 columns hidden"
         await until(pilot, lambda: (words in shown(pilot).splitlines()[0]) is (size == NARROW), "what is hidden")
         assert screen.table.has_focus
 
