@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,7 @@ from store.connection import open_store
 from store.filters import ProblemQuery, TraceQuery
 from tests.support.distill_lab import add_sums, make_lab
 from tests.support.distill_server import DistillServer, Question
-from tests.support.programs import program, real
+from tests.support.programs import json_program, real, said, spawn
 
 SEED = 42
 PATIENCE_S = 300.0
@@ -30,19 +29,6 @@ KEYS = (
     "id", "state", "requested", "done", "correct", "incorrect", "unverifiable", "failed",
     "input_tokens", "output_tokens", "cost_usd", "stopped_by",
 )  # fmt: skip
-
-
-def command(lab: Lab, *words: str) -> list[str]:
-    return program("distill", *words, "--json", lab=lab)
-
-
-def spawn(lab: Lab, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(command(lab, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
 
 
 def only_run(lab: Lab) -> RunFolder:
@@ -197,7 +183,7 @@ def test_how_long_a_server_may_say_nothing_is_an_option(tmp_path: Path, capsys: 
 def test_a_signal_waits_for_what_is_in_flight_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     with DistillServer("blocks", latency_s=0.0) as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)
-        process = spawn(lab, "-e", "teacher", "--concurrency", "5", "--max-tokens", "64")
+        process = spawn(lab, "distill", "-e", "teacher", "--concurrency", "5", "--max-tokens", "64")
         server.wait_until_asked(5)
         process.send_signal(number)
         folder = only_run(lab)
@@ -210,7 +196,9 @@ def test_a_signal_waits_for_what_is_in_flight_and_says_how_to_go_on(number: sign
         assert (item["state"], item["stopped_by"], item["done"]) == ("stopped", "interrupt", 5)
         assert f" resume {item['id']}" in err
         server.mode = "ok"
-        again = subprocess.run(command(lab, "--resume", item["id"]), capture_output=True, text=True, timeout=PATIENCE_S)
+        again = subprocess.run(
+            json_program(lab, "distill", "--resume", item["id"]), capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert again.returncode == 0, again.stderr
         assert json.loads(again.stdout)["done"] == 30
     assert set(server.asked.values()) == {1}
@@ -219,7 +207,7 @@ def test_a_signal_waits_for_what_is_in_flight_and_says_how_to_go_on(number: sign
 def test_a_second_ctrl_c_gives_up_what_is_in_flight(tmp_path: Path) -> None:
     with DistillServer("blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)
-        process = spawn(lab, "-e", "teacher", "--concurrency", "3", "--max-tokens", "64")
+        process = spawn(lab, "distill", "-e", "teacher", "--concurrency", "3", "--max-tokens", "64")
         server.wait_until_asked(3)
         process.send_signal(signal.SIGINT)
         folder = only_run(lab)
@@ -238,11 +226,13 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight(tmp_path: Path) -> None:
 def test_a_detached_run_works_by_itself_and_can_be_stopped(tmp_path: Path) -> None:
     with DistillServer(treat=lambda *_: "ok" if server.asked.total() <= 20 else "blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)
-        words = command(lab, "-e", "teacher", "--detach", "--concurrency", "2", "--max-tokens", "64")
+        words = json_program(lab, "distill", "-e", "teacher", "--detach", "--concurrency", "2", "--max-tokens", "64")
         begun = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S)
         item = json.loads(begun.stdout)
         server.wait_until_asked(22)  # two are in flight, and stay there
-        stopped = subprocess.run(command(lab, "stop", item["id"]), capture_output=True, text=True, timeout=PATIENCE_S)
+        stopped = subprocess.run(
+            json_program(lab, "distill", "stop", item["id"]), capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert stopped.returncode == 0, stopped.stderr
         folder = only_run(lab)
         while (status := folder.status()) is None or status.state != "stopping":
@@ -264,7 +254,9 @@ def test_killed_many_times_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: 
         begin = ["-e", "teacher", "--n", str(samples), "--concurrency", str(at_once), "--max-tokens", "64"]
         words, journalled_at_a_kill = begin, {}
         for _ in range(kills):
-            process = subprocess.Popen(real(command(lab, *words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            process = subprocess.Popen(
+                real(json_program(lab, "distill", *words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
             server.wait_until_asked(server.asked.total() + dice.randint(1, 22))
             process.kill()
             process.communicate(timeout=PATIENCE_S)
@@ -274,7 +266,7 @@ def test_killed_many_times_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: 
             assert lost <= at_once * kills
             journalled_at_a_kill |= {one: server.asked[one] for one in kept if one not in journalled_at_a_kill}
             words = ["--resume", folder.id]
-        end = subprocess.run(command(lab, *words), capture_output=True, text=True, timeout=PATIENCE_S)
+        end = subprocess.run(json_program(lab, "distill", *words), capture_output=True, text=True, timeout=PATIENCE_S)
         assert end.returncode == 0, end.stderr
         item = json.loads(end.stdout)
         total = items * samples

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from o1lab.inference import journal
 from o1lab.paths import Lab
 from tests.support.distill_server import Question
 from tests.support.eval_lab import EvalServer, make_lab, outcomes, stored, write_suite
-from tests.support.programs import program, real
+from tests.support.programs import json_program, real, said, spawn
 
 KEYS = (
     "id", "suite", "suite_version", "scorer_version", "model", "revision", "sampling", "items", "samples", "correct",
@@ -26,19 +25,6 @@ KEYS = (
     "avg_thought_tokens", "avg_answer_tokens", "maj_at", "cached",
 )  # fmt: skip
 PATIENCE_S = 300.0
-
-
-def command(lab: Lab, *words: str) -> list[str]:
-    return program("eval", *words, "--json", lab=lab)
-
-
-def spawn(lab: Lab, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(command(lab, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
 
 
 def only_one(lab: Lab) -> EvalFolder:
@@ -178,7 +164,7 @@ def test_the_mean_mark_is_the_headline_where_the_suite_wants_it(
 def test_a_signal_waits_for_what_is_in_flight_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     with EvalServer("blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)
-        process = spawn(lab, "sums", "-m", "teacher", "--concurrency", "5")
+        process = spawn(lab, "eval", "sums", "-m", "teacher", "--concurrency", "5")
         server.wait_until_asked(5)
         process.send_signal(number)
         folder = only_one(lab)
@@ -191,7 +177,9 @@ def test_a_signal_waits_for_what_is_in_flight_and_says_how_to_go_on(number: sign
         assert (item["state"], item["stopped_by"], item["done"]) == ("stopped", "interrupt", 5)
         assert f" resume {item['id']}" in err
         server.mode = "ok"
-        again = subprocess.run(command(lab, "--resume", item["id"]), capture_output=True, text=True, timeout=PATIENCE_S)
+        again = subprocess.run(
+            json_program(lab, "eval", "--resume", item["id"]), capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert again.returncode == 0, again.stderr
         assert json.loads(again.stdout)["done"] == 30
     assert set(server.asked.values()) == {1}
@@ -200,7 +188,7 @@ def test_a_signal_waits_for_what_is_in_flight_and_says_how_to_go_on(number: sign
 def test_a_second_ctrl_c_gives_up_what_is_in_flight_and_still_says_how_it_stands(tmp_path: Path) -> None:
     with EvalServer("blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 8)
-        process = spawn(lab, "sums", "-m", "teacher", "--concurrency", "2")
+        process = spawn(lab, "eval", "sums", "-m", "teacher", "--concurrency", "2")
         server.wait_until_asked(2)
         process.send_signal(signal.SIGINT)
         folder = only_one(lab)
@@ -217,7 +205,7 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight_and_still_says_how_it_stands
 def test_a_detached_evaluation_works_by_itself_pauses_and_stops(tmp_path: Path) -> None:
     with EvalServer(treat=lambda *_: "ok" if server.asked.total() <= 10 else "blocks") as server:
         lab = make_lab(tmp_path / "lab", server.url, 30)
-        words = command(lab, "sums", "-m", "teacher", "--detach", "--concurrency", "2")
+        words = json_program(lab, "eval", "sums", "-m", "teacher", "--detach", "--concurrency", "2")
         begun = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S)
         item = json.loads(begun.stdout)
         assert item["pid"] and item["requested"] == 30
@@ -252,7 +240,9 @@ def test_killed_many_times_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: 
         words = ["sums", "-m", "teacher", "--samples", str(samples), "--concurrency", str(at_once)]
         kept_at_a_kill: dict[tuple[int, int], int] = {}
         for _ in range(kills):
-            process = subprocess.Popen(real(command(lab, *words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            process = subprocess.Popen(
+                real(json_program(lab, "eval", *words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
             server.wait_until_asked(server.asked.total() + dice.randint(1, 22))
             process.kill()
             process.communicate(timeout=PATIENCE_S)
@@ -261,7 +251,7 @@ def test_killed_many_times_nothing_is_lost_and_nothing_is_asked_twice(tmp_path: 
             for key in kept:
                 kept_at_a_kill.setdefault(question := (int(key.item[4:]), key.sample), times_asked(server, question))
             words = ["--resume", folder.id]
-        end = subprocess.run(command(lab, *words), capture_output=True, text=True, timeout=PATIENCE_S)
+        end = subprocess.run(json_program(lab, "eval", *words), capture_output=True, text=True, timeout=PATIENCE_S)
         assert end.returncode == 0, end.stderr
         item, total = json.loads(end.stdout), items * samples
         assert (item["state"], item["done"], item["failed"], item["missing"]) == ("finished", total, 0, 0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +14,7 @@ from o1lab.train.recipes.recipe_file import load
 from o1lab.train.runs.directory import find_run
 from store import datasets, open_store
 from store.filters import TraceQuery
+from tests.support.programs import said
 from tests.support.training_lab import make_lab
 from tests.support.waiting import until
 
@@ -43,11 +42,6 @@ def recipe_file(base: Path, folder: Path, *, first_steps: int) -> Path:
     two = [{"dataset": "format", "steps": first_steps}, {"dataset": "sums", "steps": 3, "learning_rate": 1e-4}]
     path.write_text(yaml.safe_dump({**quick, "phases": two}))
     return path
-
-
-def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
 
 
 def test_one_recipe_trains_phase_1_and_then_phase_2_from_its_adapter(

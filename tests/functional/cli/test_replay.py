@@ -15,6 +15,7 @@ from store.filters import TraceQuery
 from tests.support import eval_lab
 from tests.support.distill_lab import make_lab
 from tests.support.fault_server import FaultServer
+from tests.support.programs import said
 
 PROMPTS = "Hello, my friend\nTell me a joke\nSay something nice\n"
 
@@ -27,10 +28,6 @@ class Base(FaultServer):
 
     def words_for(self, body: dict[str, Any]) -> list[str]:
         return ["You said: ", body["messages"][-1]["content"]]
-
-
-def said(capsys: pytest.CaptureFixture[str]) -> Any:
-    return json.loads(capsys.readouterr().out)
 
 
 def test_a_base_answers_and_its_answers_are_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +22,7 @@ from o1lab.train.runs.metrics_reader import Metrics
 from screens.train.preflight_text import report_text
 from store import open_store
 from tests.support import votes
-from tests.support.programs import program
+from tests.support.programs import program, said
 from tests.support.tiny_model import make_tiny_model
 from tests.support.training_lab import add_replay, make_lab
 from tests.support.waiting import until
@@ -48,11 +46,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 @pytest.fixture(autouse=True)
 def _own_queue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("O1LAB_CACHE", str(tmp_path / "cache"))
-
-
-def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
 
 
 def command(lab: Lab, base: Path, *more: str, settings: list[str] | None = None) -> list[str]:

@@ -41,6 +41,7 @@ from store import datasets, open_store
 from tests.support.compare_lab import shown, until
 from tests.support.distill_lab import make_lab, run, start
 from tests.support.distill_server import DistillServer
+from tests.support.forms import field, form_of, write
 
 WIDE, NARROW = (120, 40), (80, 24)
 
@@ -100,33 +101,13 @@ def facts(screen: DistillScreen) -> str:
     return str(screen.query_one("#teacher-run-facts", TextPane).query_one(Static).content)
 
 
-async def form_of(pilot: Pilot[int], key: str = "ctrl+n") -> DistillForm:
-    await pilot.press(key)
-    await until(pilot, lambda: isinstance(pilot.app.screen, DistillForm) and pilot.app.screen.query("#go"), "the form")
-    form = pilot.app.screen
-    assert isinstance(form, DistillForm)
-    await until(pilot, lambda: form.focused is not None, "the focus")
-    return form
-
-
-def field(form: DistillForm, name: str) -> FieldRow:
-    return form.query_one(f"#row-{name}", FieldRow)
-
-
-async def write(pilot: Pilot[int], form: DistillForm, name: str, text: str) -> None:
-    """Type into a field in place of what stands there."""
-    field(form, name).editor.focus()
-    await pilot.press("end", "ctrl+u", *text)
-    await until(pilot, lambda: field(form, name).text == text, f"{name} written")
-
-
 async def test_the_first_form_has_a_field_for_every_setting_and_only_those_of_the_method_are_shown(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
         await until(pilot, lambda: "No teacher runs yet." in shown(pilot), "the empty state")
         assert "Press ctrl+n to set one up" in shown(pilot)
-        form = await form_of(pilot)
+        form = await form_of(pilot, DistillForm)
         names = {row.field.name for row in form.query(FieldRow)}
         assert names == set(runs.TeacherRunSettings.model_fields)
         assert all(row.field.help for row in form.query(FieldRow))
@@ -146,7 +127,7 @@ async def test_the_form_counts_and_estimates_while_it_is_written(lab: Lab) -> No
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
-        form = await form_of(pilot)
+        form = await form_of(pilot, DistillForm)
         await until(pilot, lambda: "6 items × 1 = 6 samples, 6 calls" in shown(pilot), "the estimate")
         await write(pilot, form, "n", "3")
         await until(pilot, lambda: "6 items × 3 = 18 samples" in shown(pilot), "another estimate")
@@ -157,7 +138,7 @@ async def test_the_form_counts_and_estimates_while_it_is_written(lab: Lab) -> No
         await write(pilot, form, "n", "0")
         await until(pilot, lambda: "greater than or equal to 1" in shown(pilot), "the fault of the field")
         await pilot.press("escape")
-        form = await form_of(pilot)
+        form = await form_of(pilot, DistillForm)
         assert field(form, "n").text == "0" and field(form, "problems").text == "sorce:x"  # what was typed is kept
 
 
@@ -165,7 +146,7 @@ async def test_a_run_is_launched_from_the_form_and_followed_to_its_end(lab: Lab,
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
-        form = await form_of(pilot)
+        form = await form_of(pilot, DistillForm)
         await write(pilot, form, "max_tokens", "64")
         await pilot.press("ctrl+r")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
@@ -183,7 +164,7 @@ async def test_a_run_goes_on_without_the_app_and_is_there_again(lab: Lab, server
     app = app_on(lab)
     async with app.run_test(size=WIDE) as pilot:
         screen = await opened(pilot)
-        form = await form_of(pilot)
+        form = await form_of(pilot, DistillForm)
         await write(pilot, form, "max_tokens", "64")
         await pilot.press("ctrl+r")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
@@ -364,7 +345,7 @@ async def test_new_like_this_begins_with_the_settings_of_a_run(lab: Lab) -> None
     async with app.run_test(size=NARROW) as pilot:
         screen = await opened(pilot)
         await seen(pilot, screen, folder, "finished")
-        form = await form_of(pilot, "U")
+        form = await form_of(pilot, DistillForm, "U")
         texts = form.texts()
         assert (texts["n"], texts["temperature"], texts["problems"], texts["limit"]) == (
             "2",

@@ -43,6 +43,7 @@ from tests.support.compare_lab import shown, until
 from tests.support.distill_lab import FakeClock
 from tests.support.distill_server import DistillServer
 from tests.support.evaluate_screen_lab import RAW, STUDENT, add, lab_with_suite, three, write_suite
+from tests.support.forms import field, form_of, write
 from tests.support.tables_lab import evaluated
 
 WIDE, NARROW = (120, 40), (80, 24)
@@ -70,26 +71,6 @@ async def opened(pilot: Pilot[int]) -> EvaluateScreen:
     assert isinstance(screen, EvaluateScreen)
     await until(pilot, lambda: (found := screen.jobs.snapshot) and not found.partial, "a poll")
     return screen
-
-
-async def form_of(pilot: Pilot[int], key: str = "ctrl+n") -> EvaluateForm:
-    await pilot.press(key)
-    await until(pilot, lambda: isinstance(pilot.app.screen, EvaluateForm) and pilot.app.screen.query("#go"), "the form")
-    form = pilot.app.screen
-    assert isinstance(form, EvaluateForm)
-    await until(pilot, lambda: form.focused is not None, "the focus")
-    return form
-
-
-def field(form: EvaluateForm, name: str) -> FieldRow:
-    return form.query_one(f"#row-{name}", FieldRow)
-
-
-async def write(pilot: Pilot[int], form: EvaluateForm, name: str, text: str) -> None:
-    """Type into a field in place of what stands there."""
-    field(form, name).editor.focus()
-    await pilot.press("end", "ctrl+u", *text)
-    await until(pilot, lambda: field(form, name).text == text, f"{name} written")
 
 
 def facts(screen: EvaluateScreen) -> str:
@@ -288,7 +269,7 @@ async def test_the_form_says_what_is_missing_what_it_comes_to_and_what_is_wrong(
     app = app_on(lab)
     async with app.run_test(size=NARROW) as pilot:
         await opened(pilot)
-        form = await form_of(pilot)
+        form = await form_of(pilot, EvaluateForm)
         assert {row.field.name for row in form.query(FieldRow)} == set(EvaluationSettings.model_fields)
         assert all(row.field.help for row in form.query(FieldRow))
         assert not field(form, "judge").display
@@ -315,7 +296,7 @@ async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_s
     try:
         async with app.run_test(size=WIDE) as pilot:
             screen = await opened(pilot)
-            form = await form_of(pilot)
+            form = await form_of(pilot, EvaluateForm)
             field(form, "suite").set_text("sums")
             field(form, "model").set_text("teacher")
             await until(pilot, lambda: "6 items" in shown(pilot), "the estimate")
@@ -331,7 +312,7 @@ async def test_an_evaluation_is_launched_from_the_form_followed_to_its_end_and_s
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmDialog), "the question")
             await pilot.press("y")
             await until(pilot, lambda: pilot.app.screen is screen, "the screen again")
-            form = await form_of(pilot)
+            form = await form_of(pilot, EvaluateForm)
             field(form, "suite").set_text("sums")
             field(form, "model").set_text("teacher")
             await until(pilot, lambda: "0 calls, 6 samples already answered" in shown(pilot), "that it is known")

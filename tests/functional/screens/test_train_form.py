@@ -32,6 +32,7 @@ from screens.train.screen import TrainScreen
 from store import open_store
 from tests.support.compare_lab import screen_shown, shown, until
 from tests.support.fake_runs import write_run
+from tests.support.forms import field, form_of
 from tests.support.training_lab import add_replay, make_lab
 
 FOUND = Preflight(
@@ -69,26 +70,12 @@ def app_on(lab: Lab) -> LabApp:
     return LabApp(open_context(lab), mode="train")
 
 
-async def form_of(pilot: Pilot[int], key: str = "ctrl+n") -> TrainForm:
-    """The form, drawn, after ``key`` on the Train screen."""
-    await pilot.press(key)
-    await until(pilot, lambda: isinstance(pilot.app.screen, TrainForm) and pilot.app.screen.query("#go"), "the form")
-    screen = pilot.app.screen
-    assert isinstance(screen, TrainForm)
-    await until(pilot, lambda: screen.focused is not None, "the focus")
-    return screen
-
-
-def field(form: TrainForm, name: str) -> FieldRow:
-    return form.query_one(f"#row-{name}", FieldRow)
-
-
 async def test_every_part_of_a_recipe_has_a_field_that_a_file_fills(lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
     path.write_text("steps: 11\nschedule: linear\nprobes:\n- prompt: 2 + 2?\n  gold: '4'\n")
     app = app_on(lab)
     async with app.run_test(size=(120, 60)) as pilot:
-        form = await form_of(pilot)
+        form = await form_of(pilot, TrainForm)
         names = [row.field.name for row in form.query(FieldRow)]
         assert sorted(names) == sorted(set(Recipe.model_fields) - {"dataset_hash", "replay_hash", "stop_hopeless"})
         for row in form.query(FieldRow):
@@ -107,7 +94,7 @@ async def test_every_part_of_a_recipe_has_a_field_that_a_file_fills(lab: Lab, tm
 async def test_a_small_terminal_shows_the_help_and_the_fault_of_a_field_whose_text_is_kept(lab: Lab) -> None:
     app = app_on(lab)
     async with app.run_test(size=(80, 24)) as pilot:
-        form = await form_of(pilot)
+        form = await form_of(pilot, TrainForm)
         *others, last = (field(form, name) for name in form.settings if field(form, name).display)
         assert form.focus_chain[: len(others)] == [row.editor for row in others]
         others[-1].editor.focus()
@@ -129,7 +116,7 @@ async def test_a_small_terminal_shows_the_help_and_the_fault_of_a_field_whose_te
         editor.focus()
         await pilot.press("4", "2", "escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, TrainScreen), "the list")
-        again = await form_of(pilot)
+        again = await form_of(pilot, TrainForm)
         assert field(again, "steps").text == "42"
 
 
@@ -138,7 +125,7 @@ async def test_without_a_dataset_the_form_says_where_one_is_made(tmp_path: Path)
 
     app = app_on(init_lab(tmp_path / "empty"))
     async with app.run_test(size=(80, 24)) as pilot:
-        await form_of(pilot)
+        await form_of(pilot, TrainForm)
         await pilot.press("ctrl+r")
         await until(pilot, lambda: "make one on the Traces screen" in shown(pilot), "where to make one")
 
@@ -149,7 +136,7 @@ async def test_a_recipe_file_for_the_dataset_is_where_the_form_begins(lab: Lab) 
     (lab.root / "recipes" / "mine.yaml").write_text(dump(kept))
     app = app_on(lab)
     async with app.run_test(size=(80, 24)) as pilot:
-        form = await form_of(pilot)
+        form = await form_of(pilot, TrainForm)
         assert field(form, "steps").text == "7"
         assert field(form, "probes").text == "1 + 1? => 2\nHm"
         recipe, faults = form.judge(form.texts())
@@ -179,7 +166,7 @@ async def test_a_new_run_like_this_one_that_goes_on_from_its_adapter(lab: Lab) -
         screen = pilot.app.screen
         assert isinstance(screen, TrainScreen)
         await until(pilot, lambda: screen.jobs.detail, "the run")
-        form = await form_of(pilot, "U")
+        form = await form_of(pilot, TrainForm, "U")
         assert field(form, "steps").text == "9"
         editor = field(form, "init_from").editor
         assert isinstance(editor, Select)
@@ -222,7 +209,7 @@ async def test_what_is_in_order_can_be_launched(lab: Lab, monkeypatch: pytest.Mo
     monkeypatch.setattr(launch, "launch", start)
     app = app_on(lab)
     async with app.run_test(size=(120, 60)) as pilot:
-        await form_of(pilot)
+        await form_of(pilot, TrainForm)
         await to_preflight(pilot, counting, monkeypatch)
         await until(pilot, lambda: "row 1,200 of 4,000" in shown(pilot), "the row")
         go_on.set()
@@ -258,7 +245,7 @@ async def test_what_is_not_in_order_cannot(lab: Lab, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(launch, "launch", lambda *_, **__: launched.append(1))
     app = app_on(lab)
     async with app.run_test(size=(80, 24)) as pilot:
-        form = await form_of(pilot)
+        form = await form_of(pilot, TrainForm)
         await to_preflight(pilot, lambda *_, **__: bad, monkeypatch)
         await until(pilot, lambda: "✗ 3 rows are too long." in shown(pilot), "the problem")
         assert "Raise max_length." in shown(pilot)
@@ -324,7 +311,7 @@ async def test_from_the_form_to_a_finished_run(
     (lab.root / "recipes" / "quick.yaml").write_text(dump(Recipe.model_validate(quick)))
     app = app_on(lab)
     async with app.run_test(size=(120, 60)) as pilot:
-        await form_of(pilot)
+        await form_of(pilot, TrainForm)
         await pilot.press("ctrl+r")
         screen = await screen_shown(pilot, PreflightScreen, "preflight")
         await until(pilot, lambda: screen.found is not None, "preflight")
@@ -347,7 +334,7 @@ async def test_replay_is_a_share_and_then_a_choice_of_datasets(lab: Lab) -> None
     async with app_on(lab).run_test(size=(120, 60)) as pilot:
         screen = pilot.app.screen
         assert isinstance(screen, TrainScreen)
-        form = await form_of(pilot)
+        form = await form_of(pilot, TrainForm)
         field(form, "replay").set_text("0.1")
         assert "o1lab dataset replay --base smollm2-135m" in form.judge(form.texts())[1]["replay"]
         field(form, "replay").set_text("0")
@@ -359,7 +346,7 @@ async def test_replay_is_a_share_and_then_a_choice_of_datasets(lab: Lab) -> None
         store = open_store(lab.database)
         made = add_replay(store, "smollm2-135m", 3)
         store.close()
-        form = await form_of(pilot)
+        form = await form_of(pilot, TrainForm)
         assert field(form, "dataset").text == "sums", (
             "the newest dataset is that of the answers, which is not trained on"
         )
