@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="the cluster extra is not installed"),
     pytest.mark.skipif(find_spec("trl") is None, reason="the train extra is not installed"),
 ]
-PATIENCE_S = 400.0
+PATIENCE_S = 900.0
 ROOT = Path(__file__).parents[3]
 RAY = str(Path(sys.executable).with_name("ray"))
 TOKEN = "0123456789abcdef0123456789abcdef"
