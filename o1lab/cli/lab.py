@@ -57,7 +57,7 @@ def demo(
     """Open a seeded demo lab in the app. Without a terminal, run the whole loop and print the table.
 
     The headless demo trains two students, one of them with the base's own answers among its rows (replay). On two
-    cores it takes ten to fifteen minutes with bfloat16 instructions, and about 25 without. The exit status is 1 if a
+    cores it takes ten to fifteen minutes with bfloat16 instructions, and 25 to 35 without. The exit status is 1 if a
     student misses its target, or if a part of the report is not the same in a fresh lab.
 
     Example: o1lab demo --headless --json
